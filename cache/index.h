@@ -1,0 +1,147 @@
+// An Index is one connection to an account's SQLite index: the inode table, and with it all that is
+// known of the mailbox but the bytes of messages. It is a cache: it may be deleted at any time, and
+// a broken one is rebuilt.
+//
+// One thread owns an Index. The main loop's is for reading only, never waits and never writes; each
+// session thread that writes has one of its own. WAL lets them work side by side.
+//
+// What a listing shows: a folder row that is not gone, and the message rows that are not gone and
+// carry their folder's generation. A listing that is being built carries a generation of its own,
+// which becomes the folder's in one commit: no reader sees half of it.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <glib.h>
+
+#include "cache/inode.h"
+#include "net/mailbox.h"
+#include "net/uid_set.h"
+
+typedef struct Index Index;
+
+#define INDEX_ERROR index_error_quark()
+GQuark index_error_quark(void);
+typedef enum {
+  INDEX_ERROR_SQLITE,   // the disk or the database; the message says which call
+  INDEX_ERROR_CORRUPT,  // not a database, another version, another account: index_create it anew
+} IndexError;
+
+typedef enum {
+  INDEX_FOUND,
+  INDEX_ABSENT,
+  INDEX_BUSY,    // a writer is in the way for a moment
+  INDEX_FAILED,  // logged
+} IndexAnswer;
+
+// Makes the index file of `owner` ("user@host") if there is none. Blocks on the disk. CORRUPT: the
+// file is of no use; delete it and its bodies, and call again.
+bool index_create(const char *path, const char *owner, GError **error);
+typedef enum { INDEX_READ, INDEX_WRITE } IndexMode;
+// A connection to an index that exists.
+Index *index_open(const char *path, IndexMode mode, GError **error);
+void index_free(Index *index);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Index, index_free)
+// Messages are named UID.eml instead of by their stored names.
+void index_use_uid_names(Index *index);
+
+// -- Reading; no call blocks in INDEX_READ mode.
+IndexAnswer index_get(Index *index, uint64_t ino, Inode *inode);
+IndexAnswer index_lookup(Index *index, uint64_t parent, const char *name, Inode *inode);
+// Children with ino > after, rising, until `each` returns false.
+typedef bool (*IndexEach)(const Inode *inode, gpointer data);
+IndexAnswer index_children(Index *index, uint64_t folder, uint64_t after, IndexEach each,
+                           gpointer data);
+
+// A folder's row: what synchronisation has to know. Strings live until index_folder_clear.
+typedef struct {
+  uint64_t ino, parent;
+  char *server_name;  // "" for the root
+  char delimiter;
+  unsigned attributes;  // MailboxAttributes
+  uint32_t uidvalidity, uidnext;
+  uint64_t generation;
+  bool listed;
+  int64_t synced_at;  // seconds since 1970, 0: never
+  bool gone;
+} IndexFolder;
+IndexAnswer index_folder(Index *index, uint64_t ino, IndexFolder *folder);
+void index_folder_clear(IndexFolder *folder);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(IndexFolder, index_folder_clear)
+
+// Where a message's bytes are to be had.
+typedef struct {
+  uint64_t folder;
+  uint32_t uidvalidity, uid;
+  bool gone, has_body;
+  uint64_t size;
+  bool size_exact;
+} IndexMessage;
+IndexAnswer index_message(Index *index, uint64_t ino, IndexMessage *message);
+
+typedef enum {
+  INDEX_UID,
+  INDEX_FLAGS,
+  INDEX_FROM,
+  INDEX_SUBJECT,
+  INDEX_DATE,
+  INDEX_MESSAGE_ID,
+  INDEX_FOLDER_NAME,
+} IndexDetail;
+// Newly allocated text; FOUND with NULL: there is no such detail.
+IndexAnswer index_detail(Index *index, uint64_t ino, IndexDetail detail, char **text);
+
+typedef struct {
+  uint64_t used_bytes, limit_bytes, messages;
+} IndexUsage;
+IndexAnswer index_usage(Index *index, IndexUsage *usage);
+
+// -- Writing; may wait some seconds for another writer. All are part of the transaction between
+// begin and commit; a rollback (or an Index freed in between) leaves no trace.
+bool index_begin(Index *index, GError **error);
+bool index_commit(Index *index, GError **error);
+void index_rollback(Index *index);
+
+// The folder tree. begin_tree marks all folders; put_folder adds one or unmarks it (names are made
+// here, reserved: see name_folder); end_tree makes those still marked gone and tells each.
+typedef void (*IndexRemoved)(uint64_t parent, uint64_t ino, const char *name, gpointer data);
+bool index_begin_tree(Index *index, GError **error);
+bool index_put_folder(Index *index, const MailboxFolder *folder, const char *reserved,
+                      GError **error);
+// changed: whether anything came or went. Root and parents that changed get a new mtime.
+bool index_end_tree(Index *index, int64_t now_ns, IndexRemoved removed, gpointer data,
+                    bool *changed, GError **error);
+
+// Messages of a folder. Begins a listing, out of sight, under a generation never used before; one
+// that was begun earlier and not ended is given up.
+bool index_new_generation(Index *index, uint64_t folder, uint64_t *generation, GError **error);
+bool index_add_message(Index *index, uint64_t folder, uint64_t generation, uint32_t uidvalidity,
+                       const MailboxMessage *message, int64_t now_ns, GError **error);
+// Stores flags if they differ; changed tells. A UID that is not known is fine: known is false.
+bool index_set_flags(Index *index, uint64_t folder, uint64_t generation, uint32_t uid,
+                     const char *flags, bool *known, GError **error);
+// The UIDs a generation holds.
+UidSet *index_uids(Index *index, uint64_t folder, uint64_t generation, GError **error);
+// Makes the messages of a range gone, telling each.
+bool index_remove_range(Index *index, uint64_t folder, uint64_t generation, UidRange range,
+                        IndexRemoved removed, gpointer data, GError **error);
+// Shows what was listed under `from`, all of it above `after_uid`, as messages of `generation`.
+bool index_adopt(Index *index, uint64_t folder, uint64_t generation, uint64_t from,
+                 uint32_t after_uid, GError **error);
+// Ends the listing: makes `generation` the folder's, and what carried the old one gone (not told
+// one by one). changed: the listing differs, so the folder's mtime moves.
+bool index_end_sync(Index *index, uint64_t folder, uint64_t generation, const MailboxStatus *status,
+                    bool changed, int64_t now_ns, GError **error);
+bool index_set_quota(Index *index, const MailboxQuota *quota, GError **error);
+
+// A body came: its exact size and digest (32 bytes) are known from now on. on_disk: it can be had
+// again.
+bool index_set_body(Index *index, uint64_t ino, uint64_t size, const uint8_t *sha256, bool on_disk,
+                    GError **error);
+
+// Forgets for good what is gone or was never finished, telling the inodes whose bodies can go.
+// Only before anything is mounted.
+bool index_purge(Index *index, void (*body_gone)(uint64_t ino, gpointer data), gpointer data,
+                 GError **error);

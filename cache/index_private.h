@@ -1,0 +1,31 @@
+// What the files of the index share: the connection and its prepared statements. For cache/index*.c
+// only.
+#pragma once
+
+#include <sqlite3.h>
+
+#include "cache/index.h"
+#include "cache/name.h"
+
+struct Index {
+  sqlite3 *db;
+  GHashTable *statements;  // text of a statement, by address -> sqlite3_stmt
+  IndexMode mode;
+  bool uid_names;
+  bool in_transaction;
+  GThread *owner;
+  char name[NAME_FOLDER_MAX + 1];  // of the Inode handed out last
+};
+
+// The prepared statement of `sql` (a string that lives as long as the program), reset and unbound;
+// it stays the index's. NULL: error is set.
+sqlite3_stmt *index_statement(Index *index, const char *sql, GError **error);
+// Sets INDEX_ERROR from the connection's last failure; returns false.
+bool index_fail(Index *index, const char *attempt, GError **error);
+// Runs a statement that gives no rows, and resets it.
+bool index_run(Index *index, sqlite3_stmt *statement, const char *attempt, GError **error);
+void index_bind_text(sqlite3_stmt *statement, int column, const char *text);
+
+// "4711.eml" into the buffer, which is returned.
+#define INDEX_UID_NAME_BYTES 24
+const char *index_uid_name(sqlite3_int64 uid, char name[INDEX_UID_NAME_BYTES]);

@@ -1,0 +1,57 @@
+// A Letter is an outgoing message file understood just far enough to be sent: who sends it, who
+// gets it, which byte ranges of its header must go (Bcc, Resent-Bcc, ...) and which lines are
+// missing. Its bytes are never re-serialised: what is sent is the file with ranges cut out, header
+// lines put in front, and line ends made CRLF. GMime parses the addresses.
+//
+// A Letter is a value made from a file at commit; it holds no descriptor. Any thread, one at a
+// time.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <glib.h>
+
+typedef struct Letter Letter;
+
+#define LETTER_ERROR letter_error_quark()
+GQuark letter_error_quark(void);
+typedef enum {
+  LETTER_ERROR_INVALID,  // no header, no recipient, a broken address, a line over 998 bytes, NUL
+  LETTER_ERROR_IO,       // the file cannot be read
+} LetterError;
+
+// What the sending account adds where the letter has none. The same at every try, so that a
+// message sent twice can be recognised: made once at commit and journaled.
+typedef struct {
+  const char *from;        // address
+  const char *message_id;  // without brackets
+  int64_t date;            // seconds since 1970
+} LetterDefaults;
+
+// Reads the header (at most 1 MiB of it) and checks all of the file behind `fd`: blocks on the
+// disk only. INVALID says in words for the writer what is wrong.
+Letter *letter_read(int fd, const LetterDefaults *defaults, GError **error);
+void letter_free(Letter *letter);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Letter, letter_free)
+
+// A new unique Message-ID (without brackets) for a sender's domain.
+char *letter_make_message_id(const char *from);
+
+const char *letter_from(const Letter *letter);               // envelope sender
+const char *const *letter_recipients(const Letter *letter);  // each once, in order
+const char *letter_message_id(const Letter *letter);         // found or given
+uint64_t letter_size(const Letter *letter);                  // as letter_stream gives it
+bool letter_has_8bit(const Letter *letter);
+bool letter_needs_utf8(const Letter *letter);
+
+// The bytes to send: CRLF line ends, cut and completed. `fd` is read with pread and stays the
+// caller's, as does the letter.
+typedef struct LetterStream LetterStream;
+LetterStream *letter_stream_new(const Letter *letter, int fd);
+void letter_stream_free(LetterStream *stream);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(LetterStream, letter_stream_free)
+// Bytes read, 0 at the end, -1 with LETTER_ERROR_IO.
+ssize_t letter_stream_read(LetterStream *stream, void *buffer, size_t size, GError **error);

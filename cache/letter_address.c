@@ -1,0 +1,189 @@
+#include "cache/letter_address.h"
+
+#include <gmime/gmime.h>
+#include <string.h>
+
+#include "cache/letter.h"
+#include "cache/mime.h"
+
+// Longer than any server takes (RFC 5321 section 4.5.3.1.3: 254), short enough for one command.
+#define ADDRESS_MAX 512
+// Of a broken piece, in an error.
+#define SHOWN_MAX 80
+
+// What is gathered of the piece between two commas.
+typedef struct {
+  GPtrArray *addresses;
+  const char *field;
+  GString *outside;  // text outside of angle brackets (if there are any: after them), no comments
+  GString *inside;   // text between angle brackets
+  bool has_angle, in_group;
+} Pieces;
+
+static bool refuse(const Pieces *pieces, const char *what, GError **error) {
+  g_autofree char *valid = g_utf8_make_valid(what, -1);
+  g_autofree char *shown = g_utf8_strlen(valid, -1) > SHOWN_MAX
+                               ? g_utf8_substring(valid, 0, SHOWN_MAX)
+                               : g_strdup(valid);
+  for (char *c = shown; *c != '\0'; c++)
+    if (g_ascii_iscntrl(*c)) *c = ' ';
+  g_set_error(error, LETTER_ERROR, LETTER_ERROR_INVALID,
+              "its %s field is broken: \"%s\" is no address", pieces->field, shown);
+  return false;
+}
+
+// The end of a quoted string, a comment or a domain literal that begins at `at`, or NULL.
+static const char *skip_enclosed(const char *at) {
+  char close = *at == '"' ? '"' : *at == '[' ? ']' : ')';
+  unsigned depth = 0;
+  for (const char *c = at; *c != '\0'; c++) {
+    if (*c == '\\' && c[1] != '\0')
+      c++;
+    else if (*c == '(' && close == ')')
+      depth++;
+    else if (*c == close && c > at && (close != ')' || --depth == 0))
+      return c + 1;
+  }
+  return NULL;
+}
+
+static bool is_domain(const char *domain) {
+  if (*domain == '[') return strlen(domain) > 2 && strchr(domain, ']') == strrchr(domain, '\0') - 1;
+  bool label_is_empty = true;
+  for (const char *c = domain; *c != '\0'; c++) {
+    if (*c == '.' ? label_is_empty
+                  : !g_ascii_isalnum(*c) && strchr("-_", *c) == NULL && (unsigned char)*c < 0x80)
+      return false;
+    label_is_empty = *c == '.';
+  }
+  return !label_is_empty;
+}
+
+static bool is_local_part(const char *local, size_t length) {
+  if (length == 0) return false;
+  if (local[0] == '"') return length > 1 && local[length - 1] == '"';
+  for (size_t i = 0; i < length; i++)
+    if (local[i] == ' ' || strchr("<>()[]\\,;:@\"", local[i]) != NULL) return false;
+  return true;
+}
+
+static bool is_sound(const char *address) {
+  const char *at = strrchr(address, '@');
+  if (at == NULL || strlen(address) > ADDRESS_MAX || !g_utf8_validate(address, -1, NULL))
+    return false;
+  for (const char *c = address; *c != '\0'; c++)
+    if (g_ascii_iscntrl(*c)) return false;
+  return is_local_part(address, (size_t)(at - address)) && is_domain(at + 1);
+}
+
+// How many @ stand outside of quotes: GMime reads a@b@c as a@b.
+static unsigned count_at(const char *text) {
+  unsigned count = 0;
+  while (*text != '\0') {
+    const char *next = *text == '"' ? skip_enclosed(text) : NULL;
+    if (*text == '@') count++;
+    text = next != NULL ? next : text + 1;
+  }
+  return count;
+}
+
+static char *parse_one(const char *text) {
+  g_autoptr(GMimeParserOptions) options = g_mime_parser_options_new();
+  g_mime_parser_options_set_address_compliance_mode(options, GMIME_RFC_COMPLIANCE_STRICT);
+  g_autoptr(InternetAddressList) list = internet_address_list_parse(options, text);
+  if (list == NULL || internet_address_list_length(list) != 1) return NULL;
+  InternetAddress *only = internet_address_list_get_address(list, 0);
+  if (!INTERNET_ADDRESS_IS_MAILBOX(only)) return NULL;
+  const char *address = internet_address_mailbox_get_addr(INTERNET_ADDRESS_MAILBOX(only));
+  return address != NULL && is_sound(address) ? g_strdup(address) : NULL;
+}
+
+// Ends a piece; an empty one is fine (RFC 5322 section 4.4 allows commas side by side).
+static bool take_piece(Pieces *pieces, GError **error) {
+  const char *outside = g_strstrip(pieces->outside->str);
+  if (pieces->has_angle && *outside != '\0') return refuse(pieces, outside, error);
+  const char *text = pieces->has_angle ? g_strstrip(pieces->inside->str) : outside;
+  if (pieces->has_angle || *text != '\0') {
+    g_autofree char *address = count_at(text) == 1 ? parse_one(text) : NULL;
+    if (address == NULL) return refuse(pieces, text, error);
+    g_ptr_array_add(pieces->addresses, g_steal_pointer(&address));
+  }
+  g_string_truncate(pieces->outside, 0);
+  g_string_truncate(pieces->inside, 0);
+  pieces->has_angle = false;
+  return true;
+}
+
+static const char *take_angle(Pieces *pieces, const char *at, GError **error) {
+  const char *start = at + 1;
+  const char *end = start;
+  while (end != NULL && *end != '>' && *end != '\0')
+    end = *end == '"' ? skip_enclosed(end) : end + 1;
+  if (pieces->has_angle || end == NULL || *end == '\0') {
+    refuse(pieces, at, error);
+    return NULL;
+  }
+  g_string_append_len(pieces->inside, start, end - start);
+  g_string_truncate(pieces->outside, 0);
+  pieces->has_angle = true;
+  return end + 1;
+}
+
+static const char *take_enclosed(Pieces *pieces, const char *at, GError **error) {
+  const char *end = skip_enclosed(at);
+  if (end == NULL)
+    refuse(pieces, at, error);
+  else if (*at == '(')
+    g_string_append_c(pieces->outside, ' ');
+  else
+    g_string_append_len(pieces->outside, at, end - at);
+  return end;
+}
+
+// `Name: address, address;` - what stood before the colon is the group's name.
+static bool begin_group(Pieces *pieces, const char *at, GError **error) {
+  if (pieces->in_group || pieces->has_angle) return refuse(pieces, at, error);
+  pieces->in_group = true;
+  g_string_truncate(pieces->outside, 0);
+  return true;
+}
+
+static bool end_group(Pieces *pieces, const char *at, GError **error) {
+  if (!pieces->in_group) return refuse(pieces, at, error);
+  pieces->in_group = false;
+  return take_piece(pieces, error);
+}
+
+static const char *step(Pieces *pieces, const char *at, GError **error) {
+  switch (*at) {
+    case '"':
+    case '(':
+    case '[':
+      return take_enclosed(pieces, at, error);
+    case '<':
+      return take_angle(pieces, at, error);
+    case ',':
+      return take_piece(pieces, error) ? at + 1 : NULL;
+    case ':':
+      return begin_group(pieces, at, error) ? at + 1 : NULL;
+    case ';':
+      return end_group(pieces, at, error) ? at + 1 : NULL;
+    default:
+      g_string_append_c(pieces->outside, *at);
+      return at + 1;
+  }
+}
+
+bool letter_addresses_add(GPtrArray *addresses, const char *field, const char *value,
+                          GError **error) {
+  mime_init();
+  g_autoptr(GString) outside = g_string_new(NULL);
+  g_autoptr(GString) inside = g_string_new(NULL);
+  Pieces pieces = {.addresses = addresses, .field = field, .outside = outside, .inside = inside};
+  const char *at = value;
+  while (at != NULL && *at != '\0')
+    at = step(&pieces, at, error);
+  if (at == NULL) return false;
+  if (pieces.in_group) return refuse(&pieces, value, error);
+  return take_piece(&pieces, error);
+}

@@ -1,0 +1,15 @@
+// Reads the addresses out of a header field, for the envelope: display names, comments and group
+// names fall away. GMime parses each address; it is lenient and drops what it does not understand,
+// and a recipient dropped silently would be a letter lost, so the field is split here and each
+// piece has to be exactly one sound address.
+#pragma once
+
+#include <stdbool.h>
+
+#include <glib.h>
+
+// Adds the addresses of `value` (a field's value on one line) to `addresses` (of char *), in order
+// and without brackets. LETTER_ERROR_INVALID with `field` and the broken piece in its words. Each
+// is fit to stand between < and > in an SMTP command: no control character, valid UTF-8.
+bool letter_addresses_add(GPtrArray *addresses, const char *field, const char *value,
+                          GError **error);

@@ -1,0 +1,143 @@
+// The Outbox is the durable spool of one account's outgoing letters, seen as two small directories
+// of files: `outbox/` (letters being written, held, queued, sent) and `outbox/failed/` (what could
+// not be sent, each with NAME.error). Bytes lie in state_dir/ACCOUNT/letters/, one file a letter;
+// what they are is in the journal, state_dir/ACCOUNT/outbox.db (SQLite, synchronous=FULL). The
+// table of letters is in memory too, on the main loop, and is what the calls below read.
+//
+//   OPEN ──last release──> HELD ──send_delay──> QUEUED ──> SENDING ──> DATA_SENT ──> ACCEPTED ──>
+//   gone
+//     ^  ^  (DRAFT: a name that is never sent, or empty)      │ 4xx          │
+//     │  └── opened again for writing ──┘         └───────────┴── later ─────┘
+//     └─ retry: rename out of failed/ ── FAILED <── 5xx, too old, broken
+//
+// Every call is for the main loop's thread and none waits for a server. Those that must reach the
+// disk first (flush, fsync, release, rename, unlink of a committed letter) answer through a
+// callback, after a spool thread has fsynced the letter and committed the journal; many at once
+// share one commit. A courier thread sends.
+//
+// Errors of this room are a G_FILE_ERROR whose code is the errno to answer; its message is for the
+// log.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <glib.h>
+
+#include "cache/inode.h"
+#include "net/account.h"
+#include "net/sender.h"
+
+typedef struct Outbox Outbox;
+
+#define OUTBOX_INO (INODE_OUTBOX_BASE + 2)
+#define OUTBOX_FAILED_INO (INODE_OUTBOX_BASE + 3)
+
+typedef struct {
+  const Account *smtp;    // lives as long as the outbox
+  const char *directory;  // state_dir/ACCOUNT, locked by the caller
+  const char *from;       // address for letters without From
+  unsigned send_delay_ms;
+  uint64_t send_lifetime_s;
+  // For tests; zero is the real thing. What opens a Sender (sender_open), the wait before the
+  // second try (one minute), and what is called on the spool thread after each of its steps.
+  Sender *(*open_sender)(const Account *account, Waker *waker, const char *name, GError **error);
+  unsigned retry_ms;
+  void (*after_step)(gpointer data);
+  gpointer data;
+} OutboxOptions;
+
+// One file of the outbox, as stat needs it. `name` lives until the next call that changes the
+// outbox.
+typedef struct {
+  uint64_t ino, parent;
+  const char *name;
+  uint64_t size;
+  mode_t mode;  // permission bits, as chmod left them
+  int64_t mtime_ns, ctime_ns, atime_ns;
+  bool is_error_note;  // a NAME.error of failed/: read-only text
+} OutboxFile;
+
+// Told on the main loop: `name` left `parent` (sent, failed, relabelled), or something there is
+// new.
+typedef struct {
+  void (*removed)(uint64_t parent, uint64_t ino, const char *name, gpointer data);
+  void (*changed)(uint64_t parent, gpointer data);
+} OutboxListener;
+
+// Opens the spool and repairs what a crash left: letters committed go on, what was flushed but
+// never released goes to failed/, what was accepted is removed. Blocks on the disk. Sends nothing
+// yet.
+Outbox *outbox_open(const OutboxOptions *options, GMainContext *context, GError **error);
+// Starts sending.
+void outbox_start(Outbox *outbox);
+// Ends the threads: a letter under way is given up before its final dot or its reply awaited for at
+// most 5 s after it; commits what was asked for, frees all. Callbacks still owed are not called.
+void outbox_free(Outbox *outbox);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Outbox, outbox_free)
+void outbox_set_listener(Outbox *outbox, const OutboxListener *listener, gpointer data);
+// How many letters wait to be sent.
+unsigned outbox_waiting(const Outbox *outbox);
+// How many letters of other accounts' spools beside this one's directory wait, for a line at start.
+unsigned outbox_count_elsewhere(const char *state_dir, const char *own_directory);
+
+// True if `ino` is the outbox, failed/ or in one of them.
+bool outbox_owns(uint64_t ino);
+// The directories themselves: when their listing last changed (moves forward strictly).
+int64_t outbox_directory_mtime_ns(const Outbox *outbox, uint64_t directory);
+
+// Reading.
+bool outbox_get(Outbox *outbox, uint64_t ino, OutboxFile *file);
+bool outbox_lookup(Outbox *outbox, uint64_t parent, const char *name, OutboxFile *file);
+typedef bool (*OutboxEach)(const OutboxFile *file, gpointer data);
+// Files of `parent` with ino > after, by rising ino, until `each` returns false. Not failed/
+// itself.
+void outbox_children(Outbox *outbox, uint64_t parent, uint64_t after, OutboxEach each,
+                     gpointer data);
+// "held", "queued", "sending", "failed", ...; newly allocated, NULL where there is none.
+typedef enum { OUTBOX_STATE, OUTBOX_ERROR_TEXT, OUTBOX_NEXT_TRY } OutboxDetail;
+char *outbox_detail(Outbox *outbox, uint64_t ino, OutboxDetail detail);
+
+// Writing. `pid` is the calling thread's; its process counts. An OutboxHandle is one open file.
+// `done` may be called before the call returns, where there is nothing to wait for.
+typedef struct OutboxHandle OutboxHandle;
+typedef void (*OutboxDone)(const GError *error, gpointer data);
+
+// EINVAL (a name that is ours: *.error, or with a control character), EEXIST, ENAMETOOLONG, EPERM
+// (in failed/), ENOSPC.
+OutboxHandle *outbox_create(Outbox *outbox, uint64_t parent, const char *name, mode_t mode,
+                            pid_t pid, OutboxFile *file, GError **error);
+// open_flags as open(2)'s. Writing to a letter under way: EBUSY. O_TRUNC on a letter that another
+// process closed leaves that letter alone: it goes on as NAME+1 (the listener is told), and `ino`
+// is a new empty letter.
+OutboxHandle *outbox_open_file(Outbox *outbox, uint64_t ino, int open_flags, pid_t pid,
+                               GError **error);
+// pread/pwrite on the letter's file: bytes done, or -1 with error.
+ssize_t outbox_read(OutboxHandle *handle, void *buffer, size_t size, off_t offset, GError **error);
+ssize_t outbox_write(OutboxHandle *handle, const void *bytes, size_t size, off_t offset,
+                     GError **error);
+// Truncates or extends the letter that `handle` holds open; NULL: by path, the one `ino` is. EBUSY
+// for one that is committed and queued.
+bool outbox_truncate(Outbox *outbox, uint64_t ino, OutboxHandle *handle, uint64_t size,
+                     GError **error);
+bool outbox_set_mode(Outbox *outbox, uint64_t ino, mode_t mode, GError **error);
+bool outbox_set_times(Outbox *outbox, uint64_t ino, int64_t atime_ns, int64_t mtime_ns,
+                      GError **error);
+// Durable once `done` says so. Flush also checks a non-empty letter that its opener's process
+// flushes: EINVAL with the reason in the log. It never commits.
+void outbox_flush(OutboxHandle *handle, pid_t pid, OutboxDone done, gpointer data);
+void outbox_fsync(OutboxHandle *handle, OutboxDone done, gpointer data);
+// Takes the handle. The last writer's release commits the letter (see SPEC: never empty files,
+// dot-files, editors' files).
+void outbox_release(OutboxHandle *handle, OutboxDone done, gpointer data);
+// Within the outbox, from failed/ (a retry), never into failed/ (EPERM). From a name that is never
+// sent to one that is: commits at once, and a refused letter (EINVAL) stays under its old name.
+// Onto a closed letter: that one goes on as NAME+1. RENAME_NOREPLACE is honoured, other flags
+// EINVAL.
+void outbox_rename(Outbox *outbox, uint64_t parent, const char *name, uint64_t new_parent,
+                   const char *new_name, unsigned flags, OutboxDone done, gpointer data);
+// Cancels: a letter not under way is gone for good; ENOENT, or EBUSY while it is being sent.
+void outbox_unlink(Outbox *outbox, uint64_t parent, const char *name, OutboxDone done,
+                   gpointer data);

@@ -1,0 +1,52 @@
+#include "cache/outbox_journal.h"
+
+void outbox_row_copy(OutboxRow *to, const OutboxRow *from) {
+  *to = *from;
+  to->name = g_strdup(from->name);
+  to->message_id = g_strdup(from->message_id);
+  to->from = g_strdup(from->from);
+  to->error = g_strdup(from->error);
+}
+
+void outbox_row_clear(OutboxRow *row) {
+  g_free(row->name);
+  g_free(row->message_id);
+  g_free(row->from);
+  g_free(row->error);
+  *row = (OutboxRow){0};
+}
+
+bool outbox_phase_is_waiting(OutboxPhase phase) {
+  switch (phase) {
+    case OUTBOX_HELD:
+    case OUTBOX_QUEUED:
+    case OUTBOX_SENDING:
+    case OUTBOX_SENT_DATA:
+      return true;
+    case OUTBOX_OPEN:
+    case OUTBOX_DRAFT:
+    case OUTBOX_ACCEPTED:
+    case OUTBOX_FAILED:
+      return false;
+  }
+  return false;
+}
+
+OutboxRecipient *outbox_recipient_new(const char *address, int verdict, const char *reply) {
+  OutboxRecipient *recipient = g_new0(OutboxRecipient, 1);
+  recipient->address = g_strdup(address);
+  recipient->verdict = verdict;
+  recipient->reply = g_strdup(reply);
+  return recipient;
+}
+
+void outbox_recipient_free(OutboxRecipient *recipient) {
+  if (recipient == NULL) return;
+  g_free(recipient->address);
+  g_free(recipient->reply);
+  g_free(recipient);
+}
+
+OutboxRecipient *outbox_recipient_copy(const OutboxRecipient *recipient) {
+  return outbox_recipient_new(recipient->address, recipient->verdict, recipient->reply);
+}

@@ -1,0 +1,219 @@
+#include "cache/outbox_spool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "cache/letter.h"
+
+// More jobs than this do not share a commit, so that the first need not wait for too many.
+#define BATCH_MAX 256
+
+struct OutboxSpool {
+  OutboxSpoolOptions options;
+  Queue *jobs;
+  Post *answers;
+  pthread_t thread;
+};
+
+SpoolJob *spool_job_new(SpoolChange change) {
+  SpoolJob *job = g_new0(SpoolJob, 1);
+  job->change = change;
+  return job;
+}
+
+void spool_job_free(SpoolJob *job) {
+  if (job == NULL) return;
+  outbox_row_clear(&job->row);
+  if (job->recipients != NULL) g_ptr_array_unref(job->recipients);
+  if (job->detail != NULL) job->free_detail(job->detail);
+  g_clear_error(&job->refused);
+  g_clear_error(&job->error);
+  g_free(job);
+}
+
+void outbox_file_name(uint64_t id, char name[24]) {
+  snprintf(name, 24, "%" PRIu64, id);
+}
+
+int outbox_file_open(int letters_fd, uint64_t id, int flags) {
+  char name[24];
+  outbox_file_name(id, name);
+  return openat(letters_fd, name, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
+}
+
+static void fail_job(SpoolJob *job, int code, const char *doing) {
+  if (job->error == NULL)
+    g_set_error(&job->error, G_FILE_ERROR, code, "letter %" PRIu64 ": cannot %s: %s", job->row.id,
+                doing, g_strerror(code));
+}
+
+static void check_letter(SpoolJob *job, int fd) {
+  LetterDefaults defaults = {job->row.from, job->row.message_id, job->row.date};
+  g_autoptr(GError) error = NULL;
+  g_autoptr(Letter) letter = letter_read(fd, &defaults, &error);
+  if (letter != NULL) return;
+  if (g_error_matches(error, LETTER_ERROR, LETTER_ERROR_INVALID))
+    job->refused = g_steal_pointer(&error);
+  else
+    g_set_error(&job->error, G_FILE_ERROR, EIO, "%s", error->message);
+}
+
+// What is done to a letter's file before its row is stored.
+static void prepare(OutboxSpool *spool, SpoolJob *job) {
+  if (!job->check && !job->sync) return;
+  int fd = outbox_file_open(spool->options.letters_fd, job->row.id, O_RDWR);
+  if (fd < 0) {
+    fail_job(job, errno, "open its file");
+    return;
+  }
+  if (job->check) check_letter(job, fd);
+  if (job->sync && fsync(fd) < 0) fail_job(job, errno, "write it to the disk");
+  close(fd);
+}
+
+static bool has_row(const SpoolJob *job) {
+  return job->change != SPOOL_NO_CHANGE && job->error == NULL &&
+         (job->refused == NULL || job->put_refused);
+}
+
+static bool apply(OutboxJournal *journal, const SpoolJob *job, GError **error) {
+  switch (job->change) {
+    case SPOOL_NO_CHANGE:
+      return true;
+    case SPOOL_PUT:
+      return outbox_journal_put(journal, &job->row, job->recipients, error);
+    case SPOOL_RELABEL:
+      return outbox_journal_relabel(journal, &job->row, error);
+    case SPOOL_ADVANCE:
+      return outbox_journal_advance(journal, job->row.id, job->row.phase, job->recipients, error);
+    case SPOOL_REMOVE:
+      return outbox_journal_remove(journal, job->row.id, error);
+    case SPOOL_RESERVE:
+      return outbox_journal_reserve(journal, job->row.id, error);
+  }
+  return true;
+}
+
+// All rows of the jobs in one transaction.
+static bool store_rows(OutboxSpool *spool, SpoolJob *const *jobs, unsigned count, GError **error) {
+  OutboxJournal *journal = spool->options.journal;
+  bool durable = false;
+  unsigned rows = 0;
+  for (unsigned i = 0; i < count; i++) {
+    if (!has_row(jobs[i])) continue;
+    rows++;
+    durable |= !jobs[i]->relaxed;
+  }
+  if (rows == 0) return true;
+  bool ok = outbox_journal_begin(journal, durable, error);
+  for (unsigned i = 0; ok && i < count; i++)
+    if (has_row(jobs[i])) ok = apply(journal, jobs[i], error);
+  if (ok && outbox_journal_commit(journal, error)) return true;
+  outbox_journal_rollback(journal);
+  return false;
+}
+
+static void store_each(OutboxSpool *spool, SpoolJob *const *jobs, unsigned count) {
+  for (unsigned i = 0; i < count; i++) {
+    g_autoptr(GError) error = NULL;
+    if (!store_rows(spool, &jobs[i], 1, &error) && jobs[i]->error == NULL)
+      jobs[i]->error = g_steal_pointer(&error);
+  }
+}
+
+static void sync_directory(OutboxSpool *spool, SpoolJob *const *jobs, unsigned count) {
+  if (fsync(spool->options.letters_fd) == 0) return;
+  int code = errno;
+  for (unsigned i = 0; i < count; i++)
+    if (jobs[i]->sync || jobs[i]->change == SPOOL_REMOVE)
+      fail_job(jobs[i], code, "write its directory to the disk");
+}
+
+// Also where the row could not be removed, on a full disk: a row without a file is forgotten at the
+// next start, and the letter is what was to go.
+static void remove_file(OutboxSpool *spool, SpoolJob *job) {
+  char name[24];
+  outbox_file_name(job->row.id, name);
+  if (unlinkat(spool->options.letters_fd, name, 0) == 0 || errno == ENOENT)
+    g_clear_error(&job->error);
+  else
+    fail_job(job, errno, "remove its file");
+}
+
+static void answer(OutboxSpool *spool, SpoolJob *job) {
+  if (job->reply != NULL)
+    queue_push(job->reply, job);
+  else
+    post_send(spool->answers, job);
+}
+
+static void tell_step(OutboxSpool *spool) {
+  if (spool->options.after_step != NULL) spool->options.after_step(spool->options.step_data);
+}
+
+static void commit_batch(OutboxSpool *spool, SpoolJob *const *jobs, unsigned count) {
+  bool syncs = false, removes = false;
+  for (unsigned i = 0; i < count; i++) {
+    prepare(spool, jobs[i]);
+    syncs |= jobs[i]->sync;
+    removes |= jobs[i]->change == SPOOL_REMOVE;
+  }
+  if (syncs) sync_directory(spool, jobs, count);
+  tell_step(spool);
+  g_autoptr(GError) error = NULL;
+  if (!store_rows(spool, jobs, count, &error)) store_each(spool, jobs, count);
+  tell_step(spool);
+  for (unsigned i = 0; i < count; i++)
+    if (jobs[i]->change == SPOOL_REMOVE) remove_file(spool, jobs[i]);
+  if (removes) tell_step(spool);
+  for (unsigned i = 0; i < count; i++) answer(spool, jobs[i]);
+}
+
+static void *run_spool(void *data) {
+  OutboxSpool *spool = data;
+  SpoolJob *jobs[BATCH_MAX];
+  while ((jobs[0] = queue_pop(spool->jobs, -1)) != NULL) {
+    unsigned count = 1;
+    while (count < BATCH_MAX && (jobs[count] = queue_pop(spool->jobs, 0)) != NULL) count++;
+    commit_batch(spool, jobs, count);
+  }
+  return NULL;
+}
+
+static void take_answer(gpointer item, gpointer data) {
+  OutboxSpool *spool = data;
+  g_autoptr(SpoolJob) job = item;
+  if (job->done != NULL)
+    job->done(job, spool->options.data);
+  else if (job->error != NULL)
+    g_warning("outbox: %s", job->error->message);
+}
+
+OutboxSpool *outbox_spool_new(const OutboxSpoolOptions *options) {
+  OutboxSpool *spool = g_new0(OutboxSpool, 1);
+  spool->options = *options;
+  spool->jobs = queue_new((GDestroyNotify)spool_job_free);
+  spool->answers =
+      post_new(options->context, take_answer, spool, (GDestroyNotify)spool_job_free);
+  int failed = pthread_create(&spool->thread, NULL, run_spool, spool);
+  if (failed != 0) g_error("outbox: cannot start a thread: %s", g_strerror(failed));
+  return spool;
+}
+
+void outbox_spool_free(OutboxSpool *spool) {
+  if (spool == NULL) return;
+  queue_close(spool->jobs);
+  pthread_join(spool->thread, NULL);
+  queue_free(spool->jobs);
+  post_free(spool->answers);
+  outbox_journal_free(spool->options.journal);
+  g_free(spool);
+}
+
+void outbox_spool_push(OutboxSpool *spool, SpoolJob *job) {
+  queue_push(spool->jobs, job);
+}

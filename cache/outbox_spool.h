@@ -1,0 +1,77 @@
+// The OutboxSpool is the thread that waits for the disk, so that the main loop never does. It owns
+// the journal and takes SpoolJobs, in order. All that wait when it comes round share one group
+// commit: their letters are checked and fsynced, then the directory, then one transaction for all
+// rows, then files that are no more wanted are removed; only then is each answered. If the shared
+// commit fails, each job is tried by itself, so that one cannot spoil another.
+//
+//   main loop, courier ──SpoolJob──> spool thread ──the same SpoolJob──> main loop, or a Queue
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <glib.h>
+
+#include "cache/outbox_journal.h"
+#include "cache/queue.h"
+
+typedef struct OutboxSpool OutboxSpool;
+
+typedef enum {
+  SPOOL_NO_CHANGE,
+  SPOOL_PUT,      // row and recipients
+  SPOOL_RELABEL,  // row's name, place, mode and times
+  SPOOL_ADVANCE,  // row.phase and recipients; only row.id and row.phase are set
+  SPOOL_REMOVE,   // the row, and then the file; only row.id is set
+  SPOOL_RESERVE,  // numbers below row.id
+} SpoolChange;
+
+// One thing to do for one letter, and later its outcome. Belongs to whoever holds it.
+typedef struct SpoolJob {
+  bool check;  // letter_read; the row's from, message_id and date are the defaults
+  bool sync;   // fsync the letter's file
+  bool relaxed;  // need not survive a power failure
+  // Where `check` refuses the letter, the row is stored only if this is set.
+  bool put_refused;
+  SpoolChange change;
+  OutboxRow row;          // owned
+  GPtrArray *recipients;  // of OutboxRecipient, owned; may be NULL
+
+  // Where the answer goes: to `reply` if that is set, else to the function on the main loop.
+  Queue *reply;
+  void (*done)(struct SpoolJob *job, gpointer data);
+  gpointer done_data;
+  gpointer detail;  // for `done`, with its own free function
+  GDestroyNotify free_detail;
+
+  // The outcome. refused: the letter is not fit to be sent (LETTER_ERROR_INVALID); error: a
+  // G_FILE_ERROR with an errno, nothing of this job can be relied on.
+  GError *refused, *error;
+} SpoolJob;
+
+SpoolJob *spool_job_new(SpoolChange change);
+void spool_job_free(SpoolJob *job);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(SpoolJob, spool_job_free)
+
+typedef struct {
+  OutboxJournal *journal;  // taken
+  int letters_fd;          // the directory of letters; stays the caller's
+  GMainContext *context;   // where answers are given
+  gpointer data;           // for `done`
+  void (*after_step)(gpointer data);  // NULL, or called on the spool thread after each step
+  gpointer step_data;
+} OutboxSpoolOptions;
+
+// Starts the thread.
+OutboxSpool *outbox_spool_new(const OutboxSpoolOptions *options);
+// Does what was asked for, ends the thread, frees answers nobody has taken. No other thread may
+// push any more.
+void outbox_spool_free(OutboxSpool *spool);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(OutboxSpool, outbox_spool_free)
+// Takes the job. Any thread.
+void outbox_spool_push(OutboxSpool *spool, SpoolJob *job);
+
+// The name of a letter's file in letters/.
+void outbox_file_name(uint64_t id, char name[24]);
+// A letter's file, opened anew: -1 with errno set.
+int outbox_file_open(int letters_fd, uint64_t id, int flags);

@@ -1,0 +1,65 @@
+// The OutboxTable holds the letters of an outbox in memory, by inode and by directory and name: a
+// copy of the journal's rows, and what only lasts as long as the program (open files, notes of
+// letters already removed). It decides nothing. The main loop's.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <glib.h>
+
+#include "cache/outbox_journal.h"
+
+typedef struct {
+  OutboxRow row;
+  GPtrArray *recipients;  // of OutboxRecipient: those answered for
+  uint64_t size;
+  bool linked;     // has a name; else it is open still, or only its note is left
+  bool journaled;  // the journal has, or is about to have, a row of it
+  char *note;      // FAILED: the text of NAME.error; NULL: none
+  int64_t note_ns;
+
+  int fd;             // of its file while it is open, else -1
+  unsigned handles;   // open files
+  unsigned writers;   // those of them that may write
+  pid_t writer;       // the process that last opened it for writing
+  bool interrupted;   // the last writer to close was killed
+  unsigned revision;  // counts changes of its bytes
+  unsigned checked;   // the revision last found fit to be sent
+  unsigned synced;    // the revision last known to be on disk
+  unsigned commit;    // counts commits and what takes them back: a late answer tells by it
+  bool moving;        // a rename of it waits for the disk
+  int64_t due_us;     // HELD, QUEUED: when its next step is due, monotonic
+} OutboxLetter;
+
+typedef struct OutboxTable OutboxTable;
+
+OutboxTable *outbox_table_new(void);
+void outbox_table_free(OutboxTable *table);
+
+// Takes `row`'s strings. The letter is in the table by its inode, without a name yet.
+OutboxLetter *outbox_table_add(OutboxTable *table, OutboxRow *row);
+// Removes and frees a letter that has neither name, note nor open files.
+void outbox_table_drop(OutboxTable *table, OutboxLetter *letter);
+
+// The letter with this inode, or whose note has it.
+OutboxLetter *outbox_table_get(const OutboxTable *table, uint64_t ino);
+// By name; a NAME.error finds the letter whose note it is.
+OutboxLetter *outbox_table_find(const OutboxTable *table, uint64_t directory, const char *name);
+// Letters with an inode of `ino` or above, by rising inode, until `each` returns false.
+typedef bool (*OutboxTableEach)(OutboxLetter *letter, gpointer data);
+void outbox_table_from(const OutboxTable *table, uint64_t ino, OutboxTableEach each,
+                       gpointer data);
+
+// Gives the letter (back) its row's directory and name. The name must be free.
+void outbox_table_link(OutboxTable *table, OutboxLetter *letter);
+// Takes its name away. Its note, if it has one, goes on.
+void outbox_table_unlink(OutboxTable *table, OutboxLetter *letter);
+// Gives it a note (copied), or takes it away (NULL).
+void outbox_table_set_note(OutboxTable *table, OutboxLetter *letter, const char *text);
+// Gives it another inode.
+void outbox_table_renumber(OutboxTable *table, OutboxLetter *letter, uint64_t ino);
+// A name for the letter in `directory`: `name` if nothing has it, else NAME+1, NAME+2 ...
+char *outbox_table_free_name(const OutboxTable *table, uint64_t directory, const char *name,
+                             unsigned first);

@@ -1,0 +1,126 @@
+// A Store is all of one account that a file system needs: its tree, its bodies, kept on disk and
+// brought up to date by session threads behind it. The file system calls down, on the main loop's
+// thread, and never waits: what disk can answer is answered at once, the rest by a callback on the
+// main loop.
+//
+//   fs (main loop) ──> Store ──> Index (reading)
+//                        │ jobs ──> session threads: Mailbox, Index (writing), Body files
+//                        ^ results ──┘
+//
+// Every call is for the main loop's thread.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <glib.h>
+
+#include "cache/inode.h"
+#include "net/mailbox.h"
+
+typedef struct Store Store;
+
+typedef struct {
+  const Account *account;      // lives as long as the store
+  const char *directory;       // the account's own cache directory, locked by the caller
+  const char *const *folders;  // globs, `!` excludes; NULL or empty: all
+  const char *reserved;        // a name no folder in the root may have (the outbox); NULL: none
+  bool uid_names;              // names=uid
+  unsigned refresh_s;          // how old a listing may be
+  unsigned connections;        // at least 1
+  MailboxOpen open_mailbox;    // NULL: mailbox_open; tests put another server here
+} StoreOptions;
+
+// What is told, on the main loop, when the server's side has changed; the store is already new.
+typedef struct {
+  // `name` is no longer in `parent`; `ino` may still be open.
+  void (*removed)(uint64_t parent, uint64_t ino, const char *name, gpointer data);
+  // Something in the listing of `folder` is new, gone or renamed.
+  void (*changed)(uint64_t folder, gpointer data);
+} StoreListener;
+
+typedef enum {
+  STORE_FOUND,
+  STORE_ABSENT,
+  STORE_LATER,   // the index is busy for a moment: ask again in some milliseconds
+  STORE_FAILED,  // the index cannot be read; the log says why
+} StoreAnswer;
+
+typedef enum {
+  STORE_FRESH,     // no older than refresh_s
+  STORE_STALE,     // a listing is here; a newer one can be had
+  STORE_UNLISTED,  // never listed as a whole
+} StoreListing;
+
+typedef enum {
+  STORE_ONLINE,
+  STORE_OFFLINE,  // the last attempt failed; reason in store_problem
+  STORE_REFUSED,  // the login was refused
+} StoreState;
+
+// Opens or creates the cache (a broken or foreign index is rebuilt: it is only a cache). `context`
+// is the main loop's. Starts no thread and no connection.
+Store *store_open(const StoreOptions *options, GMainContext *context, GError **error);
+// Starts the sessions. `ready` is called once, on the main loop: without error after the first
+// login and folder list, else with why not (the sessions go on trying when asked for something).
+typedef void (*StoreDone)(const GError *error, gpointer data);
+void store_start(Store *store, StoreDone ready, gpointer data);
+// Cancels what is under way, without calling anyone back, says goodbye to the servers (at most
+// about 1 s) and frees all.
+void store_free(Store *store);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Store, store_free)
+void store_set_listener(Store *store, const StoreListener *listener, gpointer data);
+
+StoreState store_state(const Store *store);
+const char *store_problem(const Store *store);  // one line; NULL when all is well
+// True when the root was listed once: the account can be shown without a network.
+bool store_has_tree(Store *store);
+
+// Reading the tree: from disk, at once.
+StoreAnswer store_get(Store *store, uint64_t ino, Inode *inode);
+StoreAnswer store_lookup(Store *store, uint64_t parent, const char *name, Inode *inode);
+// Calls `each` for the children of `folder` with ino > `after`, by rising ino, until it returns
+// false.
+typedef bool (*StoreEach)(const Inode *inode, gpointer data);
+StoreAnswer store_children(Store *store, uint64_t folder, uint64_t after, StoreEach each,
+                           gpointer data);
+
+// Details of a message as text, for extended attributes: newly allocated UTF-8, NULL if there is no
+// such detail.
+typedef enum {
+  STORE_UID,
+  STORE_FLAGS,  // separated by spaces
+  STORE_FROM,   // "Name <address>", decoded
+  STORE_SUBJECT,
+  STORE_DATE,  // the header's words
+  STORE_MESSAGE_ID,
+  STORE_FOLDER,  // the server's folder, decoded, with its delimiter
+} StoreDetail;
+StoreAnswer store_detail(Store *store, uint64_t ino, StoreDetail detail, char **text);
+
+// Asking the server. Each returns a ticket that lives until `done` was called or it was cancelled.
+typedef struct StoreTicket StoreTicket;
+// Never calls back after this; the work itself goes on where others wait for it or a retry profits.
+void store_cancel(StoreTicket *ticket);
+
+StoreListing store_listing(Store *store, uint64_t folder);
+// Brings a folder's listing (the root: the folder tree) up to date; callers of one folder share one
+// synchronisation. Errors: any NetError; HOST, OFFLINE and DENIED come at once while known.
+StoreTicket *store_sync(Store *store, uint64_t folder, StoreDone done, gpointer data);
+
+// A complete body on disk, as a new descriptor for reading, or -1: it must be fetched. To be given
+// back by store_close_body, like every descriptor of a body.
+int store_body(Store *store, uint64_t ino);
+void store_close_body(Store *store, int fd);
+// Fetches a body; callers of one message share one fetch. `fd`, the caller's, is -1 exactly if
+// error is set. `resized`: the exact size is not what store_get told before.
+// Errors: any NetError; GONE: the message was expunged; REFUSED, PROTOCOL, LIMIT: this message
+// cannot be had.
+typedef void (*StoreFetched)(int fd, uint64_t size, bool resized, const GError *error,
+                             gpointer data);
+StoreTicket *store_fetch(Store *store, uint64_t ino, StoreFetched done, gpointer data);
+
+// Bytes that the account holds and may hold, from the last synchronisation: never waits, limit 0 if
+// the server has no quota.
+void store_usage(Store *store, uint64_t *used, uint64_t *limit, uint64_t *messages);

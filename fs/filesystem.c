@@ -1,0 +1,220 @@
+#include "fs/filesystem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+
+#include <glib-unix.h>
+
+#include "fs/mountpoint.h"
+#include "fs/ops.h"
+
+// Requests served before the main loop's other sources get their turn.
+#define REQUESTS_A_TURN 64
+// How long the end waits for letters that are being put on disk.
+#define LAST_WAIT_MS 5000
+
+static void log_libfuse(enum fuse_log_level level, const char *format, va_list args) {
+  g_autofree char *line = g_strchomp(g_strdup_vprintf(format, args));
+  GLogLevelFlags ours = level <= FUSE_LOG_WARNING ? G_LOG_LEVEL_WARNING
+                        : level <= FUSE_LOG_INFO  ? G_LOG_LEVEL_INFO
+                                                  : G_LOG_LEVEL_DEBUG;
+  g_log(G_LOG_DOMAIN, ours, "%s", line);
+}
+
+static void on_removed(uint64_t parent, uint64_t ino, const char *name, gpointer data) {
+  Filesystem *filesystem = data;
+  if (!outbox_owns(parent)) ino_set_add(filesystem->moved, parent);
+  if (filesystem->notifier == NULL) return;
+  notifier_removed(filesystem->notifier, parent, name);
+  notifier_changed(filesystem->notifier, parent);
+}
+
+static void on_changed(uint64_t directory, gpointer data) {
+  Filesystem *filesystem = data;
+  if (!outbox_owns(directory)) ino_set_add(filesystem->moved, directory);
+  if (filesystem->notifier != NULL) notifier_changed(filesystem->notifier, directory);
+}
+
+static void add_option(struct fuse_args *args, const char *option) {
+  fuse_opt_add_arg(args, "-o");
+  fuse_opt_add_arg(args, option);
+}
+
+// A comma or backslash in the source belongs to it.
+static void add_source(struct fuse_args *args, const char *source) {
+  g_autofree char *fsname = g_strdup_printf("fsname=%s", source);
+  char *escaped = NULL;
+  fuse_opt_add_opt_escaped(&escaped, fsname);
+  add_option(args, escaped);
+  free(escaped);
+}
+
+static struct fuse_session *make_session(Filesystem *filesystem, const FilesystemOptions *options) {
+  struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+  fuse_opt_add_arg(&args, "mailfs");
+  add_source(&args, options->source);
+  add_option(&args, "subtype=mailfs");
+  if (options->allow_other) add_option(&args, "allow_other,default_permissions");
+  // The outbox stays writable, so only a tree without one is read-only to the kernel.
+  if (options->read_only && filesystem->outbox == NULL) add_option(&args, "ro");
+  if (options->fuse_options != NULL) add_option(&args, options->fuse_options);
+  if (options->debug) fuse_opt_add_arg(&args, "-d");
+  struct fuse_session *session =
+      fuse_session_new(&args, &ops_table, sizeof ops_table, filesystem);
+  fuse_opt_free_args(&args);
+  return session;
+}
+
+static void set_options(Filesystem *filesystem, const FilesystemOptions *options) {
+  const char *cache_dir = options->cache_dir != NULL ? options->cache_dir : "/";
+  filesystem->mountpoint = g_strdup(options->mountpoint);
+  filesystem->outbox_name = g_strdup(options->outbox_name);
+  filesystem->cache_dir = g_strdup(cache_dir);
+  filesystem->identity = (Identity){options->uid, options->gid, options->umask};
+  filesystem->read_only = options->read_only;
+  filesystem->timeout_ms = options->timeout_ms;
+}
+
+Filesystem *filesystem_new(const FilesystemOptions *options, Store *store, Outbox *outbox,
+                           GMainContext *context, FilesystemEnded ended, gpointer data,
+                           GError **error) {
+  static const StoreListener store_listener = {.removed = on_removed, .changed = on_changed};
+  static const OutboxListener outbox_listener = {.removed = on_removed, .changed = on_changed};
+  g_autoptr(Filesystem) filesystem = g_new0(Filesystem, 1);
+  filesystem->store = store;
+  filesystem->outbox = options->outbox_name != NULL ? outbox : NULL;
+  filesystem->context = g_main_context_ref(context);
+  filesystem->ended = ended;
+  filesystem->ended_data = data;
+  set_options(filesystem, options);
+  filesystem->tree = tree_new(store, filesystem->outbox, filesystem->outbox_name);
+  filesystem->pendings = pendings_new(store, context);
+  filesystem->outbox_dir =
+      outbox_dir_new(filesystem->outbox, filesystem->tree, &filesystem->identity);
+  filesystem->moved = ino_set_new();
+  filesystem->unsure = ino_set_new();
+  fuse_set_log_func(log_libfuse);
+  filesystem->session = make_session(filesystem, options);
+  if (filesystem->session == NULL) {
+    g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "FUSE does not take these options: %s",
+                options->fuse_options != NULL ? options->fuse_options : "none");
+    return NULL;
+  }
+  store_set_listener(store, &store_listener, filesystem);
+  if (filesystem->outbox != NULL)
+    outbox_set_listener(filesystem->outbox, &outbox_listener, filesystem);
+  return g_steal_pointer(&filesystem);
+}
+
+// The first request is INIT.
+static void after_first_request(Filesystem *filesystem) {
+  FilesystemAnswers answers = filesystem->answers;
+  filesystem->notifier = notifier_new(filesystem->session);
+  filesystem->answers = NULL;
+  if (answers != NULL) answers(filesystem->answers_data);
+}
+
+
+// One request; false: there is none, or the mount is gone.
+static bool serve_one(Filesystem *filesystem) {
+  struct fuse_session *session = filesystem->session;
+  int size = fuse_session_receive_buf(session, &filesystem->buffer);
+  if (size == -EINTR) return true;
+  if (size <= 0) return false;
+  fuse_session_process_buf(session, &filesystem->buffer);
+  if (filesystem->notifier == NULL) after_first_request(filesystem);
+  return true;
+}
+
+static gboolean serve(int fd, GIOCondition condition, gpointer data) {
+  Filesystem *filesystem = data;
+  for (int i = 0; i < REQUESTS_A_TURN; i++)
+    if (fuse_session_exited(filesystem->session) || !serve_one(filesystem)) break;
+  if (!fuse_session_exited(filesystem->session)) return G_SOURCE_CONTINUE;
+  g_clear_pointer(&filesystem->source, g_source_unref);
+  filesystem->ended(filesystem->ended_data);
+  return G_SOURCE_REMOVE;
+}
+
+static void listen_to_kernel(Filesystem *filesystem) {
+  int fd = fuse_session_fd(filesystem->session);
+  fcntl(fd, F_SETFD, FD_CLOEXEC);
+  fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+  filesystem->reader = reader_new();
+  filesystem->source = g_unix_fd_source_new(fd, G_IO_IN);
+  g_source_set_callback(filesystem->source, G_SOURCE_FUNC(serve), filesystem, NULL);
+  g_source_attach(filesystem->source, filesystem->context);
+}
+
+bool filesystem_mount(Filesystem *filesystem, FilesystemAnswers answers, gpointer data,
+                      GError **error) {
+  if (!mountpoint_prepare(filesystem->mountpoint, error)) return false;
+  if (fuse_session_mount(filesystem->session, filesystem->mountpoint) != 0) {
+    g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "%s: cannot mount here",
+                filesystem->mountpoint);
+    return false;
+  }
+  filesystem->answers = answers;
+  filesystem->answers_data = data;
+  listen_to_kernel(filesystem);
+  return true;
+}
+
+static gboolean wake(gpointer data) {
+  return G_SOURCE_CONTINUE;
+}
+
+// The notifier may wait for a lock that the kernel gives back only when we answer, and callers for
+// letters on their way to the disk: so both are awaited with the loop running.
+static void serve_to_the_end(Filesystem *filesystem) {
+  int64_t deadline_us = g_get_monotonic_time() + LAST_WAIT_MS * 1000;
+  GSource *tick = g_timeout_source_new(5);
+  g_source_set_callback(tick, wake, NULL, NULL);
+  g_source_attach(tick, filesystem->context);
+  if (filesystem->notifier != NULL) notifier_stop(filesystem->notifier);
+  while ((filesystem->notifier != NULL && !notifier_has_ended(filesystem->notifier)) ||
+         (outbox_dir_is_busy(filesystem->outbox_dir) && g_get_monotonic_time() < deadline_us))
+    g_main_context_iteration(filesystem->context, TRUE);
+  g_source_destroy(tick);
+  g_source_unref(tick);
+}
+
+static void ignore_end(gpointer data) {
+}
+
+static void end_session(Filesystem *filesystem) {
+  filesystem->ended = ignore_end;
+  store_set_listener(filesystem->store, &(StoreListener){0}, NULL);
+  if (filesystem->outbox != NULL)
+    outbox_set_listener(filesystem->outbox, &(OutboxListener){0}, NULL);
+  pendings_close(filesystem->pendings);
+  serve_to_the_end(filesystem);
+  notifier_free(filesystem->notifier);
+  reader_free(filesystem->reader);
+  outbox_dir_free(filesystem->outbox_dir);
+  if (filesystem->source != NULL) {
+    g_source_destroy(filesystem->source);
+    g_source_unref(filesystem->source);
+  }
+  fuse_session_unmount(filesystem->session);
+  fuse_session_destroy(filesystem->session);
+}
+
+void filesystem_free(Filesystem *filesystem) {
+  if (filesystem == NULL) return;
+  if (filesystem->session != NULL)
+    end_session(filesystem);
+  else
+    outbox_dir_free(filesystem->outbox_dir);
+  pendings_free(filesystem->pendings);
+  tree_free(filesystem->tree);
+  g_hash_table_unref(filesystem->moved);
+  g_hash_table_unref(filesystem->unsure);
+  g_main_context_unref(filesystem->context);
+  free(filesystem->buffer.mem);
+  g_free(filesystem->mountpoint);
+  g_free(filesystem->outbox_name);
+  g_free(filesystem->cache_dir);
+  g_free(filesystem);
+}

@@ -1,0 +1,140 @@
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "fs/ops.h"
+#include "fs/xattr.h"
+
+// Changes go to the outbox; the server's folders and messages are for reading (EROFS). All names
+// here come from the kernel, so only their length can be wrong.
+static bool name_fits(fuse_req_t req, const char *name) {
+  if (strlen(name) <= OPS_NAME_MAX) return true;
+  fuse_reply_err(req, ENAMETOOLONG);
+  return false;
+}
+
+void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                struct fuse_file_info *file) {
+  Filesystem *filesystem = fuse_req_userdata(req);
+  if (!name_fits(req, name)) return;
+  if (outbox_owns(parent))
+    outbox_dir_create(filesystem->outbox_dir, req, parent, name, mode, file);
+  else
+    fuse_reply_err(req, EROFS);
+}
+
+void ops_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t device) {
+  Filesystem *filesystem = fuse_req_userdata(req);
+  if (!name_fits(req, name)) return;
+  if (!outbox_owns(parent))
+    fuse_reply_err(req, EROFS);
+  else if (!S_ISREG(mode))
+    fuse_reply_err(req, EPERM);
+  else
+    outbox_dir_mknod(filesystem->outbox_dir, req, parent, name, mode);
+}
+
+// The outbox holds letters and nothing else.
+static void refuse_other_kinds(fuse_req_t req, fuse_ino_t parent) {
+  fuse_reply_err(req, outbox_owns(parent) ? EPERM : EROFS);
+}
+
+void ops_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode) {
+  refuse_other_kinds(req, parent);
+}
+
+void ops_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name) {
+  refuse_other_kinds(req, parent);
+}
+
+void ops_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name) {
+  if (outbox_owns(ino) != outbox_owns(parent))
+    fuse_reply_err(req, EXDEV);
+  else
+    refuse_other_kinds(req, parent);
+}
+
+void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name) {
+  Filesystem *filesystem = fuse_req_userdata(req);
+  if (outbox_owns(parent))
+    outbox_dir_unlink(filesystem->outbox_dir, req, parent, name);
+  else
+    fuse_reply_err(req, EROFS);
+}
+
+// The only directory in the outbox is failed/, which stays.
+void ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name) {
+  fuse_reply_err(req, outbox_owns(parent) ? EBUSY : EROFS);
+}
+
+static bool is_directory_of_outbox(Filesystem *filesystem, uint64_t parent, const char *name) {
+  Thing thing;
+  return tree_lookup(filesystem->tree, parent, name, &thing) == STORE_FOUND &&
+         thing_is_directory(&thing);
+}
+
+void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+                const char *new_name, unsigned flags) {
+  Filesystem *filesystem = fuse_req_userdata(req);
+  if (!name_fits(req, new_name)) return;
+  if (outbox_owns(parent) != outbox_owns(new_parent))
+    fuse_reply_err(req, EXDEV);
+  else if (!outbox_owns(parent))
+    fuse_reply_err(req, EROFS);
+  else if (is_directory_of_outbox(filesystem, parent, name) ||
+           is_directory_of_outbox(filesystem, new_parent, new_name))
+    fuse_reply_err(req, EBUSY);
+  else
+    outbox_dir_rename(filesystem->outbox_dir, req, parent, name, new_parent, new_name, flags);
+}
+
+static bool answer_setattr(Request *request) {
+  Filesystem *filesystem = request->filesystem;
+  Thing thing;
+  StoreAnswer answer = tree_get(filesystem->tree, request->ino, &thing);
+  if (answer == STORE_LATER) return false;
+  if (!ops_found(request->req, answer)) return true;
+  struct stat now;
+  attr_fill(&filesystem->identity, &thing, &now);
+  if (attr_is_unchanged(&now, &request->attr, request->attr_set))
+    fuse_reply_attr(request->req, &now, attr_timeout(&thing));
+  else
+    fuse_reply_err(request->req, (request->attr_set & FUSE_SET_ATTR_SIZE) ? EROFS : EPERM);
+  return true;
+}
+
+void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int set,
+                 struct fuse_file_info *file) {
+  Filesystem *filesystem = fuse_req_userdata(req);
+  if (outbox_owns(ino)) {
+    outbox_dir_setattr(filesystem->outbox_dir, req, ino, attr, set, file);
+    return;
+  }
+  Request request = {
+      .filesystem = filesystem, .req = req, .ino = ino, .attr = *attr, .attr_set = set};
+  pending_answer(filesystem->pendings, &request, answer_setattr, filesystem->timeout_ms);
+}
+
+// Only files of the outbox are ever open for writing.
+void ops_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, off_t offset,
+               struct fuse_file_info *file) {
+  Filesystem *filesystem = fuse_req_userdata(req);
+  if (outbox_owns(ino))
+    outbox_dir_write(filesystem->outbox_dir, req, bytes, size, offset, file);
+  else
+    fuse_reply_err(req, EBADF);
+}
+
+static void refuse_xattr(fuse_req_t req, fuse_ino_t ino, const char *name) {
+  bool mail = xattr_is_supported(name) && !outbox_owns(ino);
+  fuse_reply_err(req, mail ? EROFS : EOPNOTSUPP);
+}
+
+void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
+                  int flags) {
+  refuse_xattr(req, ino, name);
+}
+
+void ops_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name) {
+  refuse_xattr(req, ino, name);
+}

@@ -1,0 +1,67 @@
+#include "fs/xattr.h"
+
+#include <string.h>
+
+#define PREFIX "user.mailfs."
+
+typedef struct {
+  const char *name;
+  bool of_letter;  // else of a message
+  int detail;      // StoreDetail or OutboxDetail
+} Attribute;
+
+static const Attribute attributes[] = {
+    {PREFIX "uid", false, STORE_UID},
+    {PREFIX "flags", false, STORE_FLAGS},
+    {PREFIX "from", false, STORE_FROM},
+    {PREFIX "subject", false, STORE_SUBJECT},
+    {PREFIX "date", false, STORE_DATE},
+    {PREFIX "message-id", false, STORE_MESSAGE_ID},
+    {PREFIX "folder", false, STORE_FOLDER},
+    {PREFIX "state", true, OUTBOX_STATE},
+    {PREFIX "error", true, OUTBOX_ERROR_TEXT},
+    {PREFIX "next-try", true, OUTBOX_NEXT_TRY},
+};
+
+bool xattr_is_supported(const char *name) {
+  return g_str_has_prefix(name, "user.");
+}
+
+static bool belongs_to(const Attribute *attribute, const Thing *thing) {
+  return thing->kind == (attribute->of_letter ? THING_LETTER : THING_MESSAGE);
+}
+
+static StoreAnswer load(Store *store, Outbox *outbox, const Attribute *attribute, uint64_t ino,
+                        char **text) {
+  *text = NULL;
+  if (attribute->of_letter)
+    *text = outbox_detail(outbox, ino, (OutboxDetail)attribute->detail);
+  else {
+    StoreAnswer answer = store_detail(store, ino, (StoreDetail)attribute->detail, text);
+    if (answer != STORE_FOUND) return answer;
+  }
+  return *text != NULL ? STORE_FOUND : STORE_ABSENT;
+}
+
+StoreAnswer xattr_get(Store *store, Outbox *outbox, const Thing *thing, const char *name,
+                      char **text) {
+  *text = NULL;
+  for (size_t i = 0; i < G_N_ELEMENTS(attributes); i++)
+    if (belongs_to(&attributes[i], thing) && strcmp(attributes[i].name, name) == 0)
+      return load(store, outbox, &attributes[i], thing->ino, text);
+  return STORE_ABSENT;
+}
+
+StoreAnswer xattr_list(Store *store, Outbox *outbox, const Thing *thing, GString **names) {
+  g_autoptr(GString) list = g_string_new(NULL);
+  for (size_t i = 0; i < G_N_ELEMENTS(attributes); i++) {
+    if (!belongs_to(&attributes[i], thing)) continue;
+    g_autofree char *text = NULL;
+    StoreAnswer answer = load(store, outbox, &attributes[i], thing->ino, &text);
+    if (answer == STORE_LATER || answer == STORE_FAILED) return answer;
+    if (answer == STORE_FOUND)
+      g_string_append_len(list, attributes[i].name, (gssize)strlen(attributes[i].name) + 1);
+  }
+  *names = g_steal_pointer(&list);
+  return STORE_FOUND;
+}

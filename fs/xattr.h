@@ -1,0 +1,20 @@
+// The extended attributes of messages and outbox files, "user.mailfs.*": a table of names and where
+// their text comes from. All are for reading.
+#pragma once
+
+#include <stdbool.h>
+
+#include <glib.h>
+
+#include "fs/tree.h"
+
+// True if a name may exist here at all; for the others (security.*, system.*) EOPNOTSUPP makes ls
+// and its kin ask once for a whole mount instead of once for each file.
+bool xattr_is_supported(const char *name);
+// The value in `text`, newly allocated, without a NUL of its own. ABSENT: this thing has no such
+// attribute.
+StoreAnswer xattr_get(Store *store, Outbox *outbox, const Thing *thing, const char *name,
+                      char **text);
+// The names that exist, each ended by NUL, in `names`, which is newly allocated (never NULL when
+// FOUND).
+StoreAnswer xattr_list(Store *store, Outbox *outbox, const Thing *thing, GString **names);

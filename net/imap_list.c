@@ -1,0 +1,134 @@
+#include <string.h>
+
+#include "net/error.h"
+#include "net/imap.h"
+#include "net/imap_error.h"
+
+typedef struct {
+  char *prefix;  // "user." or ""
+  char delimiter;
+  bool is_personal;
+} Namespace;
+
+typedef struct {
+  GArray *namespaces;  // Namespace
+  GHashTable *told;    // names
+  MailboxFolderFunc each;
+  gpointer data;
+} Listing;
+
+static void clear_namespace(gpointer data) {
+  Namespace *space = data;
+  g_free(space->prefix);
+}
+
+static bool is_inbox(const char *name) {
+  return g_ascii_strcasecmp(name, "INBOX") == 0;
+}
+
+// A hierarchy delimiter is NIL or one character.
+static char delimiter_of(const ImapValue *value) {
+  const char *text = imap_value_text(value);
+  return text && strlen(text) == 1 ? *text : '\0';
+}
+
+static void note_namespaces(GArray *namespaces, const ImapValue *list, bool is_personal) {
+  const ImapValue *first = list ? list->first : NULL;
+  for (const ImapValue *entry = first; entry; entry = entry->next) {
+    const char *prefix = imap_value_text(entry->first);
+    if (!prefix) continue;
+    Namespace space = {.prefix = g_strdup(prefix),
+                       .delimiter = delimiter_of(imap_value_nth(entry->first, 1)),
+                       .is_personal = is_personal};
+    g_array_append_val(namespaces, space);
+  }
+}
+
+// `* NAMESPACE personal other-users shared` (RFC 2342 section 5).
+static bool note_namespace(const ImapEvent *event, gpointer data, GError **error) {
+  GArray *namespaces = data;
+  const ImapResponse *response = event->response;
+  if (event->type != IMAP_EVENT_RESPONSE || strcmp(response->name, "NAMESPACE") != 0) return true;
+  g_array_set_size(namespaces, 0);
+  for (unsigned i = 0; i < 3; i++)
+    note_namespaces(namespaces, imap_value_nth(response->values, i), i == 0);
+  return true;
+}
+
+// The folder lies in the namespace, or is the folder that the namespace hangs from.
+static bool is_within(const Namespace *space, const char *name) {
+  size_t length = strlen(space->prefix);
+  if (strncmp(name, space->prefix, length) == 0) return true;
+  return length > 0 && space->prefix[length - 1] == space->delimiter &&
+         strlen(name) == length - 1 && strncmp(name, space->prefix, length - 1) == 0;
+}
+
+// The namespace with the longest prefix decides: "" may be the personal one beside "user.", or the
+// shared one beside "INBOX.".
+static bool is_personal(const GArray *namespaces, const char *name) {
+  const Namespace *nearest = NULL;
+  for (guint i = 0; i < namespaces->len; i++) {
+    const Namespace *space = &g_array_index(namespaces, Namespace, i);
+    bool is_nearer = !nearest || strlen(space->prefix) > strlen(nearest->prefix);
+    if (is_nearer && is_within(space, name)) nearest = space;
+  }
+  return is_inbox(name) || !nearest || nearest->is_personal;
+}
+
+static unsigned read_attributes(const ImapValue *list) {
+  static const struct {
+    const char *name;
+    unsigned attribute;
+  } names[] = {
+      {"\\Noselect", MAILBOX_NOSELECT}, {"\\NonExistent", MAILBOX_NOSELECT},
+      {"\\Sent", MAILBOX_SENT},         {"\\Drafts", MAILBOX_DRAFTS},
+      {"\\Trash", MAILBOX_TRASH},       {"\\Junk", MAILBOX_JUNK},
+      {"\\All", MAILBOX_ALL},
+  };
+  unsigned attributes = 0;
+  const ImapValue *first = list ? list->first : NULL;
+  for (const ImapValue *value = first; value; value = value->next)
+    for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
+      if (imap_value_is_atom(value, names[i].name)) attributes |= names[i].attribute;
+  return attributes;
+}
+
+// `* LIST (attributes) delimiter name` (RFC 3501 7.2.2).
+static bool tell_folder(const ImapEvent *event, gpointer data, GError **error) {
+  Listing *listing = data;
+  const ImapResponse *response = event->response;
+  if (event->type != IMAP_EVENT_RESPONSE || strcmp(response->name, "LIST") != 0) return true;
+  const char *name = imap_value_text(imap_value_nth(response->values, 2));
+  if (!name || !*name || !is_personal(listing->namespaces, name)) return true;
+  // INBOX is one folder however it is spelled; servers repeat it.
+  char *key = is_inbox(name) ? g_strdup("INBOX") : g_strdup(name);
+  if (!g_hash_table_add(listing->told, key)) return true;
+  MailboxFolder folder = {.name = name,
+                          .delimiter = delimiter_of(imap_value_nth(response->values, 1)),
+                          .attributes = read_attributes(response->values)};
+  return listing->each(&folder, listing->data, error);
+}
+
+// A server that offers NAMESPACE and then refuses it has none: all folders are personal.
+static bool ask_namespaces(ImapSession *session, GArray *namespaces, GError **error) {
+  g_autoptr(GError) refusal = NULL;
+  if (!imap_session_has(session, "NAMESPACE")) return true;
+  if (imap_session_run_words(session, "NAMESPACE", note_namespace, namespaces, &refusal))
+    return true;
+  if (!net_error_ends_connection(refusal)) return true;
+  g_propagate_error(error, g_steal_pointer(&refusal));
+  return false;
+}
+
+bool imap_list(ImapSession *session, MailboxFolderFunc each, gpointer data, GError **error) {
+  g_autoptr(GArray) namespaces = g_array_new(FALSE, FALSE, sizeof(Namespace));
+  g_array_set_clear_func(namespaces, clear_namespace);
+  if (!ask_namespaces(session, namespaces, error)) return false;
+
+  g_autoptr(GHashTable) told = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+  Listing listing = {.namespaces = namespaces, .told = told, .each = each, .data = data};
+  bool special =
+      imap_session_has(session, "LIST-EXTENDED") && imap_session_has(session, "SPECIAL-USE");
+  const char *words = special ? "LIST \"\" \"*\" RETURN (SPECIAL-USE)" : "LIST \"\" \"*\"";
+  return imap_session_run_words(session, words, tell_folder, &listing, error);
+}

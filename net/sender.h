@@ -1,0 +1,79 @@
+// A Sender is one logged-in connection to a submission server: the contract that smtp fulfils and
+// all that the outbox knows of it. Every call blocks over the wire and is made by the one thread
+// that owns the sender; its Waker cancels.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <glib.h>
+
+#include "net/account.h"
+#include "net/waker.h"
+
+typedef struct Sender Sender;
+
+typedef enum {
+  SENDER_ACCEPTED,   // the server has taken responsibility for this recipient
+  SENDER_TEMPORARY,  // 4xx, rate limits such as 550 5.4.5, 530 (our login): try again later
+  SENDER_PERMANENT,  // 5xx
+} SenderVerdict;
+
+typedef struct {
+  SenderVerdict verdict;
+  char *reply;  // the server's words, one line, made printable
+} SenderOutcome;
+
+// One letter to send. The caller owns all of it.
+typedef struct {
+  const char *from;               // envelope sender without brackets; "" is the null sender
+  const char *const *recipients;  // NULL-terminated, without brackets, at least one
+  uint64_t size_bytes;            // exact size with CRLF line ends, before dot-stuffing
+  bool has_8bit;                  // body has bytes above 127
+  bool needs_utf8;                // an address or a header has non-ASCII characters
+  // Gives the next bytes of the letter, lines ending in CRLF, not dot-stuffed; 0 at the end, -1
+  // with error set.
+  ssize_t (*read)(void *buffer, size_t size, gpointer data, GError **error);
+  // Called once, before the last bytes and the final dot go out: false gives the letter up unsent.
+  bool (*before_end)(gpointer data, GError **error);
+  gpointer data;
+} SenderLetter;
+
+typedef struct {
+  bool (*send)(Sender *sender, const SenderLetter *letter, SenderOutcome *outcomes, GError **error);
+  uint64_t (*max_size)(const Sender *sender);
+  void (*free)(Sender *sender);
+} SenderOps;
+
+struct Sender {
+  const SenderOps *ops;  // embedded first
+  // The connection is over: the server said so (421) or it broke. Only sender_free is left; each
+  // further sender_send is OFFLINE.
+  bool is_over;
+};
+
+// Connects, logs in and asks for the server's extensions. `name` ("smtp1") begins its log lines.
+// Errors are wire_open's, and BUSY, REFUSED or PROTOCOL for what the server answers then.
+Sender *sender_open(const Account *account, Waker *waker, const char *name, GError **error);
+
+// Sends one letter. `outcomes` has an element for each recipient, zeroed by the caller, who frees
+// the replies. True: the server answered for every recipient; see each verdict (a refused sender or
+// body is told to each of them). False: no verdict was had, error set; the letter may be tried
+// again, but if before_end was called the server may have taken it (uncertain). Whether the next
+// letter can go over the same connection, `is_over` tells in either case.
+// A 421 counts as the verdict TEMPORARY of each recipient that had none, and sets is_over. The
+// reply to the final dot is awaited for ten minutes (RFC 5321 4.5.3.2.6), every other one for the
+// account's time-out.
+// UNSUPPORTED: the server lacks 8BITMIME or SMTPUTF8 that this letter needs. LIMIT: larger than the
+// server's SIZE. REFUSED: an address that cannot stand in an envelope (control characters, blanks,
+// angle brackets, over 500 bytes, not UTF-8). All three are known before anything is sent and are
+// lasting. An error of `read` or `before_end` is passed on, the letter unsent and the sender over.
+bool sender_send(Sender *sender, const SenderLetter *letter, SenderOutcome *outcomes,
+                 GError **error);
+// The server's SIZE limit (RFC 1870), 0: none told.
+uint64_t sender_max_size(const Sender *sender);
+// QUIT, waited for at most 1 s, and close. NULL is fine.
+void sender_free(Sender *sender);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Sender, sender_free)

@@ -1,0 +1,139 @@
+#include "net/smtp_connection.h"
+
+#include <string.h>
+
+#include "net/error.h"
+
+#define LATE_REPLY_MS (10 * 60 * 1000)
+#define QUIT_MS 1000
+
+static bool give_up(SmtpConnection *connection) {
+  connection->is_over = true;
+  return false;
+}
+
+bool smtp_connection_send(SmtpConnection *connection, const void *bytes, size_t size,
+                          GError **error) {
+  return wire_send(connection->wire, bytes, size, error) || give_up(connection);
+}
+
+static bool receive(SmtpConnection *connection, GError **error) {
+  ssize_t got = wire_recv(connection->wire, connection->in, sizeof connection->in, error);
+  if (got == 0)
+    g_set_error_literal(error, NET_ERROR, NET_ERROR_OFFLINE,
+                        "the SMTP server closed the connection");
+  if (got <= 0) return give_up(connection);
+  connection->in_at = 0;
+  connection->in_end = (size_t)got;
+  return true;
+}
+
+SmtpReply *smtp_connection_reply(SmtpConnection *connection, GError **error) {
+  SmtpReply *reply = NULL;
+  while (reply == NULL) {
+    if (connection->in_at == connection->in_end && !receive(connection, error)) return NULL;
+    ssize_t used = smtp_reply_parser_feed(connection->parser, connection->in + connection->in_at,
+                                          connection->in_end - connection->in_at, &reply, error);
+    if (used < 0) {
+      give_up(connection);
+      return NULL;
+    }
+    connection->in_at += (size_t)used;
+  }
+  if (reply->code == 421) give_up(connection);
+  return reply;
+}
+
+// Waits for the first byte longer than a wire_recv would. A wake is not for us to answer: it is
+// put back when the wait is over.
+static bool wait_for_reply(SmtpConnection *connection, GError **error) {
+  int64_t deadline = g_get_monotonic_time() + LATE_REPLY_MS * INT64_C(1000);
+  bool was_woken = false;
+  WireWait waited = WIRE_WOKEN;
+  while (waited == WIRE_WOKEN) {
+    int64_t left_ms = (deadline - g_get_monotonic_time()) / 1000;
+    waited = wire_wait(connection->wire, (int)MAX(left_ms, 0), error);
+    if (waited != WIRE_WOKEN) break;
+    was_woken = true;
+    waker_clear(connection->waker);
+  }
+  if (was_woken) waker_wake(connection->waker);
+  if (waited == WIRE_EXPIRED)
+    g_set_error_literal(
+        error, NET_ERROR, NET_ERROR_TIMEOUT,
+        "the SMTP server did not say within ten minutes whether it took the letter");
+  return waited == WIRE_READY || give_up(connection);
+}
+
+SmtpReply *smtp_connection_late_reply(SmtpConnection *connection, GError **error) {
+  bool has_bytes = connection->in_at < connection->in_end;
+  if (!has_bytes && !wait_for_reply(connection, error)) return NULL;
+  return smtp_connection_reply(connection, error);
+}
+
+SmtpReply *smtp_connection_command(SmtpConnection *connection, const char *command,
+                                   GError **error) {
+  g_assert(strpbrk(command, "\r\n") == NULL);
+  g_autofree char *line = g_strconcat(command, "\r\n", NULL);
+  if (!smtp_connection_send(connection, line, strlen(line), error)) return NULL;
+  return smtp_connection_reply(connection, error);
+}
+
+static void read_extension(SmtpConnection *connection, const char *line) {
+  static const struct {
+    const char *keyword;
+    SmtpExtensions extension;
+  } known[] = {
+      {"SIZE", SMTP_SIZE},         {"8BITMIME", SMTP_8BITMIME},
+      {"SMTPUTF8", SMTP_UTF8},     {"PIPELINING", SMTP_PIPELINING},
+      {"CHUNKING", SMTP_CHUNKING}, {"ENHANCEDSTATUSCODES", SMTP_ENHANCED_CODES},
+  };
+  size_t length = strcspn(line, " ");
+  for (size_t i = 0; i < G_N_ELEMENTS(known); i++) {
+    if (strlen(known[i].keyword) != length ||
+        g_ascii_strncasecmp(known[i].keyword, line, length) != 0)
+      continue;
+    connection->extensions |= known[i].extension;
+    // Nonsense is as good as no limit.
+    if (known[i].extension == SMTP_SIZE)
+      connection->max_size = g_ascii_strtoull(line + length, NULL, 10);
+  }
+}
+
+// RFC 5321 4.1.1.1: the first line greets, each further one is an extension.
+static bool say_hello(SmtpConnection *connection, GError **error) {
+  g_autoptr(SmtpReply) reply = smtp_connection_command(connection, "EHLO localhost", error);
+  if (reply == NULL) return false;
+  if (reply->code != 250) {
+    g_autofree char *text = smtp_reply_text(reply);
+    bool is_lasting = smtp_reply_class(reply) == 5;
+    g_set_error(error, NET_ERROR, is_lasting ? NET_ERROR_REFUSED : NET_ERROR_BUSY,
+                "the SMTP server answers EHLO with: %s", text);
+    return false;
+  }
+  for (unsigned i = 1; i < reply->lines->len; i++)
+    read_extension(connection, g_ptr_array_index(reply->lines, i));
+  return true;
+}
+
+SmtpConnection *smtp_connection_new(Wire *wire, Waker *waker, GError **error) {
+  g_autoptr(SmtpConnection) connection = g_new0(SmtpConnection, 1);
+  connection->wire = wire;
+  connection->waker = waker;
+  connection->parser = smtp_reply_parser_new();
+  return say_hello(connection, error) ? g_steal_pointer(&connection) : NULL;
+}
+
+static void say_goodbye(SmtpConnection *connection) {
+  g_autoptr(GError) ignored = NULL;
+  if (!smtp_connection_send(connection, "QUIT\r\n", 6, &ignored)) return;
+  if (wire_wait(connection->wire, QUIT_MS, &ignored) == WIRE_READY) receive(connection, NULL);
+}
+
+void smtp_connection_free(SmtpConnection *connection) {
+  if (connection == NULL) return;
+  if (!connection->is_over) say_goodbye(connection);
+  wire_free(connection->wire);
+  smtp_reply_parser_free(connection->parser);
+  g_free(connection);
+}

@@ -1,0 +1,358 @@
+#include "net/wire.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+#include <curl/curl.h>
+
+#include "net/error.h"
+#include "net/wire_connect.h"
+#include "net/wire_dialogue.h"
+
+// What one TLS record can hold.
+#define AHEAD_BYTES 16384
+// Told to SMTP servers in libcurl's EHLO: the machine's own name is nobody's business.
+#define EHLO_NAME "localhost"
+
+ssize_t wire_recv(Wire *wire, void *buffer, size_t size, GError **error) {
+  return wire->ops->recv(wire, buffer, size, error);
+}
+
+bool wire_send(Wire *wire, const void *bytes, size_t size, GError **error) {
+  return wire->ops->send(wire, bytes, size, error);
+}
+
+WireWait wire_wait(Wire *wire, int timeout_ms, GError **error) {
+  return wire->ops->wait(wire, timeout_ms, error);
+}
+
+void wire_free(Wire *wire) {
+  if (wire != NULL) wire->ops->free(wire);
+}
+
+typedef struct {
+  Wire wire;
+  CURLM *multi;  // connects; holds the easy handle for as long as the connection lives
+  CURL *easy;
+  curl_socket_t socket;
+  Waker *waker;
+  char *server;
+  unsigned timeout_ms;
+  WireDialogue *dialogue;  // until logged in
+  char reason[CURL_ERROR_SIZE];
+  // What wire_wait received in order to know that there is something.
+  char ahead[AHEAD_BYTES];
+  size_t ahead_at, ahead_end;
+  bool ended;
+} CurlWire;
+
+static void curl_wire_free(Wire *wire) {
+  CurlWire *self = (CurlWire *)wire;
+  if (self->multi != NULL && self->easy != NULL) curl_multi_remove_handle(self->multi, self->easy);
+  curl_easy_cleanup(self->easy);
+  curl_multi_cleanup(self->multi);
+  wire_dialogue_free(self->dialogue);
+  g_free(self->server);
+  g_free(self);
+}
+
+static bool check_cancelled(const CurlWire *self, GError **error) {
+  if (!waker_is_cancelled(self->waker)) return false;
+  g_set_error(error, NET_ERROR, NET_ERROR_CANCELLED, "%s: cancelled", self->server);
+  return true;
+}
+
+static void set_broken(const CurlWire *self, CURLcode code, GError **error) {
+  const char *reason = *self->reason != '\0' ? self->reason : curl_easy_strerror(code);
+  g_set_error(error, NET_ERROR, NET_ERROR_OFFLINE, "the connection to %s broke: %s", self->server,
+              reason);
+}
+
+static void set_silent(const CurlWire *self, GError **error) {
+  g_set_error(error, NET_ERROR, NET_ERROR_TIMEOUT, "%s was silent for %u s", self->server,
+              (self->timeout_ms + 999) / 1000);
+}
+
+// Waits for the socket and for a cancel; with `is_wakeable` also for a mere wake. A time of -1 has
+// no end.
+static WireWait wait_socket(const CurlWire *self, short events, bool is_wakeable, int timeout_ms,
+                            GError **error) {
+  int64_t deadline = g_get_monotonic_time() + timeout_ms * INT64_C(1000);
+  struct pollfd fds[2] = {
+      {.fd = self->socket, .events = events},
+      {.fd = is_wakeable ? waker_fd(self->waker) : waker_cancel_fd(self->waker), .events = POLLIN},
+  };
+  for (;;) {
+    int64_t left_ms = (deadline - g_get_monotonic_time() + 999) / 1000;
+    int ready = poll(fds, G_N_ELEMENTS(fds), timeout_ms < 0 ? -1 : (int)MAX(left_ms, 0));
+    if (check_cancelled(self, error)) return WIRE_BROKEN;
+    if (fds[0].revents != 0) return WIRE_READY;
+    if (ready > 0) return WIRE_WOKEN;
+    if (ready == 0) return WIRE_EXPIRED;
+    g_assert(errno == EINTR);
+    fds[0].revents = fds[1].revents = 0;
+  }
+}
+
+// One try to receive, without waiting: CURLE_AGAIN if there is nothing. Only after that may the
+// socket be polled, TLS may hold bytes that the socket no longer has.
+static CURLcode receive_now(CurlWire *self, void *buffer, size_t size, size_t *got) {
+  *self->reason = '\0';
+  CURLcode code = curl_easy_recv(self->easy, buffer, size, got);
+  self->ended = code == CURLE_OK && *got == 0;
+  return code;
+}
+
+static ssize_t curl_wire_recv(Wire *wire, void *buffer, size_t size, GError **error) {
+  CurlWire *self = (CurlWire *)wire;
+  if (check_cancelled(self, error)) return -1;
+  if (self->ahead_at < self->ahead_end) {
+    size = MIN(size, self->ahead_end - self->ahead_at);
+    memcpy(buffer, self->ahead + self->ahead_at, size);
+    self->ahead_at += size;
+    return (ssize_t)size;
+  }
+  while (!self->ended) {
+    size_t got = 0;
+    CURLcode code = receive_now(self, buffer, size, &got);
+    if (code == CURLE_OK) return (ssize_t)got;
+    if (code != CURLE_AGAIN) {
+      set_broken(self, code, error);
+      return -1;
+    }
+    WireWait waited = wait_socket(self, POLLIN, false, (int)self->timeout_ms, error);
+    if (waited == WIRE_EXPIRED) set_silent(self, error);
+    if (waited != WIRE_READY) return -1;
+  }
+  return 0;
+}
+
+static bool curl_wire_send(Wire *wire, const void *bytes, size_t size, GError **error) {
+  CurlWire *self = (CurlWire *)wire;
+  if (check_cancelled(self, error)) return false;
+  const char *next = bytes;
+  while (size > 0) {
+    size_t sent = 0;
+    *self->reason = '\0';
+    CURLcode code = curl_easy_send(self->easy, next, size, &sent);
+    if (code == CURLE_OK) {
+      next += sent;
+      size -= sent;
+      continue;
+    }
+    if (code != CURLE_AGAIN) {
+      set_broken(self, code, error);
+      return false;
+    }
+    WireWait waited = wait_socket(self, POLLOUT, false, (int)self->timeout_ms, error);
+    if (waited == WIRE_EXPIRED) set_silent(self, error);
+    if (waited != WIRE_READY) return false;
+  }
+  return true;
+}
+
+static WireWait curl_wire_wait(Wire *wire, int timeout_ms, GError **error) {
+  CurlWire *self = (CurlWire *)wire;
+  if (check_cancelled(self, error)) return WIRE_BROKEN;
+  while (self->ahead_at == self->ahead_end && !self->ended) {
+    size_t got = 0;
+    CURLcode code = receive_now(self, self->ahead, sizeof self->ahead, &got);
+    if (code == CURLE_OK) {
+      self->ahead_at = 0;
+      self->ahead_end = got;
+      break;
+    }
+    if (code != CURLE_AGAIN) {
+      set_broken(self, code, error);
+      return WIRE_BROKEN;
+    }
+    WireWait waited = wait_socket(self, POLLIN, true, timeout_ms, error);
+    if (waited != WIRE_READY) return waited;
+  }
+  return WIRE_READY;
+}
+
+static const WireOps curl_wire_ops = {curl_wire_recv, curl_wire_send, curl_wire_wait,
+                                      curl_wire_free};
+
+// The library may start threads and open files: not before the first connection, so that a program
+// can fork first.
+static void initialize_curl(void) {
+  static size_t done = 0;
+  if (!g_once_init_enter(&done)) return;
+  if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) g_error("libcurl cannot be initialized");
+  g_once_init_leave(&done, 1);
+}
+
+static int hear(CURL *easy, curl_infotype type, char *bytes, size_t size, void *data) {
+  WireDialogue *dialogue = data;
+  if (type == CURLINFO_HEADER_OUT) wire_dialogue_sent(dialogue, bytes, size);
+  if (type == CURLINFO_HEADER_IN) wire_dialogue_received(dialogue, bytes, size);
+  return 0;
+}
+
+static void set_transport(CURL *easy, const Account *account) {
+  curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
+  curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+  // A cancel does not wait for a resolver thread.
+  curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+  curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)account->timeout_ms);
+  curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+  curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, 120L);
+  curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, 30L);
+  if (account->proxy != NULL) curl_easy_setopt(easy, CURLOPT_PROXY, account->proxy);
+}
+
+static void set_tls(CURL *easy, const Account *account) {
+  long use = account->tls_off ? CURLUSESSL_NONE : CURLUSESSL_ALL;
+  curl_easy_setopt(easy, CURLOPT_USE_SSL, use);
+  curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+  curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+  curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+  if (account->ca_file != NULL) {
+    // These authorities and no other.
+    curl_easy_setopt(easy, CURLOPT_CAINFO, account->ca_file);
+    curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+  }
+  if (account->tls_pin != NULL) curl_easy_setopt(easy, CURLOPT_PINNEDPUBLICKEY, account->tls_pin);
+  if (account->client_cert != NULL) curl_easy_setopt(easy, CURLOPT_SSLCERT, account->client_cert);
+  if (account->client_key != NULL) curl_easy_setopt(easy, CURLOPT_SSLKEY, account->client_key);
+}
+
+// `AUTH=A;AUTH=B`, libcurl's way to name the mechanisms that it may choose from.
+static void set_login(CURL *easy, const Account *account, const WireLogin *login) {
+  bool is_token = secret_kind(account->secret) == SECRET_TOKEN;
+  curl_easy_setopt(easy, CURLOPT_USERNAME, account->user);
+  curl_easy_setopt(easy, is_token ? CURLOPT_XOAUTH2_BEARER : CURLOPT_PASSWORD, login->secret);
+  if (login->mechanisms == NULL) return;
+  g_autofree char *names = g_strjoinv(";AUTH=", (char **)login->mechanisms);
+  g_autofree char *options = g_strconcat("AUTH=", names, NULL);
+  curl_easy_setopt(easy, CURLOPT_LOGIN_OPTIONS, options);
+}
+
+static void forget_login(CURL *easy) {
+  curl_easy_setopt(easy, CURLOPT_PASSWORD, NULL);
+  curl_easy_setopt(easy, CURLOPT_XOAUTH2_BEARER, NULL);
+}
+
+static CurlWire *curl_wire_new(const Account *account, Waker *waker, const char *name) {
+  initialize_curl();
+  CurlWire *self = g_new0(CurlWire, 1);
+  self->wire.ops = &curl_wire_ops;
+  self->waker = waker;
+  self->server = account_server(account);
+  self->timeout_ms = account->timeout_ms;
+  self->dialogue = wire_dialogue_new(account->protocol, name);
+  self->multi = curl_multi_init();
+  self->easy = curl_easy_init();
+  if (self->multi == NULL || self->easy == NULL) g_error("libcurl: out of memory");
+  g_autofree char *url = g_strconcat(self->server, "/", NULL);
+  if (account->protocol == ACCOUNT_SMTP) {
+    g_free(url);
+    url = g_strconcat(self->server, "/" EHLO_NAME, NULL);
+  }
+  curl_easy_setopt(self->easy, CURLOPT_URL, url);
+  curl_easy_setopt(self->easy, CURLOPT_PROTOCOLS_STR, "imap,imaps,pop3,pop3s,smtp,smtps");
+  curl_easy_setopt(self->easy, CURLOPT_ERRORBUFFER, self->reason);
+  curl_easy_setopt(self->easy, CURLOPT_DEBUGFUNCTION, hear);
+  curl_easy_setopt(self->easy, CURLOPT_DEBUGDATA, self->dialogue);
+  curl_easy_setopt(self->easy, CURLOPT_VERBOSE, 1L);
+  set_transport(self->easy, account);
+  set_tls(self->easy, account);
+  return self;
+}
+
+// Connects and logs in, or stops at a cancel (the code is then CURLE_ABORTED_BY_CALLBACK) or when
+// the account's time-out is over.
+static CURLcode perform(CurlWire *self) {
+  struct curl_waitfd cancel = {.fd = waker_cancel_fd(self->waker), .events = CURL_WAIT_POLLIN};
+  int64_t deadline = g_get_monotonic_time() + self->timeout_ms * INT64_C(1000);
+  curl_multi_add_handle(self->multi, self->easy);
+  for (;;) {
+    int running = 0, messages = 0;
+    if (waker_is_cancelled(self->waker)) return CURLE_ABORTED_BY_CALLBACK;
+    if (curl_multi_perform(self->multi, &running) != CURLM_OK) return CURLE_FAILED_INIT;
+    CURLMsg *message = curl_multi_info_read(self->multi, &messages);
+    if (message != NULL) return message->data.result;
+    int64_t left_ms = (deadline - g_get_monotonic_time()) / 1000;
+    if (left_ms <= 0) return CURLE_OPERATION_TIMEDOUT;
+    curl_multi_poll(self->multi, &cancel, 1, (int)left_ms, NULL);
+  }
+}
+
+// What a failed attempt means to the caller; the refusal that was heard goes before the number that
+// libcurl gives, which says less.
+static NetError classify(const CurlWire *self, CURLcode code) {
+  switch (code) {
+    case CURLE_ABORTED_BY_CALLBACK:
+      return NET_ERROR_CANCELLED;
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+      return NET_ERROR_HOST;
+    case CURLE_OPERATION_TIMEDOUT:
+      return NET_ERROR_TIMEOUT;
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_SSL_ENGINE_NOTFOUND:
+    case CURLE_SSL_ENGINE_SETFAILED:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CRL_BADFILE:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
+    case CURLE_SSL_INVALIDCERTSTATUS:
+      return NET_ERROR_UNTRUSTED;
+    case CURLE_USE_SSL_FAILED:
+      return wire_dialogue_is_busy(self->dialogue) ? NET_ERROR_BUSY : NET_ERROR_UNTRUSTED;
+    case CURLE_URL_MALFORMAT:  // of the login options
+    case CURLE_LOGIN_DENIED:
+    case CURLE_AUTH_ERROR:
+      return wire_dialogue_is_busy(self->dialogue) ? NET_ERROR_BUSY : NET_ERROR_DENIED;
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_REMOTE_ACCESS_DENIED:
+      if (wire_dialogue_is_busy(self->dialogue)) return NET_ERROR_BUSY;
+      return wire_dialogue_refusal(self->dialogue) != NULL ? NET_ERROR_REFUSED : NET_ERROR_PROTOCOL;
+    default:
+      return wire_dialogue_is_busy(self->dialogue) ? NET_ERROR_BUSY : NET_ERROR_OFFLINE;
+  }
+}
+
+// The reason in words: for a refused connection the system's, libcurl's would name host and port
+// again.
+static const char *reason_of(const CurlWire *self, CURLcode code) {
+  long number = 0;
+  if (code == CURLE_COULDNT_CONNECT) curl_easy_getinfo(self->easy, CURLINFO_OS_ERRNO, &number);
+  if (number != 0) return g_strerror((int)number);
+  if (code == CURLE_COULDNT_RESOLVE_PROXY) return "the proxy's name does not resolve";
+  return *self->reason != '\0' ? self->reason : curl_easy_strerror(code);
+}
+
+// libcurl goes on without a login where an SMTP or POP3 server offers none.
+static bool lacks_login(const CurlWire *self, const Account *account) {
+  return account->user != NULL && account->protocol != ACCOUNT_IMAP &&
+         !wire_dialogue_has_login(self->dialogue);
+}
+
+Wire *wire_connect(const Account *account, Waker *waker, const char *name, const WireLogin *login,
+                   bool *no_mechanism, GError **error) {
+  CurlWire *self = curl_wire_new(account, waker, name);
+  g_autoptr(Wire) owned = &self->wire;
+  if (login != NULL) set_login(self->easy, account, login);
+  CURLcode code = perform(self);
+  if (code == CURLE_OK && lacks_login(self, account)) code = CURLE_LOGIN_DENIED;
+  if (code == CURLE_OK) code = curl_easy_getinfo(self->easy, CURLINFO_ACTIVESOCKET, &self->socket);
+  *no_mechanism = code == CURLE_LOGIN_DENIED && !wire_dialogue_has_login(self->dialogue) &&
+                  wire_dialogue_refusal(self->dialogue) == NULL;
+  if (code != CURLE_OK) {
+    if (login != NULL) wire_dialogue_strike(self->dialogue, login->secret);
+    wire_failure_set(error, classify(self, code), account, wire_dialogue_refusal(self->dialogue),
+                     reason_of(self, code));
+    return NULL;
+  }
+  forget_login(self->easy);
+  curl_easy_setopt(self->easy, CURLOPT_VERBOSE, 0L);
+  g_clear_pointer(&self->dialogue, wire_dialogue_free);
+  return g_steal_pointer(&owned);
+}

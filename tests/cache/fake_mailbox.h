@@ -1,0 +1,36 @@
+// A mail server in memory, behind the Mailbox contract: the test fills its folders, takes messages
+// away, makes calls fail, and holds them back. One server at a time; all functions may be called
+// from any thread.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "net/mailbox.h"
+
+// Forgets everything: no folder, no failure.
+void fake_reset(void);
+void fake_add_folder(const char *name, char delimiter, unsigned attributes, uint32_t uidvalidity);
+void fake_remove_folder(const char *name);
+// Gives the folder another UIDVALIDITY.
+void fake_renumber(const char *folder, uint32_t uidvalidity);
+// Adds a message with the folder's next UID, which is returned. size_told: RFC822.SIZE as the
+// server claims it, -1: the truth.
+uint32_t fake_add_message(const char *folder, const char *subject, const char *body,
+                          int64_t size_told);
+void fake_remove_message(const char *folder, uint32_t uid);
+void fake_set_flags(const char *folder, uint32_t uid, const char *flags);
+// The message is listed, but a fetch gives nothing.
+void fake_withhold(const char *folder, uint32_t uid);
+
+// The next `times` calls of this kind fail with the code.
+typedef enum { FAKE_OPEN, FAKE_LIST, FAKE_EXAMINE, FAKE_SCAN, FAKE_FETCH, FAKE_N_CALLS } FakeCall;
+void fake_fail(FakeCall call, int code, unsigned times);
+// Calls of this kind wait in the server until released.
+void fake_hold(FakeCall call);
+void fake_release(FakeCall call);
+// Blocks until a call of this kind is held.
+void fake_await_held(FakeCall call);
+unsigned fake_calls(FakeCall call);  // since the reset
+
+Mailbox *fake_mailbox_open(const Account *account, Waker *waker, const char *name, GError **error);

@@ -1,0 +1,191 @@
+// What one thread hands to another arrives once and in order: a Queue ends its waits by an item, by
+// time or by closing; a Post's items are taken on the context's thread and nowhere else.
+#include "cache/queue.h"
+
+#include <pthread.h>
+#include <stdint.h>
+
+#define SENDERS 4
+#define EACH 5000
+
+// An item is a sender's number and its running number, as a pointer that is never NULL.
+static gpointer item_of(unsigned sender, unsigned number) {
+  return GUINT_TO_POINTER(1 + sender * EACH + number);
+}
+
+typedef struct {
+  unsigned next[SENDERS];
+  unsigned taken;
+} Ledger;
+
+static void ledger_enter(Ledger *ledger, gpointer item) {
+  unsigned value = GPOINTER_TO_UINT(item) - 1;
+  unsigned sender = value / EACH;
+  g_assert_cmpuint(value % EACH, ==, ledger->next[sender]);
+  ledger->next[sender]++;
+  ledger->taken++;
+}
+
+typedef struct {
+  pthread_t thread;
+  unsigned sender;
+  Queue *queue;
+  Post *post;
+} Sender;
+
+static void *send_all(void *data) {
+  Sender *self = data;
+  for (unsigned number = 0; number < EACH; number++) {
+    if (self->queue != NULL)
+      queue_push(self->queue, item_of(self->sender, number));
+    else
+      post_send(self->post, item_of(self->sender, number));
+  }
+  return NULL;
+}
+
+static void start_senders(Sender *senders, Queue *queue, Post *post) {
+  for (unsigned i = 0; i < SENDERS; i++) {
+    senders[i] = (Sender){.sender = i, .queue = queue, .post = post};
+    g_assert_cmpint(pthread_create(&senders[i].thread, NULL, send_all, &senders[i]), ==, 0);
+  }
+}
+
+static void join_senders(Sender *senders) {
+  for (unsigned i = 0; i < SENDERS; i++)
+    g_assert_cmpint(pthread_join(senders[i].thread, NULL), ==, 0);
+}
+
+static void queue_keeps_order_of_each_sender(void) {
+  Queue *queue = queue_new(NULL);
+  Sender senders[SENDERS];
+  Ledger ledger = {0};
+  start_senders(senders, queue, NULL);
+  while (ledger.taken < SENDERS * EACH)
+    ledger_enter(&ledger, queue_pop(queue, -1));
+  join_senders(senders);
+  g_assert_null(queue_pop(queue, 0));
+  queue_free(queue);
+}
+
+static void queue_pop_ends_with_time(void) {
+  Queue *queue = queue_new(NULL);
+  g_assert_null(queue_pop(queue, 0));
+  gint64 before_us = g_get_monotonic_time();
+  g_assert_null(queue_pop(queue, 30));
+  g_assert_cmpint(g_get_monotonic_time() - before_us, >=, 30 * 1000);
+  queue_free(queue);
+}
+
+static void *pop_for_ever(void *queue) {
+  return queue_pop(queue, -1);
+}
+
+static void queue_close_ends_every_wait(void) {
+  Queue *queue = queue_new(NULL);
+  pthread_t waiting[3];
+  for (size_t i = 0; i < G_N_ELEMENTS(waiting); i++)
+    g_assert_cmpint(pthread_create(&waiting[i], NULL, pop_for_ever, queue), ==, 0);
+  g_assert_false(queue_is_closed(queue));
+  queue_close(queue);
+  for (size_t i = 0; i < G_N_ELEMENTS(waiting); i++) {
+    void *item = queue;
+    pthread_join(waiting[i], &item);
+    g_assert_null(item);
+  }
+  g_assert_true(queue_is_closed(queue));
+  queue_free(queue);
+}
+
+static void queue_gives_what_it_holds_after_close(void) {
+  Queue *queue = queue_new(g_free);
+  queue_push(queue, g_strdup("first"));
+  queue_push(queue, g_strdup("second"));
+  queue_push(queue, g_strdup("left to queue_free"));
+  queue_close(queue);
+  g_autofree char *first = queue_pop(queue, -1);
+  g_autofree char *second = queue_pop(queue, 1000);
+  g_assert_cmpstr(first, ==, "first");
+  g_assert_cmpstr(second, ==, "second");
+  queue_free(queue);
+}
+
+typedef struct {
+  Ledger ledger;
+  pthread_t thread;
+} Receiver;
+
+static void receive(gpointer item, gpointer data) {
+  Receiver *receiver = data;
+  g_assert_true(pthread_equal(pthread_self(), receiver->thread));
+  ledger_enter(&receiver->ledger, item);
+}
+
+static void post_keeps_order_on_the_contexts_thread(void) {
+  g_autoptr(GMainContext) context = g_main_context_new();
+  Receiver receiver = {.thread = pthread_self()};
+  Post *post = post_new(context, receive, &receiver, NULL);
+  Sender senders[SENDERS];
+  start_senders(senders, NULL, post);
+  // Sleeps in poll between items: an item that did not wake it would end in the test's time-out.
+  while (receiver.ledger.taken < SENDERS * EACH)
+    g_main_context_iteration(context, TRUE);
+  join_senders(senders);
+  g_assert_false(g_main_context_iteration(context, FALSE));
+  post_free(post);
+}
+
+static void free_and_count(gpointer item) {
+  ++*(unsigned *)item;
+}
+
+static void not_to_be_called(gpointer item, gpointer data) {
+  g_assert_not_reached();
+}
+
+static void post_frees_what_was_not_taken(void) {
+  g_autoptr(GMainContext) context = g_main_context_new();
+  unsigned freed = 0;
+  Post *post = post_new(context, not_to_be_called, NULL, free_and_count);
+  post_send(post, &freed);
+  post_send(post, &freed);
+  post_free(post);
+  g_assert_cmpuint(freed, ==, 2);
+  g_assert_false(g_main_context_iteration(context, FALSE));
+}
+
+static void free_post_on_item(gpointer item, gpointer data) {
+  ++*(unsigned *)item;
+  post_free(*(Post **)data);
+}
+
+static void post_may_be_freed_by_its_receiver(void) {
+  g_autoptr(GMainContext) context = g_main_context_new();
+  unsigned seen = 0;
+  Post *post = NULL;
+  post = post_new(context, free_post_on_item, &post, free_and_count);
+  post_send(post, &seen);
+  post_send(post, &seen);
+  g_main_context_iteration(context, FALSE);
+  g_assert_cmpuint(seen, ==, 2);
+}
+
+static const struct {
+  const char *path;
+  void (*run)(void);
+} rows[] = {
+    {"/queue/order-of-each-sender", queue_keeps_order_of_each_sender},
+    {"/queue/pop-ends-with-time", queue_pop_ends_with_time},
+    {"/queue/close-ends-every-wait", queue_close_ends_every_wait},
+    {"/queue/items-outlive-close", queue_gives_what_it_holds_after_close},
+    {"/post/order-and-thread", post_keeps_order_on_the_contexts_thread},
+    {"/post/frees-the-rest", post_frees_what_was_not_taken},
+    {"/post/freed-by-its-receiver", post_may_be_freed_by_its_receiver},
+};
+
+int main(int argc, char **argv) {
+  g_test_init(&argc, &argv, NULL);
+  for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
+    g_test_add_func(rows[i].path, rows[i].run);
+  return g_test_run();
+}

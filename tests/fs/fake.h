@@ -1,0 +1,45 @@
+// A Store and an Outbox that live in memory and do what a test says: they fulfil cache/store.h and
+// cache/outbox.h as far as the file system calls them. All but fake_wait_* is for the thread of the
+// context.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cache/outbox.h"
+#include "cache/store.h"
+
+Store *fake_store_new(GMainContext *context);
+// A fake's own end: store_free of the real one is not here.
+void fake_store_free(Store *store);
+
+uint64_t fake_add_folder(Store *store, uint64_t parent, const char *name);
+// A message whose size is announced as `announced` until its body is fetched. NULL body: it cannot
+// be fetched (GONE).
+uint64_t fake_add_message(Store *store, uint64_t parent, const char *name, const char *body,
+                          uint64_t announced);
+// As the server's change: the listener is told.
+void fake_remove(Store *store, uint64_t ino);
+void fake_tell_changed(Store *store, uint64_t folder);
+// Adds a number of empty messages "NNNNNN.eml" quickly.
+void fake_add_many(Store *store, uint64_t parent, unsigned from, unsigned to);
+
+void fake_set_listing(Store *store, uint64_t folder, StoreListing listing);
+// What store_sync and store_fetch do: nothing (they wait until fake_go_on), or end with the code of
+// a NET_ERROR, or succeed at once (-1).
+#define FAKE_WAIT -2
+#define FAKE_SUCCEED -1
+void fake_set_outcome(Store *store, int outcome);
+// Ends all that waits with success, bodies now here.
+void fake_go_on(Store *store);
+// The next `count` reads of the tree answer LATER.
+void fake_be_busy(Store *store, unsigned count);
+void fake_set_usage(Store *store, uint64_t used, uint64_t limit);
+
+// Any thread: blocks until `count` fetches or synchronisations were asked for in all.
+void fake_wait_asked(Store *store, unsigned count);
+// Any thread: how many tickets were cancelled.
+unsigned fake_count_cancelled(Store *store);
+
+Outbox *fake_outbox_new(void);
+void fake_outbox_free(Outbox *outbox);

@@ -1,0 +1,141 @@
+"""A letter that was closed is sent, once, whatever happens in between: servers down, kill -9."""
+
+import signal
+import subprocess
+import time
+import unittest
+
+from integration.outbox import OutboxCase
+from lab import process
+
+RETRY = 90  # a letter that met a dead server is tried again after a minute
+
+
+def letter(word):
+    return f"To: bob@example.org\nSubject: {word}\n\nhello\n".encode()
+
+
+class Recovery(OutboxCase):
+    def setUp(self):
+        if not process.is_listening(self.postfix.ports["smtp"]):
+            self.postfix.start()
+        super().setUp()
+
+    def test_a_restart_sends_what_was_queued(self):
+        # Closed during send_delay, unmounted, mounted again: sent, once.
+        mount = self.mount(send_delay=30)
+        self.write(mount, "patient", letter("patient-test"))
+        mount.unmount()
+        self.assertEqual(self.letters("bob", "patient-test"), [])
+        mount.configure(**{**self.options(mount), "send_delay": 0})
+        mount.start()
+        self.arrived("bob", "patient-test", timeout=60)
+        self.wait_taken(mount, "patient")
+
+    def options(self, mount):
+        with open(mount.config_file, encoding="utf-8") as file:
+            return dict(line.rstrip("\n").split("=", 1) for line in file if "=" in line)
+
+    def test_kill_9_after_close_loses_nothing(self):
+        # cp returned, so the letter survives the daemon's death, and arrives exactly once.
+        mount = self.mount(send_delay=2)
+        names = [f"durable{number}" for number in range(5)]
+        for name in names:
+            self.write(mount, name, letter(f"{name}-test"))
+        process.send_signal(mount.pids(), signal.SIGKILL)
+        mount.crash()
+        mount.start()
+        for name in names:
+            self.arrived("bob", f"{name}-test")
+        process.wait_until(lambda: mount.ls("outbox") == ["failed"], 30, "an empty outbox")
+        for name in names:
+            self.assertEqual(len(self.letters("bob", f"{name}-test")), 1)
+
+    def test_server_down_and_daemon_killed(self):
+        # Written while the server is down, the daemon killed: a restart finishes it, once.
+        mount = self.mount()
+        self.postfix.kill()
+        self.write(mount, "queued", letter("queued-test"))
+        self.assertIn("queued", mount.ls("outbox"))
+        process.send_signal(mount.pids(), signal.SIGKILL)
+        mount.crash()
+        mount.start()
+        self.assertIn("queued", mount.ls("outbox"))
+        self.assertEqual(mount.ls("outbox/failed"), [])
+        self.postfix.start()
+        self.arrived("bob", "queued-test", timeout=RETRY)
+        self.wait_taken(mount, "queued")
+        self.assertEqual(len(self.letters("bob", "queued-test")), 1)
+
+    def test_the_server_comes_back(self):
+        # A dead server is a temporary failure: the letter waits in outbox/ and goes by itself.
+        mount = self.mount()
+        self.postfix.stop()
+        self.write(mount, "waiting", letter("waiting-test"))
+        self.write(mount, "waiting-too", letter("waiting2-test"))
+        self.assertEqual(mount.ls("outbox/failed"), [])
+        self.postfix.start()
+        self.arrived("bob", "waiting-test", timeout=RETRY)
+        self.arrived("bob", "waiting2-test", timeout=RETRY)
+
+    def test_a_busy_recipient_is_not_a_failure(self):
+        # 4xx: the letter stays in outbox/ for the next try.
+        mount = self.mount()
+        self.write(mount, "busy", b"To: later@example.org\nSubject: busy-test\n\nhello\n")
+        process.wait_until(lambda: "this recipient is busy" in process.tail(self.postfix.log, 50), 30,
+                           "the server's 450")
+        self.assertIn("busy", mount.ls("outbox"))
+        self.assertEqual(mount.ls("outbox/failed"), [])
+        mount.run("rm", "outbox/busy")
+
+    def test_what_was_never_closed_is_never_sent(self):
+        # A writer still writing when the daemon dies: its letter is not sent as it stands.
+        mount = self.mount()
+        writer = subprocess.Popen(
+            ["/usr/bin/python3", "-c",
+             "import os, sys\n"
+             "file = open('outbox/half', 'wb', 0)\n"
+             "file.write(b'To: bob@example.org\\nSubject: unclosed-test\\n\\nfirst half')\n"
+             "os.fsync(file.fileno())\n"
+             "print('written', flush=True)\n"
+             "sys.stdin.read()\n"],
+            cwd=mount.path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(writer.communicate)
+        self.assertEqual(writer.stdout.readline(), "written\n")
+        mount.crash()
+        mount.start()
+        self.write(mount, "sentinel", letter("after-unclosed-test"))
+        self.arrived("bob", "after-unclosed-test")
+        self.assertEqual(self.letters("bob", "unclosed-test"), [])
+        self.assertIn("half", mount.ls("outbox/failed"))
+
+    def test_a_killed_writer_did_not_finish(self):
+        # kill -9 of the program that writes: its letter goes to failed/, unsent.
+        mount = self.mount()
+        writer = subprocess.Popen(
+            ["/usr/bin/python3", "-c",
+             "import sys\n"
+             "file = open('outbox/killed', 'wb', 0)\n"
+             "file.write(b'To: bob@example.org\\nSubject: killed-test\\n\\nfirst half')\n"
+             "print('written', flush=True)\n"
+             "sys.stdin.read()\n"],
+            cwd=mount.path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.assertEqual(writer.stdout.readline(), "written\n")
+        writer.kill()
+        writer.communicate()
+        self.wait_failed(mount, "killed")
+        self.assertEqual(self.letters("bob", "killed-test"), [])
+
+    def test_the_wrong_password_for_sending(self):
+        # A refused login keeps the letter queued; it is not the letter's fault.
+        mount = self.mount(smtp_password_command="echo wrong")
+        self.write(mount, "locked-out", letter("lockedout-test"))
+        process.wait_until(lambda: "authentication failed" in process.tail(self.postfix.log, 50), 30,
+                           "the refused login")
+        time.sleep(1)  # nothing announces that a letter was left alone
+        self.assertIn("locked-out", mount.ls("outbox"))
+        self.assertEqual(mount.ls("outbox/failed"), [])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,1 @@
+"""Real servers, sample mail and mounts for the tests, the benchmarks and the demo: see README.md."""

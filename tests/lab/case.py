@@ -1,0 +1,83 @@
+"""The base of the integration tests: servers for a class, mounts for a test, nothing left behind."""
+
+import os
+import tempfile
+import unittest
+
+from lab import process
+from lab.dovecot import PASSWORD, Dovecot
+from lab.imap_truth import ImapTruth
+from lab.mailbox import Maildir
+from lab.mount import MAILFS, Mount
+from lab.postfix import Postfix
+
+
+class LabCase(unittest.TestCase):
+    """Starts one Dovecot (and a Postfix where `sends`) for all tests of the class. `fill` puts mail
+    into alice's Maildir before the server starts."""
+
+    sends = False
+    extra = ""  # for dovecot.conf
+
+    @classmethod
+    def fill(cls, maildir):
+        maildir.folder("INBOX")
+
+    @classmethod
+    def setUpClass(cls):
+        if not os.access(MAILFS, os.X_OK):
+            raise process.LabError(f"no program to test at {MAILFS} (MAILFS=... names it)")
+        cls.directory = tempfile.mkdtemp(prefix="mailfs-test-")
+        os.chmod(cls.directory, 0o711)
+        cls.addClassCleanup(cls._clean_up)
+        cls.dovecot = Dovecot(cls.directory, extra=cls.extra)
+        cls.maildir = Maildir(cls.dovecot.maildir("alice"))
+        cls.fill(cls.maildir)
+        cls.dovecot.start()
+        if cls.sends:
+            cls.postfix = Postfix(cls.directory, cls.dovecot).start()
+
+    @classmethod
+    def _clean_up(cls):
+        process.kill_inside(cls.directory)
+        process.remove(cls.directory)
+
+    def setUp(self):
+        # The servers outlive a test; one that stopped them must have started them again.
+        self.assertTrue(process.is_listening(self.dovecot.ports["imaps"]))
+
+    def new_mount(self, **options):
+        """A mount of alice's mail, not started."""
+        directory = tempfile.mkdtemp(prefix="mount-", dir=self.directory)
+        defaults = {"imap": self.dovecot.url("imaps", "alice"), "password": PASSWORD,
+                    "ca_file": self.dovecot.certificates.ca}
+        if self.sends:
+            defaults["smtp"] = self.postfix.url("smtp", "alice")
+            defaults["from"] = "alice@example.org"
+            defaults["send_delay"] = 0
+        mount = Mount(directory, **{**defaults, **options})
+        self.addCleanup(mount.clean_up)
+        return mount
+
+    def mount(self, **options):
+        mount = self.new_mount(**options)
+        mount.start()
+        return mount
+
+    def truth(self, user="alice"):
+        """A session of another client; ended with the test."""
+        return self.enterContext(ImapTruth(self.dovecot, user))
+
+    def held(self):
+        """{(folder, uid): SHA-256} as the server has it."""
+        return {(folder, uid): truth.sha256
+                for folder, messages in self.truth().everything().items()
+                for uid, truth in messages.items()}
+
+    def read_all(self, mount, timeout=120):
+        """The same as the mount has it: every message is read."""
+        seen = {}
+        for path, digest in mount.hashes(timeout=timeout).items():
+            folder, _, name = path.rpartition("/")
+            seen[folder.replace("%25", "%"), int(name.removesuffix(".eml").rpartition(",")[2])] = digest
+        return seen
