@@ -64,6 +64,13 @@ static void result_free(CourierResult *result) {
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CourierResult, result_free)
 
+static bool is_stopping(Courier *courier) {
+  pthread_mutex_lock(&courier->mutex);
+  bool stopping = courier->stopping;
+  pthread_mutex_unlock(&courier->mutex);
+  return stopping;
+}
+
 static bool set_past_end(Courier *courier, bool past_end) {
   pthread_mutex_lock(&courier->mutex);
   bool allowed = !courier->stopping || !past_end;
@@ -194,6 +201,18 @@ static CourierResult *send_letter(Courier *courier, const CourierTask *task, Let
   return send_to(&delivery, count);
 }
 
+// A connection kept from the letter before may have been closed by the server meanwhile, which says
+// nothing about this letter.
+static CourierResult *send_or_resend(Courier *courier, const CourierTask *task, Letter *letter,
+                                     int fd) {
+  bool kept = courier->sender != NULL;
+  CourierResult *result = send_letter(courier, task, letter, fd);
+  bool broke = result->verdict == COURIER_DELAYED && courier->sender == NULL;
+  if (!kept || !broke || result->uncertain || is_stopping(courier)) return result;
+  result_free(result);
+  return send_letter(courier, task, letter, fd);
+}
+
 static CourierResult *deliver(Courier *courier, const CourierTask *task) {
   int fd = outbox_file_open(courier->options.letters_fd, task->id, O_RDONLY);
   if (fd < 0) return result_new(task, COURIER_DELAYED, g_strerror(errno));
@@ -201,7 +220,7 @@ static CourierResult *deliver(Courier *courier, const CourierTask *task) {
   g_autoptr(GError) error = NULL;
   g_autoptr(Letter) letter = letter_read(fd, &defaults, &error);
   CourierResult *result = letter != NULL
-                              ? send_letter(courier, task, letter, fd)
+                              ? send_or_resend(courier, task, letter, fd)
                               : result_new(task, verdict_of(error), error->message);
   close(fd);
   return result;
@@ -248,13 +267,6 @@ static void tell_result(gpointer item, gpointer data) {
   Courier *courier = data;
   g_autoptr(CourierResult) result = item;
   courier->options.done(result, NULL, courier->options.data);
-}
-
-static bool is_stopping(Courier *courier) {
-  pthread_mutex_lock(&courier->mutex);
-  bool stopping = courier->stopping;
-  pthread_mutex_unlock(&courier->mutex);
-  return stopping;
 }
 
 static void *run_courier(void *data) {

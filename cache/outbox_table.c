@@ -53,9 +53,9 @@ OutboxLetter *outbox_table_add(OutboxTable *table, OutboxRow *row) {
   return letter;
 }
 
-void outbox_table_drop(OutboxTable *table, OutboxLetter *letter) {
-  g_assert(!letter->linked && letter->note == NULL && letter->handles == 0);
-  g_tree_remove(table->by_ino, &letter->row.ino);
+void outbox_table_let_go(OutboxTable *table, OutboxLetter *letter) {
+  if (!letter->linked && letter->note == NULL && letter->handles == 0 && letter->pins == 0)
+    g_tree_remove(table->by_ino, &letter->row.ino);
 }
 
 OutboxLetter *outbox_table_get(const OutboxTable *table, uint64_t ino) {

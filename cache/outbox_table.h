@@ -16,7 +16,7 @@ typedef struct {
   GPtrArray *recipients;  // of OutboxRecipient: those answered for
   uint64_t size;
   bool linked;     // has a name; else it is open still, or only its note is left
-  bool journaled;  // the journal has, or is about to have, a row of it
+  bool journaled;  // the journal has a row of it, or soon will
   char *note;      // FAILED: the text of NAME.error; NULL: none
   int64_t note_ns;
 
@@ -24,13 +24,13 @@ typedef struct {
   unsigned handles;   // open files
   unsigned writers;   // those of them that may write
   pid_t writer;       // the process that last opened it for writing
-  bool interrupted;   // the last writer to close was killed
   unsigned revision;  // counts changes of its bytes
   unsigned checked;   // the revision last found fit to be sent
   unsigned synced;    // the revision last known to be on disk
   unsigned commit;    // counts commits and what takes them back: a late answer tells by it
-  bool moving;        // a rename of it waits for the disk
-  int64_t due_us;     // HELD, QUEUED: when its next step is due, monotonic
+  unsigned pins;      // answers of other threads that are still to come for it
+  bool moving;        // one of them is a rename's
+  int64_t due_us;     // HELD, QUEUED: when its next step is due, monotonic; 0: not on the agenda
 } OutboxLetter;
 
 typedef struct OutboxTable OutboxTable;
@@ -40,8 +40,8 @@ void outbox_table_free(OutboxTable *table);
 
 // Takes `row`'s strings. The letter is in the table by its inode, without a name yet.
 OutboxLetter *outbox_table_add(OutboxTable *table, OutboxRow *row);
-// Removes and frees a letter that has neither name, note nor open files.
-void outbox_table_drop(OutboxTable *table, OutboxLetter *letter);
+// Removes and frees a letter if nothing speaks of it any more: no name, note, open file or pin.
+void outbox_table_let_go(OutboxTable *table, OutboxLetter *letter);
 
 // The letter with this inode, or whose note has it.
 OutboxLetter *outbox_table_get(const OutboxTable *table, uint64_t ino);

@@ -12,7 +12,8 @@ typedef struct Queue Queue;
 // free_item: for what is left when the queue is freed.
 Queue *queue_new(GDestroyNotify free_item);
 void queue_free(Queue *queue);
-void queue_push(Queue *queue, gpointer item);  // any thread
+// Any thread. What is pushed after the queue was closed can still be popped.
+void queue_push(Queue *queue, gpointer item);
 // Waits up to timeout_ms (-1: for ever) for an item; NULL when time is over or the queue is closed
 // and empty.
 gpointer queue_pop(Queue *queue, int timeout_ms);
@@ -26,5 +27,6 @@ typedef void (*PostFunc)(gpointer item, gpointer data);
 // `take` is called on the context's thread for each item, in order, and owns it.
 Post *post_new(GMainContext *context, PostFunc take, gpointer data, GDestroyNotify free_item);
 void post_send(Post *post, gpointer item);  // any thread
-// The context's thread; no sender may be left. What was not taken is freed.
+// The context's thread, also from within `take`; no sender may be left. What was not taken is
+// freed.
 void post_free(Post *post);

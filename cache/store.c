@@ -1,66 +1,14 @@
+// A store's life, and reading the tree.
+
 #include "cache/store.h"
 
 #include <glib/gstdio.h>
 
-#include "cache/body.h"
-#include "cache/index.h"
-#include "cache/job.h"
-#include "cache/queue.h"
-#include "cache/session.h"
-#include "net/error.h"
-
-#define RETRY_MIN_S 1
-#define RETRY_MAX_S 60
-// How long a message that the server lists but does not give is not asked for again.
-#define UNFETCHABLE_S 60
-
-// What the main loop waits for from the sessions, and who waits for it.
-typedef struct {
-  Store *store;
-  JobKind kind;
-  uint64_t ino;
-  Job *job;  // the board's or a session's; only to withdraw it
-  uint64_t announced_size;
-  uint64_t folder;  // JOB_FETCH
-  GPtrArray *tickets;
-} Work;
-
-struct StoreTicket {
-  Work *work;
-  StoreDone done;        // JOB_TREE, JOB_SYNC
-  StoreFetched fetched;  // JOB_FETCH
-  gpointer data;
-};
-
-struct Store {
-  char *directory, *index_path;
-  char *reserved;
-  char **folders;
-  unsigned refresh_s, n_sessions;
-  Index *index;  // for reading
-  BodyStore *bodies;
-  JobBoard *board;
-  Post *results;
-  SessionContext context;
-  Session **sessions;  // NULL: not started
-  StoreListener listener;
-  gpointer listener_data;
-  GHashTable *syncs, *fetches;  // ino -> Work
-  GHashTable *sizes;            // ino -> size that the index had no room for
-  GHashTable *unfetchable;      // ino -> monotonic seconds until when
-  StoreState state;
-  GError *problem;  // NULL exactly while online
-  int64_t retry_at_us;
-  unsigned retry_s;
-};
-
-static void take_result(gpointer job, gpointer store);
+#include "cache/store_private.h"
 
 static void free_job(gpointer job) {
   job_free(job);
 }
-
-// ---- Life.
 
 static bool rebuild(Store *store, const char *owner, const GError *reason, GError **error) {
   static const char *const suffixes[] = {"", "-wal", "-shm"};
@@ -112,12 +60,6 @@ static GHashTable *table_by_ino(GDestroyNotify free_value) {
   return g_hash_table_new_full(hash_ino, g_int64_equal, g_free, free_value);
 }
 
-static void free_work(gpointer data) {
-  Work *work = data;
-  g_ptr_array_unref(work->tickets);
-  g_free(work);
-}
-
 Store *store_open(const StoreOptions *options, GMainContext *context, GError **error) {
   g_autoptr(Store) store = g_new0(Store, 1);
   store->directory = g_strdup(options->directory);
@@ -126,13 +68,13 @@ Store *store_open(const StoreOptions *options, GMainContext *context, GError **e
   store->folders = g_strdupv((char **)options->folders);
   store->refresh_s = options->refresh_s;
   store->n_sessions = MAX(options->connections, 1);
-  store->syncs = table_by_ino(free_work);
-  store->fetches = table_by_ino(free_work);
+  store->syncs = table_by_ino(store_free_work);
+  store->fetches = table_by_ino(store_free_work);
   store->sizes = table_by_ino(g_free);
   store->unfetchable = table_by_ino(g_free);
   if (!open_cache(store, options, error)) return NULL;
   store->board = job_board_new(store->n_sessions);
-  store->results = post_new(context, take_result, store, free_job);
+  store->results = post_new(context, store_take_result, store, free_job);
   store->context = (SessionContext){
       .account = options->account,
       .open_mailbox = options->open_mailbox != NULL ? options->open_mailbox : mailbox_open,
@@ -198,8 +140,6 @@ bool store_has_tree(Store *store) {
   Inode root;
   return index_get(store->index, INODE_ROOT, &root) == INDEX_FOUND && root.listed;
 }
-
-// ---- Reading the tree.
 
 static StoreAnswer answer_of(IndexAnswer answer) {
   static const StoreAnswer answers[] = {
@@ -271,11 +211,6 @@ void store_usage(Store *store, uint64_t *used, uint64_t *limit, uint64_t *messag
   *messages = usage.messages;
 }
 
-// The root and folders without messages are as new as the folder tree.
-static bool is_of_tree(const IndexFolder *folder) {
-  return folder->ino == INODE_ROOT || (folder->attributes & MAILBOX_NOSELECT) != 0;
-}
-
 static bool is_fresh(const Store *store, const IndexFolder *folder) {
   int64_t age_s = g_get_real_time() / G_USEC_PER_SEC - folder->synced_at;
   return age_s >= 0 && age_s <= store->refresh_s;
@@ -286,249 +221,4 @@ StoreListing store_listing(Store *store, uint64_t ino) {
   if (index_folder(store->index, ino, &folder) != INDEX_FOUND || !folder.listed)
     return STORE_UNLISTED;
   return is_fresh(store, &folder) ? STORE_FRESH : STORE_STALE;
-}
-
-// ---- Asking the server.
-
-static Work *new_work(Store *store, GHashTable *table, JobKind kind, uint64_t ino) {
-  Work *work = g_new0(Work, 1);
-  work->store = store;
-  work->kind = kind;
-  work->ino = ino;
-  work->tickets = g_ptr_array_new_with_free_func(g_free);
-  g_hash_table_insert(table, g_memdup2(&ino, sizeof ino), work);
-  return work;
-}
-
-static StoreTicket *add_ticket(Work *work, StoreDone done, StoreFetched fetched, gpointer data) {
-  StoreTicket *ticket = g_new0(StoreTicket, 1);
-  *ticket = (StoreTicket){.work = work, .done = done, .fetched = fetched, .data = data};
-  g_ptr_array_add(work->tickets, ticket);
-  return ticket;
-}
-
-// Gives the job to the sessions, or sends it straight back while a connection is known not to be
-// had, or `error` (taken) forbids it.
-static void start(Work *work, Job *job, GError *error) {
-  Store *store = work->store;
-  bool known_bad = store->state != STORE_ONLINE && g_get_monotonic_time() < store->retry_at_us;
-  work->job = job;
-  if (error == NULL && known_bad) error = g_error_copy(store->problem);
-  if (error == NULL) {
-    job_board_push(store->board, job);
-    return;
-  }
-  job->error = error;
-  post_send(store->results, job);
-}
-
-static void refresh_tree(Store *store) {
-  if (store_listing(store, INODE_ROOT) != STORE_FRESH) store_sync(store, INODE_ROOT, NULL, NULL);
-}
-
-StoreTicket *store_sync(Store *store, uint64_t ino, StoreDone done, gpointer data) {
-  g_auto(IndexFolder) folder = {0};
-  GError *error = NULL;
-  if (index_folder(store->index, ino, &folder) != INDEX_FOUND)
-    error = g_error_new(NET_ERROR, NET_ERROR_BUSY, "the folder cannot be looked up now");
-  bool is_tree = error == NULL && is_of_tree(&folder);
-  if (is_tree) ino = INODE_ROOT;
-  Work *work = g_hash_table_lookup(store->syncs, &ino);
-  if (work == NULL) {
-    work = new_work(store, store->syncs, is_tree ? JOB_TREE : JOB_SYNC, ino);
-    Job *job = job_new(work->kind, ino);
-    job->folder = g_strdup(folder.server_name);
-    start(work, job, g_steal_pointer(&error));
-    if (!is_tree) refresh_tree(store);
-  }
-  g_clear_error(&error);
-  return add_ticket(work, done, NULL, data);
-}
-
-int store_body(Store *store, uint64_t ino) {
-  IndexMessage message;
-  if (index_message(store->index, ino, &message) != INDEX_FOUND || !message.has_body) return -1;
-  return body_open(store->bodies, ino, message.size);
-}
-
-void store_close_body(Store *store, int fd) {
-  body_close(store->bodies, fd);
-}
-
-static bool is_unfetchable(Store *store, uint64_t ino) {
-  const int64_t *until_us = g_hash_table_lookup(store->unfetchable, &ino);
-  if (until_us == NULL) return false;
-  if (g_get_monotonic_time() < *until_us) return true;
-  g_hash_table_remove(store->unfetchable, &ino);
-  return false;
-}
-
-static void remember_unfetchable(Store *store, uint64_t ino) {
-  int64_t until_us = g_get_monotonic_time() + UNFETCHABLE_S * G_USEC_PER_SEC;
-  g_hash_table_insert(store->unfetchable, g_memdup2(&ino, sizeof ino),
-                      g_memdup2(&until_us, sizeof until_us));
-}
-
-// Fills the job with where the message is; an error if it cannot be asked for.
-static GError *address_job(Store *store, Work *work, Job *job) {
-  IndexMessage message;
-  g_auto(IndexFolder) folder = {0};
-  if (index_message(store->index, work->ino, &message) != INDEX_FOUND ||
-      index_folder(store->index, message.folder, &folder) != INDEX_FOUND) {
-    return g_error_new(NET_ERROR, NET_ERROR_BUSY, "the message cannot be looked up now");
-  }
-  job->folder = g_steal_pointer(&folder.server_name);
-  job->uidvalidity = message.uidvalidity;
-  job->uid = message.uid;
-  work->folder = message.folder;
-  work->announced_size = message.size;
-  if (message.gone)
-    return g_error_new(NET_ERROR, NET_ERROR_GONE, "message %u of %s was removed", message.uid,
-                       job->folder);
-  if (is_unfetchable(store, work->ino))
-    return g_error_new(NET_ERROR, NET_ERROR_REFUSED, "the server does not give message %u of %s",
-                       message.uid, job->folder);
-  return NULL;
-}
-
-StoreTicket *store_fetch(Store *store, uint64_t ino, StoreFetched done, gpointer data) {
-  Work *work = g_hash_table_lookup(store->fetches, &ino);
-  if (work == NULL) {
-    work = new_work(store, store->fetches, JOB_FETCH, ino);
-    Job *job = job_new(JOB_FETCH, ino);
-    start(work, job, address_job(store, work, job));
-  }
-  return add_ticket(work, NULL, done, data);
-}
-
-void store_cancel(StoreTicket *ticket) {
-  Work *work = ticket->work;
-  Store *store = work->store;
-  g_ptr_array_remove(work->tickets, ticket);
-  if (work->tickets->len > 0 || work->job == NULL) return;
-  if (!job_board_withdraw(store->board, work->job)) return;
-  job_free(work->job);
-  uint64_t ino = work->ino;
-  g_hash_table_remove(work->kind == JOB_FETCH ? store->fetches : store->syncs, &ino);
-}
-
-// ---- Results.
-
-static void note_connection(Store *store, const Job *job) {
-  if (job->connected) {
-    if (store->state != STORE_ONLINE) g_message("the server can be reached again");
-    store->state = STORE_ONLINE;
-    store->retry_s = 0;
-    g_clear_error(&store->problem);
-  }
-  if (!job->could_not_connect) return;
-  bool refused = g_error_matches(job->error, NET_ERROR, NET_ERROR_DENIED);
-  if (store->problem == NULL || store->problem->code != job->error->code)
-    g_message("%s", job->error->message);
-  store->state = refused ? STORE_REFUSED : STORE_OFFLINE;
-  store->retry_s = CLAMP(store->retry_s * 2, refused ? RETRY_MAX_S : RETRY_MIN_S, RETRY_MAX_S);
-  store->retry_at_us = g_get_monotonic_time() + (int64_t)store->retry_s * G_USEC_PER_SEC;
-  g_clear_error(&store->problem);
-  store->problem = g_error_copy(job->error);
-}
-
-static void tell_listener(Store *store, const Changes *changes) {
-  unsigned n;
-  if (store->listener.removed == NULL) return;
-  const ChangesRemoved *removed = changes_removed(changes, &n);
-  for (unsigned i = 0; i < n; i++)
-    store->listener.removed(removed[i].parent, removed[i].ino, removed[i].name,
-                            store->listener_data);
-  const uint64_t *folders = changes_folders(changes, &n);
-  for (unsigned i = 0; i < n; i++)
-    store->listener.changed(folders[i], store->listener_data);
-}
-
-// Takes the work out of its table before anyone is called back, who may ask for the same again.
-static Work *take_work(GHashTable *table, uint64_t ino) {
-  gpointer key = NULL, work = NULL;
-  g_hash_table_steal_extended(table, &ino, &key, &work);
-  g_free(key);
-  return work;
-}
-
-// Callbacks may cancel other tickets of the same work: each is out of the list before its call.
-static StoreTicket *next_ticket(Work *work) {
-  return work->tickets->len > 0 ? g_ptr_array_steal_index(work->tickets, 0) : NULL;
-}
-
-static void end_sync(Store *store, Job *job) {
-  Work *work = take_work(store->syncs, job->ino);
-  work->job = NULL;
-  if (job->changes != NULL) tell_listener(store, job->changes);
-  bool folder_gone =
-      job->kind == JOB_SYNC && g_error_matches(job->error, NET_ERROR, NET_ERROR_GONE);
-  if (folder_gone) store_sync(store, INODE_ROOT, NULL, NULL);
-  for (StoreTicket *ticket; (ticket = next_ticket(work)) != NULL; g_free(ticket)) {
-    if (ticket->done != NULL) ticket->done(job->error, ticket->data);
-  }
-  free_work(work);
-}
-
-static void tell_fetched(Work *work, int fd, uint64_t size, const GError *error) {
-  BodyStore *bodies = work->store->bodies;
-  bool resized = error == NULL && size != work->announced_size;
-  g_autoptr(GError) no_descriptor = NULL;
-  for (StoreTicket *ticket; (ticket = next_ticket(work)) != NULL; g_free(ticket)) {
-    int copy = error == NULL ? body_dup(bodies, fd) : -1;
-    if (error == NULL && copy < 0)
-      no_descriptor = g_error_new(NET_ERROR, NET_ERROR_LIMIT, "too many open files");
-    ticket->fetched(copy, size, resized, copy < 0 && error == NULL ? no_descriptor : error,
-                    ticket->data);
-    g_clear_error(&no_descriptor);
-  }
-}
-
-// The server gave nothing for this message: whether it is gone, the folder's listing tells now.
-static void judge_missing(const GError *error, gpointer data) {
-  Work *work = data;
-  Store *store = work->store;
-  Inode inode;
-  bool gone = index_get(store->index, work->ino, &inode) == INDEX_FOUND && inode.gone;
-  g_autoptr(GError) verdict =
-      gone ? g_error_new(NET_ERROR, NET_ERROR_GONE, "the message was removed")
-           : g_error_new(NET_ERROR, NET_ERROR_REFUSED,
-                         "the server lists this message but does not give it");
-  if (!gone && error == NULL) remember_unfetchable(store, work->ino);
-  take_work(store->fetches, work->ino);
-  tell_fetched(work, -1, 0, !gone && error != NULL ? error : verdict);
-  free_work(work);
-}
-
-static bool is_lasting(const GError *error) {
-  return g_error_matches(error, NET_ERROR, NET_ERROR_REFUSED);
-}
-
-static void end_fetch(Store *store, Job *job) {
-  Work *work = g_hash_table_lookup(store->fetches, &job->ino);
-  work->job = NULL;
-  if (job->connected && g_error_matches(job->error, NET_ERROR, NET_ERROR_GONE)) {
-    store_sync(store, work->folder, judge_missing, work);
-    return;
-  }
-  if (is_lasting(job->error) && !is_unfetchable(store, job->ino))
-    remember_unfetchable(store, job->ino);
-  if (job->error == NULL && !job->recorded)
-    g_hash_table_insert(store->sizes, g_memdup2(&job->ino, sizeof job->ino),
-                        g_memdup2(&job->size, sizeof job->size));
-  take_work(store->fetches, job->ino);
-  tell_fetched(work, job->fd, job->size, job->error);
-  if (job->fd >= 0) body_close(store->bodies, job->fd);
-  free_work(work);
-}
-
-static void take_result(gpointer data, gpointer user_data) {
-  g_autoptr(Job) job = data;
-  Store *store = user_data;
-  note_connection(store, job);
-  if (job->kind == JOB_FETCH) {
-    end_fetch(store, job);
-  } else {
-    end_sync(store, job);
-  }
 }

@@ -8,10 +8,10 @@ static bool add(Directory *directory, const char *name, const struct fuse_entry_
                 uint64_t cookie) {
   char *at = directory->bytes + directory->used;
   size_t left = directory->size - directory->used;
-  size_t need = directory->plus
-                    ? fuse_add_direntry_plus(directory->req, at, left, name, entry, (off_t)cookie)
-                    : fuse_add_direntry(directory->req, at, left, name, &entry->attr,
-                                        (off_t)cookie);
+  size_t need =
+      directory->plus
+          ? fuse_add_direntry_plus(directory->req, at, left, name, entry, (off_t)cookie)
+          : fuse_add_direntry(directory->req, at, left, name, &entry->attr, (off_t)cookie);
   if (need > left) return false;
   directory->used += need;
   return true;

@@ -2,7 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <glib-unix.h>
 
@@ -14,12 +16,17 @@
 // How long the end waits for letters that are being put on disk.
 #define LAST_WAIT_MS 5000
 
+// libfuse writes a line piece by piece.
 static void log_libfuse(enum fuse_log_level level, const char *format, va_list args) {
-  g_autofree char *line = g_strchomp(g_strdup_vprintf(format, args));
+  static _Thread_local char line[1024];
+  size_t used = strlen(line);
+  vsnprintf(line + used, sizeof line - used, format, args);
+  if (strchr(line, '\n') == NULL && strlen(line) < sizeof line - 1) return;
   GLogLevelFlags ours = level <= FUSE_LOG_WARNING ? G_LOG_LEVEL_WARNING
                         : level <= FUSE_LOG_INFO  ? G_LOG_LEVEL_INFO
                                                   : G_LOG_LEVEL_DEBUG;
-  g_log(G_LOG_DOMAIN, ours, "%s", line);
+  g_log(G_LOG_DOMAIN, ours, "%s", g_strchomp(line));
+  line[0] = '\0';
 }
 
 static void on_removed(uint64_t parent, uint64_t ino, const char *name, gpointer data) {
@@ -60,8 +67,7 @@ static struct fuse_session *make_session(Filesystem *filesystem, const Filesyste
   if (options->read_only && filesystem->outbox == NULL) add_option(&args, "ro");
   if (options->fuse_options != NULL) add_option(&args, options->fuse_options);
   if (options->debug) fuse_opt_add_arg(&args, "-d");
-  struct fuse_session *session =
-      fuse_session_new(&args, &ops_table, sizeof ops_table, filesystem);
+  struct fuse_session *session = fuse_session_new(&args, &ops_table, sizeof ops_table, filesystem);
   fuse_opt_free_args(&args);
   return session;
 }
@@ -114,7 +120,6 @@ static void after_first_request(Filesystem *filesystem) {
   filesystem->answers = NULL;
   if (answers != NULL) answers(filesystem->answers_data);
 }
-
 
 // One request; false: there is none, or the mount is gone.
 static bool serve_one(Filesystem *filesystem) {
@@ -180,8 +185,7 @@ static void serve_to_the_end(Filesystem *filesystem) {
   g_source_unref(tick);
 }
 
-static void ignore_end(gpointer data) {
-}
+static void ignore_end(gpointer data) {}
 
 static void end_session(Filesystem *filesystem) {
   filesystem->ended = ignore_end;

@@ -45,16 +45,15 @@ static void tell_changed(Notifier *notifier, GHashTable *directories) {
   while (g_hash_table_iter_next(&iter, &key, NULL)) {
     uint64_t directory = *(uint64_t *)key;
     if (!atomic_load(&notifier->stopping))
-      check(fuse_lowlevel_notify_inval_inode(notifier->session, directory, 0, 0),
-            "changes", directory);
+      check(fuse_lowlevel_notify_inval_inode(notifier->session, directory, 0, 0), "changes",
+            directory);
   }
   g_hash_table_remove_all(directories);
 }
 
 static void *run(void *data) {
   Notifier *notifier = data;
-  g_autoptr(GHashTable) changed =
-      g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+  g_autoptr(GHashTable) changed = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
   for (;;) {
     bool idle = g_hash_table_size(changed) == 0;
     Notice *notice = queue_pop(notifier->queue, idle ? -1 : 0);

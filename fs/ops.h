@@ -1,7 +1,7 @@
 // What the FUSE calls share: the inside of a Filesystem and the table of calls. ops_tree.c and
-// ops_detail.c look, ops_read.c reads, ops_write.c changes. Each call is one short adapter: arguments into a Request,
-// the answer from tree, store or outbox, a reply. All run on the main loop's thread and none
-// blocks.
+// ops_detail.c look, ops_read.c reads, ops_write.c changes. Each call is one short adapter:
+// arguments into a Request, the answer from tree, store or outbox, a reply. All run on the main
+// loop's thread and none blocks.
 #pragma once
 
 #include <stdbool.h>

@@ -61,8 +61,7 @@ void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
     fuse_reply_err(req, EOPNOTSUPP);
     return;
   }
-  Request request = {
-      .filesystem = filesystem, .req = req, .ino = ino, .name = name, .size = size};
+  Request request = {.filesystem = filesystem, .req = req, .ino = ino, .name = name, .size = size};
   pending_answer(filesystem->pendings, &request, answer_getxattr, filesystem->timeout_ms);
 }
 
@@ -75,7 +74,8 @@ static bool answer_listxattr(Request *request) {
   g_autoptr(GString) names = NULL;
   answer = xattr_list(filesystem->store, filesystem->outbox, &thing, &names);
   if (answer == STORE_LATER) return false;
-  if (ops_found(request->req, answer)) reply_xattr(request->req, request->size, names->str, names->len);
+  if (ops_found(request->req, answer))
+    reply_xattr(request->req, request->size, names->str, names->len);
   return true;
 }
 

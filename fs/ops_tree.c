@@ -93,8 +93,7 @@ static void reply_opendir(Request *request) {
   Filesystem *filesystem = request->filesystem;
   struct fuse_file_info file = request->file;
   if (!outbox_owns(request->ino)) {
-    if (ino_set_remove(filesystem->moved, request->ino))
-      ops_forget_attr(filesystem, request->ino);
+    if (ino_set_remove(filesystem->moved, request->ino)) ops_forget_attr(filesystem, request->ino);
     file.cache_readdir = 1;
     file.keep_cache = 1;
   }

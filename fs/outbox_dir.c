@@ -58,8 +58,7 @@ static void on_done(const GError *error, gpointer data) {
   if (error != NULL) g_info("outbox: %s", error->message);
   if (owed->dir != NULL) {
     g_hash_table_remove(owed->dir->owed, owed);
-    if (owed->req != NULL)
-      fuse_reply_err(owed->req, error != NULL ? errno_from_error(error) : 0);
+    if (owed->req != NULL) fuse_reply_err(owed->req, error != NULL ? errno_from_error(error) : 0);
   }
   g_free(owed);
 }
@@ -203,8 +202,8 @@ void outbox_dir_unlink(OutboxDir *dir, fuse_req_t req, uint64_t parent, const ch
 
 static bool set_attr(OutboxDir *dir, const Thing *now, OutboxHandle *handle,
                      const struct stat *attr, int set, GError **error) {
-  int times = FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME |
-              FUSE_SET_ATTR_MTIME_NOW;
+  int times =
+      FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW;
   int64_t atime_ns = attr_time_ns(&attr->st_atim, now->atime_ns, set & FUSE_SET_ATTR_ATIME,
                                   set & FUSE_SET_ATTR_ATIME_NOW);
   int64_t mtime_ns = attr_time_ns(&attr->st_mtim, now->mtime_ns, set & FUSE_SET_ATTR_MTIME,

@@ -37,8 +37,8 @@ typedef struct {
   bool unsure;  // the kernel may have been told a size that is no longer right
 } Request;
 
-// How a wait ended: error set, or done. fd: of a fetched body, then the taker's (store_close_body), else
-// -1.
+// How a wait ended: error set, or done. fd: of a fetched body, then the taker's (store_close_body),
+// else -1.
 typedef struct {
   const GError *error;
   int fd;

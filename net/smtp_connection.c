@@ -28,17 +28,21 @@ static bool receive(SmtpConnection *connection, GError **error) {
   return true;
 }
 
+// Parses what was received: false for what is no reply; `*reply` is NULL while it is unfinished.
+static bool parse(SmtpConnection *connection, SmtpReply **reply, GError **error) {
+  const char *bytes = connection->in + connection->in_at;
+  size_t size = connection->in_end - connection->in_at;
+  ssize_t used = smtp_reply_parser_feed(connection->parser, bytes, size, reply, error);
+  if (used < 0) return give_up(connection);
+  connection->in_at += (size_t)used;
+  return true;
+}
+
 SmtpReply *smtp_connection_reply(SmtpConnection *connection, GError **error) {
   SmtpReply *reply = NULL;
   while (reply == NULL) {
     if (connection->in_at == connection->in_end && !receive(connection, error)) return NULL;
-    ssize_t used = smtp_reply_parser_feed(connection->parser, connection->in + connection->in_at,
-                                          connection->in_end - connection->in_at, &reply, error);
-    if (used < 0) {
-      give_up(connection);
-      return NULL;
-    }
-    connection->in_at += (size_t)used;
+    if (!parse(connection, &reply, error)) return NULL;
   }
   if (reply->code == 421) give_up(connection);
   return reply;
@@ -125,9 +129,14 @@ SmtpConnection *smtp_connection_new(Wire *wire, Waker *waker, GError **error) {
 }
 
 static void say_goodbye(SmtpConnection *connection) {
-  g_autoptr(GError) ignored = NULL;
-  if (!smtp_connection_send(connection, "QUIT\r\n", 6, &ignored)) return;
-  if (wire_wait(connection->wire, QUIT_MS, &ignored) == WIRE_READY) receive(connection, NULL);
+  int64_t deadline = g_get_monotonic_time() + QUIT_MS * INT64_C(1000);
+  g_autoptr(SmtpReply) reply = NULL;
+  bool is_open = smtp_connection_send(connection, "QUIT\r\n", 6, NULL);
+  while (is_open && reply == NULL) {
+    int64_t left_ms = (deadline - g_get_monotonic_time()) / 1000;
+    is_open = wire_wait(connection->wire, (int)MAX(left_ms, 0), NULL) == WIRE_READY &&
+              receive(connection, NULL) && parse(connection, &reply, NULL);
+  }
 }
 
 void smtp_connection_free(SmtpConnection *connection) {

@@ -30,8 +30,10 @@ unsigned smtp_reply_class(const SmtpReply *reply) {
 char *smtp_reply_text(const SmtpReply *reply) {
   g_autoptr(GString) text = g_string_new(NULL);
   g_string_printf(text, "%u", reply->code);
-  for (unsigned i = 0; i < reply->lines->len; i++)
-    g_string_append_printf(text, " %s", (const char *)g_ptr_array_index(reply->lines, i));
+  for (unsigned i = 0; i < reply->lines->len; i++) {
+    const char *line = g_ptr_array_index(reply->lines, i);
+    if (*line != '\0') g_string_append_printf(text, " %s", line);
+  }
   return wire_line_printable(text->str, text->len);
 }
 

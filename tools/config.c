@@ -70,7 +70,7 @@ static size_t next_line(const GString *text, size_t at) {
 }
 
 static bool loads(const GString *text, size_t length, GKeyFile *keys, GError **error) {
-  return length == 0 || g_key_file_load_from_data(keys, text->str, length, G_KEY_FILE_NONE, error);
+  return length == 0 || g_key_file_load_from_data(keys, text->str, length, G_KEY_FILE_KEEP_TRANSLATIONS, error);
 }
 
 // The line that GKeyFile does not like: the first with which what precedes it does not load.
@@ -182,8 +182,9 @@ const char *const *config_sections(const Config *config) {
 
 static bool apply_key(const Config *config, const char *section, const char *key,
                       const char *directory, Options *options, GError **error) {
-  g_autofree char *value = g_key_file_get_string(config->keys, section, key, NULL);
-  if (value != NULL) return options_set(options, key, value, OPTION_ANYWHERE, directory, error);
+  g_autoptr(GError) reason = NULL;
+  g_autofree char *value = g_key_file_get_string(config->keys, section, key, &reason);
+  if (reason == NULL) return options_set(options, key, value, OPTION_ANYWHERE, directory, error);
   g_set_error(error, EXIT_ERROR, EX_CONFIG,
               "%s: not UTF-8, or a backslash that begins none of \\s \\n \\t \\r \\\\", key);
   return false;

@@ -56,7 +56,7 @@ static bool parse_text(const Option *option, const char *text, const char *direc
 static bool parse_word(const Option *option, const char *text, const char *directory, void *field,
                        GError **error) {
   if (!is_made_of(text, "-_"))
-    return refuse(error, "'%s' is not a word of letters and digits", text);
+    return refuse(error, "'%s' is not a word of letters, digits, - and _", text);
   replace_text(field, g_strdup(text));
   return true;
 }
@@ -103,7 +103,8 @@ static bool parse_address(const Option *option, const char *text, const char *di
 static bool parse_file_name(const Option *option, const char *text, const char *directory,
                             void *field, GError **error) {
   if (*text == '.' || *text == '-' || strchr(text, '/') != NULL || strlen(text) > NAME_MAX)
-    return refuse(error, "'%s' is not a name for a directory: no /, no . or - in front, %d bytes",
+    return refuse(error,
+                  "'%s' is not a directory's name: at most %d bytes, no /, no . or - in front",
                   text, NAME_MAX);
   replace_text(field, g_strdup(text));
   return true;
@@ -190,7 +191,7 @@ typedef struct {
 static const Unit no_units[] = {{'\0', 1}};
 static const Unit time_units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'\0', 1}};
 static const Unit size_units[] = {
-    {'K', 1ull << 10}, {'M', 1ull << 20}, {'G', 1ull << 30}, {'T', 1ull << 40}, {'\0', 1}};
+    {'k', 1ull << 10}, {'m', 1ull << 20}, {'g', 1ull << 30}, {'t', 1ull << 40}, {'\0', 1}};
 
 // A number within the option's range, perhaps with one letter as its unit.
 static bool parse_number(const Option *option, const char *text, unsigned base, const Unit *unit,
@@ -199,7 +200,7 @@ static bool parse_number(const Option *option, const char *text, unsigned base, 
   errno = 0;
   uint64_t number = g_ascii_isdigit(*text) ? g_ascii_strtoull(text, &end, base) : 0;
   if (end == NULL || end == text || errno != 0) return false;
-  while (unit->letter != '\0' && unit->letter != *end && g_ascii_tolower(unit->letter) != *end)
+  while (unit->letter != '\0' && g_ascii_tolower(*end) != unit->letter)
     unit++;
   if (*end != '\0' && (unit->letter == '\0' || end[1] != '\0')) return false;
   if (*end != '\0' && number > UINT64_MAX / unit->factor) return false;

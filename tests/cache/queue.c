@@ -77,24 +77,38 @@ static void queue_pop_ends_with_time(void) {
   queue_free(queue);
 }
 
-static void *pop_for_ever(void *queue) {
-  return queue_pop(queue, -1);
+typedef struct {
+  Queue *queue, *answers;
+} Echo;
+
+// Answers one item and waits for the next.
+static void *echo_once(void *data) {
+  Echo *echo = data;
+  queue_push(echo->answers, queue_pop(echo->queue, -1));
+  return queue_pop(echo->queue, -1);
 }
 
+// When a thread has answered it is about to wait; that it does is left to the many rounds.
 static void queue_close_ends_every_wait(void) {
-  Queue *queue = queue_new(NULL);
-  pthread_t waiting[3];
-  for (size_t i = 0; i < G_N_ELEMENTS(waiting); i++)
-    g_assert_cmpint(pthread_create(&waiting[i], NULL, pop_for_ever, queue), ==, 0);
-  g_assert_false(queue_is_closed(queue));
-  queue_close(queue);
-  for (size_t i = 0; i < G_N_ELEMENTS(waiting); i++) {
-    void *item = queue;
-    pthread_join(waiting[i], &item);
-    g_assert_null(item);
+  for (int round = 0; round < 100; round++) {
+    Echo echo = {.queue = queue_new(NULL), .answers = queue_new(NULL)};
+    pthread_t waiting[3];
+    for (size_t i = 0; i < G_N_ELEMENTS(waiting); i++) {
+      g_assert_cmpint(pthread_create(&waiting[i], NULL, echo_once, &echo), ==, 0);
+      queue_push(echo.queue, &echo);
+      g_assert_true(queue_pop(echo.answers, -1) == &echo);
+    }
+    g_assert_false(queue_is_closed(echo.queue));
+    queue_close(echo.queue);
+    g_assert_true(queue_is_closed(echo.queue));
+    for (size_t i = 0; i < G_N_ELEMENTS(waiting); i++) {
+      void *item = &echo;
+      pthread_join(waiting[i], &item);
+      g_assert_null(item);
+    }
+    queue_free(echo.queue);
+    queue_free(echo.answers);
   }
-  g_assert_true(queue_is_closed(queue));
-  queue_free(queue);
 }
 
 static void queue_gives_what_it_holds_after_close(void) {
@@ -154,20 +168,27 @@ static void post_frees_what_was_not_taken(void) {
   g_assert_false(g_main_context_iteration(context, FALSE));
 }
 
-static void free_post_on_item(gpointer item, gpointer data) {
-  ++*(unsigned *)item;
-  post_free(*(Post **)data);
+typedef struct {
+  Post *post;
+  unsigned taken;
+} Leaver;
+
+static void leave(gpointer item, gpointer data) {
+  Leaver *leaver = data;
+  leaver->taken++;
+  post_free(leaver->post);
 }
 
 static void post_may_be_freed_by_its_receiver(void) {
   g_autoptr(GMainContext) context = g_main_context_new();
-  unsigned seen = 0;
-  Post *post = NULL;
-  post = post_new(context, free_post_on_item, &post, free_and_count);
-  post_send(post, &seen);
-  post_send(post, &seen);
+  unsigned freed = 0;
+  Leaver leaver = {0};
+  leaver.post = post_new(context, leave, &leaver, free_and_count);
+  post_send(leaver.post, &freed);
+  post_send(leaver.post, &freed);
   g_main_context_iteration(context, FALSE);
-  g_assert_cmpuint(seen, ==, 2);
+  g_assert_cmpuint(leaver.taken, ==, 1);
+  g_assert_cmpuint(freed, ==, 1);
 }
 
 static const struct {

@@ -30,7 +30,7 @@ void fake_set_listing(Store *store, uint64_t folder, StoreListing listing);
 #define FAKE_WAIT -2
 #define FAKE_SUCCEED -1
 void fake_set_outcome(Store *store, int outcome);
-// Ends all that waits with success, bodies now here.
+// Ends all that waits with success. Where nobody waits any more, bodies arrive for the next open.
 void fake_go_on(Store *store);
 // The next `count` reads of the tree answer LATER.
 void fake_be_busy(Store *store, unsigned count);
@@ -38,7 +38,7 @@ void fake_set_usage(Store *store, uint64_t used, uint64_t limit);
 
 // Any thread: blocks until `count` fetches or synchronisations were asked for in all.
 void fake_wait_asked(Store *store, unsigned count);
-// Any thread: how many tickets were cancelled.
+// How many tickets were cancelled.
 unsigned fake_count_cancelled(Store *store);
 
 Outbox *fake_outbox_new(void);

@@ -76,8 +76,7 @@ static void fill(const Letter *letter, OutboxFile *file) {
   };
 }
 
-void outbox_set_listener(Outbox *outbox, const OutboxListener *listener, gpointer data) {
-}
+void outbox_set_listener(Outbox *outbox, const OutboxListener *listener, gpointer data) {}
 
 bool outbox_owns(uint64_t ino) {
   return ino > INODE_OUTBOX_BASE;

@@ -24,11 +24,12 @@ struct Store {
   int outcome;
   unsigned busy;
   uint64_t used, limit;
+  unsigned cancelled;
   StoreListener listener;
   gpointer listener_data;
   pthread_mutex_t mutex;
   pthread_cond_t asked_more;
-  unsigned asked, cancelled;  // under the mutex
+  unsigned asked;  // under the mutex
 };
 
 struct StoreTicket {
@@ -88,7 +89,8 @@ Store *fake_store_new(GMainContext *context) {
 }
 
 void fake_store_free(Store *store) {
-  while (store->tickets->len > 0) store_cancel(store->tickets->pdata[0]);
+  while (store->tickets->len > 0)
+    store_cancel(store->tickets->pdata[0]);
   g_ptr_array_unref(store->tickets);
   g_hash_table_unref(store->names);
   g_tree_unref(store->nodes);
@@ -158,15 +160,13 @@ void fake_set_usage(Store *store, uint64_t used, uint64_t limit) {
 
 void fake_wait_asked(Store *store, unsigned count) {
   pthread_mutex_lock(&store->mutex);
-  while (store->asked < count) pthread_cond_wait(&store->asked_more, &store->mutex);
+  while (store->asked < count)
+    pthread_cond_wait(&store->asked_more, &store->mutex);
   pthread_mutex_unlock(&store->mutex);
 }
 
 unsigned fake_count_cancelled(Store *store) {
-  pthread_mutex_lock(&store->mutex);
-  unsigned count = store->cancelled;
-  pthread_mutex_unlock(&store->mutex);
-  return count;
+  return store->cancelled;
 }
 
 static bool is_busy(Store *store) {
@@ -248,10 +248,7 @@ static void ticket_free(StoreTicket *ticket) {
 }
 
 void store_cancel(StoreTicket *ticket) {
-  Store *store = ticket->store;
-  pthread_mutex_lock(&store->mutex);
-  store->cancelled++;
-  pthread_mutex_unlock(&store->mutex);
+  ticket->store->cancelled++;
   ticket_free(ticket);
 }
 

@@ -123,7 +123,8 @@ static void test_random(void) {
     g_autoptr(UidSet) set = uid_set_new();
     for (unsigned i = 0; i < 30; i++) {
       uint32_t first = (uint32_t)g_rand_int_range(rand, 1, N);
-      uint32_t last = MIN(N, first + (uint32_t)g_rand_int_range(rand, 0, 8));
+      uint32_t last = first + (uint32_t)g_rand_int_range(rand, 0, 8);
+      if (last > N) last = N;
       uid_set_add_range(set, first, last);
       for (uint32_t uid = first; uid <= last; uid++)
         bits[uid] = true;

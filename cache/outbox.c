@@ -1,0 +1,187 @@
+#include "cache/outbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cache/outbox_private.h"
+#include "cache/outbox_rules.h"
+
+#define LETTERS_NAME "letters"
+// Numbers are set aside on disk in blocks of this.
+#define NUMBERS_BLOCK (1u << 16)
+
+bool outbox_set_error(GError **error, int code, const char *name, const char *what) {
+  g_set_error(error, G_FILE_ERROR, code, "outbox: %s: %s", name, what);
+  return false;
+}
+
+static int open_letters(const char *directory, GError **error) {
+  g_autofree char *path = g_build_filename(directory, LETTERS_NAME, NULL);
+  int fd = mkdir(path, 0700) < 0 && errno != EEXIST
+               ? -1
+               : open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) outbox_set_error(error, errno, path, g_strerror(errno));
+  return fd;
+}
+
+static bool open_spool(Outbox *outbox, GError **error) {
+  outbox->letters_fd = open_letters(outbox->options.directory, error);
+  if (outbox->letters_fd < 0) return false;
+  g_autofree char *path = g_build_filename(outbox->options.directory, OUTBOX_JOURNAL_NAME, NULL);
+  g_autoptr(OutboxJournal) journal = outbox_journal_open(path, error);
+  if (journal == NULL || !outbox_recover(outbox, journal, error)) return false;
+  const OutboxSpoolOptions options = {
+      .journal = g_steal_pointer(&journal),
+      .letters_fd = outbox->letters_fd,
+      .context = outbox->context,
+      .data = outbox,
+      .after_step = outbox->options.after_step,
+      .step_data = outbox->options.data,
+  };
+  outbox->spool = outbox_spool_new(&options);
+  return true;
+}
+
+Outbox *outbox_open(const OutboxOptions *options, GMainContext *context, GError **error) {
+  g_autoptr(Outbox) outbox = g_new0(Outbox, 1);
+  outbox->options = *options;
+  outbox->from = g_strdup(options->from);
+  outbox->server = account_server(options->smtp);
+  outbox->context = g_main_context_ref(context);
+  outbox->table = outbox_table_new();
+  outbox->agenda = outbox_agenda_new(outbox);
+  outbox->under_way = g_ptr_array_new();
+  outbox->letters_fd = -1;
+  outbox_touch(outbox, OUTBOX_INO);
+  outbox_touch(outbox, OUTBOX_FAILED_INO);
+  return open_spool(outbox, error) ? g_steal_pointer(&outbox) : NULL;
+}
+
+void outbox_start(Outbox *outbox) {
+  g_assert(outbox->courier == NULL);
+  const CourierOptions options = {
+      .account = outbox->options.smtp,
+      .open_sender =
+          outbox->options.open_sender != NULL ? outbox->options.open_sender : sender_open,
+      .spool = outbox->spool,
+      .letters_fd = outbox->letters_fd,
+      .context = outbox->context,
+      .done = outbox_take_result,
+      .data = outbox,
+  };
+  outbox->courier = courier_new(&options);
+  outbox_run_agenda(outbox);
+}
+
+// The courier hands its last news to the spool, so it goes first.
+void outbox_free(Outbox *outbox) {
+  if (outbox == NULL) return;
+  courier_free(outbox->courier);
+  outbox_spool_free(outbox->spool);
+  outbox_agenda_free(outbox->agenda);
+  outbox_table_free(outbox->table);
+  g_ptr_array_unref(outbox->under_way);
+  if (outbox->letters_fd >= 0) close(outbox->letters_fd);
+  g_main_context_unref(outbox->context);
+  g_free(outbox->note_name);
+  g_free(outbox->server);
+  g_free(outbox->from);
+  g_free(outbox);
+}
+
+void outbox_set_listener(Outbox *outbox, const OutboxListener *listener, gpointer data) {
+  outbox->listener = *listener;
+  outbox->listener_data = data;
+}
+
+static int64_t *changed_of(const Outbox *outbox, uint64_t directory) {
+  return (int64_t *)&outbox->changed_ns[directory == OUTBOX_INO ? 0 : 1];
+}
+
+void outbox_touch(Outbox *outbox, uint64_t directory) {
+  int64_t *changed_ns = changed_of(outbox, directory);
+  *changed_ns = MAX(g_get_real_time() * 1000, *changed_ns + 1);
+}
+
+int64_t outbox_directory_mtime_ns(const Outbox *outbox, uint64_t directory) {
+  return *changed_of(outbox, directory);
+}
+
+void outbox_tell_changed(Outbox *outbox, uint64_t directory) {
+  outbox_touch(outbox, directory);
+  if (outbox->listener.changed != NULL) outbox->listener.changed(directory, outbox->listener_data);
+}
+
+void outbox_tell_removed(Outbox *outbox, uint64_t directory, uint64_t ino, const char *name) {
+  outbox_touch(outbox, directory);
+  if (outbox->listener.removed != NULL)
+    outbox->listener.removed(directory, ino, name, outbox->listener_data);
+}
+
+static void take_reserved(SpoolJob *job, gpointer data) {
+  Outbox *outbox = data;
+  outbox->reserving = false;
+  if (job->error == NULL)
+    outbox->reserved = job->row.id;
+  else
+    g_warning("outbox: %s", job->error->message);
+}
+
+bool outbox_new_number(Outbox *outbox, uint64_t *number, GError **error) {
+  if (!outbox->reserving && outbox->reserved - outbox->next_number < NUMBERS_BLOCK / 2) {
+    SpoolJob *job = spool_job_new(SPOOL_RESERVE);
+    job->row.id = outbox->reserved + NUMBERS_BLOCK;
+    job->done = take_reserved;
+    outbox->reserving = true;
+    outbox_spool_push(outbox->spool, job);
+  }
+  if (outbox->next_number == outbox->reserved)
+    return outbox_set_error(error, ENOSPC, "a new file", "no number is set aside for it");
+  *number = outbox->next_number++;
+  return true;
+}
+
+uint64_t outbox_ino_of_number(uint64_t number) {
+  return INODE_OUTBOX_BASE + 2 * number;
+}
+
+SpoolJob *outbox_new_job(const OutboxLetter *letter, SpoolChange change) {
+  SpoolJob *job = spool_job_new(change);
+  outbox_row_copy(&job->row, &letter->row);
+  job->recipients = g_ptr_array_new_with_free_func((GDestroyNotify)outbox_recipient_free);
+  for (unsigned i = 0; i < letter->recipients->len; i++)
+    g_ptr_array_add(job->recipients,
+                    outbox_recipient_copy(g_ptr_array_index(letter->recipients, i)));
+  return job;
+}
+
+static void answer_plainly(SpoolJob *job, gpointer data) {
+  if (job->error != NULL) g_warning("outbox: %s", job->error->message);
+  outbox_end_errand(data, job, job->error);
+}
+
+void outbox_push(Outbox *outbox, OutboxLetter *letter, SpoolJob *job, OutboxAnswered answered,
+                 OutboxDone done, gpointer data) {
+  OutboxErrand *errand = g_new0(OutboxErrand, 1);
+  *errand = (OutboxErrand){letter, letter->revision, letter->commit, done, data};
+  letter->pins++;
+  job->detail = errand;
+  job->free_detail = g_free;
+  job->done = answered != NULL ? answered : answer_plainly;
+  outbox_spool_push(outbox->spool, job);
+}
+
+void outbox_end_errand(Outbox *outbox, SpoolJob *job, const GError *error) {
+  OutboxErrand *errand = job->detail;
+  errand->letter->pins--;
+  outbox_table_let_go(outbox->table, errand->letter);
+  if (errand->done != NULL) errand->done(error, errand->data);
+}
+
+void outbox_store(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data) {
+  letter->journaled = true;
+  outbox_push(outbox, letter, outbox_new_job(letter, SPOOL_PUT), NULL, done, data);
+}

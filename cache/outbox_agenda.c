@@ -1,0 +1,107 @@
+// When what is due: letters held until their delay is over, letters queued until their next try,
+// and one clock on the main loop for both.
+#include "cache/outbox_private.h"
+
+struct OutboxAgenda {
+  GTree *held, *queued;  // of OutboxLetter *, by due_us
+  GSource *clock;
+};
+
+static int compare_due(gconstpointer a, gconstpointer b, gpointer unused) {
+  const OutboxLetter *left = a, *right = b;
+  if (left->due_us != right->due_us) return left->due_us < right->due_us ? -1 : 1;
+  return left->row.id < right->row.id ? -1 : left->row.id > right->row.id;
+}
+
+static gboolean dispatch_clock(GSource *source, GSourceFunc unused, gpointer unused_data) {
+  Outbox *outbox = *(Outbox **)(source + 1);
+  outbox_run_agenda(outbox);
+  return G_SOURCE_CONTINUE;
+}
+
+OutboxAgenda *outbox_agenda_new(Outbox *outbox) {
+  static GSourceFuncs functions = {.dispatch = dispatch_clock};
+  OutboxAgenda *agenda = g_new0(OutboxAgenda, 1);
+  agenda->held = g_tree_new_full(compare_due, NULL, NULL, NULL);
+  agenda->queued = g_tree_new_full(compare_due, NULL, NULL, NULL);
+  agenda->clock = g_source_new(&functions, sizeof(GSource) + sizeof(Outbox *));
+  *(Outbox **)(agenda->clock + 1) = outbox;
+  g_source_attach(agenda->clock, outbox->context);
+  return agenda;
+}
+
+void outbox_agenda_free(OutboxAgenda *agenda) {
+  if (agenda == NULL) return;
+  g_source_destroy(agenda->clock);
+  g_source_unref(agenda->clock);
+  g_tree_unref(agenda->held);
+  g_tree_unref(agenda->queued);
+  g_free(agenda);
+}
+
+void outbox_agenda_add(Outbox *outbox, OutboxLetter *letter, int64_t due_us) {
+  outbox_agenda_remove(outbox, letter);
+  letter->due_us = due_us;
+  bool held = letter->row.phase == OUTBOX_HELD;
+  g_tree_insert(held ? outbox->agenda->held : outbox->agenda->queued, letter, letter);
+}
+
+void outbox_agenda_remove(Outbox *outbox, OutboxLetter *letter) {
+  if (letter->due_us == 0) return;
+  if (!g_tree_remove(outbox->agenda->held, letter)) g_tree_remove(outbox->agenda->queued, letter);
+  letter->due_us = 0;
+}
+
+static OutboxLetter *first_of(GTree *tree) {
+  GTreeNode *node = g_tree_node_first(tree);
+  return node != NULL ? g_tree_node_value(node) : NULL;
+}
+
+// An editor may have opened it in the meantime. Another letter to send is a reason to try the
+// server again at once.
+static void end_hold(Outbox *outbox, OutboxLetter *letter) {
+  outbox_agenda_remove(outbox, letter);
+  if (outbox_is_locked(outbox, letter->row.name)) {
+    letter->row.phase = OUTBOX_DRAFT;
+    outbox_store(outbox, letter, NULL, NULL);
+    return;
+  }
+  letter->row.phase = OUTBOX_QUEUED;
+  outbox->resume_us = 0;
+  outbox_agenda_add(outbox, letter, g_get_monotonic_time());
+}
+
+// While the server is out of reach, one letter is enough to try.
+static bool may_hand_over(const Outbox *outbox) {
+  unsigned limit = outbox->failures > 0 ? 1 : OUTBOX_UNDER_WAY_MAX;
+  return outbox->courier != NULL && outbox->under_way->len < limit;
+}
+
+static void set_clock(Outbox *outbox) {
+  const OutboxLetter *held = first_of(outbox->agenda->held);
+  const OutboxLetter *queued = first_of(outbox->agenda->queued);
+  int64_t next_us = held != NULL ? held->due_us : INT64_MAX;
+  if (queued != NULL && may_hand_over(outbox))
+    next_us = MIN(next_us, MAX(queued->due_us, outbox->resume_us));
+  g_source_set_ready_time(outbox->agenda->clock, next_us < INT64_MAX ? next_us : -1);
+}
+
+void outbox_run_agenda(Outbox *outbox) {
+  int64_t now_us = g_get_monotonic_time();
+  OutboxLetter *letter;
+  while ((letter = first_of(outbox->agenda->held)) != NULL && letter->due_us <= now_us)
+    end_hold(outbox, letter);
+  now_us = g_get_monotonic_time();
+  while (may_hand_over(outbox) && outbox->resume_us <= now_us &&
+         (letter = first_of(outbox->agenda->queued)) != NULL && letter->due_us <= now_us)
+    outbox_hand_over(outbox, letter);
+  set_clock(outbox);
+}
+
+void outbox_agenda_each_queued(Outbox *outbox, OutboxAgendaEach each) {
+  GTreeNode *node = g_tree_node_first(outbox->agenda->queued);
+  g_autoptr(GPtrArray) letters = g_ptr_array_new();
+  for (; node != NULL; node = g_tree_node_next(node))
+    g_ptr_array_add(letters, g_tree_node_value(node));
+  for (unsigned i = 0; i < letters->len; i++) each(outbox, g_ptr_array_index(letters, i));
+}

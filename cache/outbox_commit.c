@@ -1,0 +1,168 @@
+// From being written to being held or failed.
+#include <errno.h>
+#include <string.h>
+
+#include "cache/letter.h"
+#include "cache/outbox_private.h"
+#include "cache/outbox_rules.h"
+
+bool outbox_stands_alone(const OutboxLetter *letter, pid_t process) {
+  bool same_writer = process != 0 && letter->writer == process;
+  switch (letter->row.phase) {
+    case OUTBOX_OPEN:
+      return letter->size > 0 && !same_writer && outbox_name_is_sendable(letter->row.name);
+    case OUTBOX_HELD:
+      return !same_writer;
+    case OUTBOX_QUEUED:
+    case OUTBOX_SENDING:
+    case OUTBOX_SENT_DATA:
+      return true;
+    case OUTBOX_DRAFT:
+    case OUTBOX_ACCEPTED:
+    case OUTBOX_FAILED:
+      return false;
+  }
+  return false;
+}
+
+bool outbox_step_aside(Outbox *outbox, OutboxLetter *letter, bool keep_ino, GError **error) {
+  uint64_t number = 0;
+  if (!keep_ino && !outbox_new_number(outbox, &number, error)) return false;
+  char *name = outbox_table_free_name(outbox->table, letter->row.directory, letter->row.name, 1);
+  outbox_table_unlink(outbox->table, letter);
+  g_free(letter->row.name);
+  letter->row.name = name;
+  if (!keep_ino) outbox_table_renumber(outbox->table, letter, outbox_ino_of_number(number));
+  outbox_table_link(outbox->table, letter);
+  if (letter->journaled)
+    outbox_push(outbox, letter, outbox_new_job(letter, SPOOL_RELABEL), NULL, NULL, NULL);
+  outbox_tell_changed(outbox, letter->row.directory);
+  return true;
+}
+
+// A Message-ID stays the letter's through all tries, also when it was written on in between.
+void outbox_set_defaults(const Outbox *outbox, OutboxRow *row) {
+  if (row->from == NULL) row->from = g_strdup(outbox->from);
+  if (row->message_id == NULL) row->message_id = letter_make_message_id(row->from);
+  if (row->date == 0) row->date = g_get_real_time() / G_USEC_PER_SEC;
+}
+
+bool outbox_is_locked(const Outbox *outbox, const char *name) {
+  g_autofree char *lock = outbox_lock_name(name, 0);
+  for (unsigned i = 1; lock != NULL; i++) {
+    if (outbox_table_find(outbox->table, OUTBOX_INO, lock) != NULL) return true;
+    g_free(lock);
+    lock = outbox_lock_name(name, i);
+  }
+  return false;
+}
+
+bool outbox_is_fit_name(const Outbox *outbox, const OutboxLetter *letter, const char *name) {
+  return letter->size > 0 && outbox_name_is_sendable(name) && !outbox_is_locked(outbox, name);
+}
+
+void outbox_place_failed(Outbox *outbox, OutboxLetter *letter, const char *note) {
+  char *name = outbox_table_free_name(outbox->table, OUTBOX_FAILED_INO, letter->row.name, 0);
+  if (letter->linked) outbox_table_unlink(outbox->table, letter);
+  g_free(letter->row.name);
+  letter->row.name = name;
+  letter->row.directory = OUTBOX_FAILED_INO;
+  letter->row.phase = OUTBOX_FAILED;
+  g_free(letter->row.error);
+  letter->row.error = g_strdup(note);
+  outbox_table_link(outbox->table, letter);
+  outbox_table_set_note(outbox->table, letter, note);
+}
+
+void outbox_fail(Outbox *outbox, OutboxLetter *letter, bool by_server, const char *reason,
+                 const GPtrArray *outcomes, OutboxDone done, gpointer data) {
+  g_autofree char *name = g_strdup(letter->row.name);
+  g_autofree char *note = outbox_report(outbox, letter, by_server, reason, outcomes);
+  // Our own words about a letter may quote it; the server's are the user's only hint.
+  if (by_server)
+    g_message("outbox: %s was not sent: %s", name, reason);
+  else
+    g_message("outbox: %s was not sent: see %s/%s%s", name, OUTBOX_FAILED_NAME, name,
+              OUTBOX_ERROR_SUFFIX);
+  outbox_agenda_remove(outbox, letter);
+  letter->commit++;
+  outbox_place_failed(outbox, letter, note);
+  outbox_store(outbox, letter, done, data);
+  outbox_tell_removed(outbox, OUTBOX_INO, letter->row.ino, name);
+  outbox_tell_changed(outbox, OUTBOX_INO);
+  outbox_tell_changed(outbox, OUTBOX_FAILED_INO);
+}
+
+static void hold(Outbox *outbox, OutboxLetter *letter) {
+  int64_t delay_us = (int64_t)outbox->options.send_delay_ms * 1000;
+  outbox_agenda_add(outbox, letter, g_get_monotonic_time() + delay_us);
+  outbox_run_agenda(outbox);
+}
+
+// The disk has it, or the letter is unfit. If it was touched again meanwhile, that decides.
+static void take_commit(SpoolJob *job, gpointer data) {
+  Outbox *outbox = data;
+  const OutboxErrand *errand = job->detail;
+  OutboxLetter *letter = errand->letter;
+  bool current = letter->linked && letter->commit == errand->commit;
+  if (job->error == NULL && job->refused == NULL)
+    letter->checked = letter->synced = errand->revision;
+  if (current && job->error != NULL)
+    outbox_fail(outbox, letter, false, job->error->message, NULL, NULL, NULL);
+  else if (current && job->refused != NULL)
+    outbox_fail(outbox, letter, false, job->refused->message, NULL, NULL, NULL);
+  else if (current)
+    hold(outbox, letter);
+  outbox_end_errand(outbox, job, job->error);
+}
+
+static void commit(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data) {
+  letter->row.phase = OUTBOX_HELD;
+  letter->row.queued_at = g_get_real_time() / G_USEC_PER_SEC;
+  letter->row.date = letter->row.queued_at;
+  letter->row.attempts = 0;
+  outbox_set_defaults(outbox, &letter->row);
+  letter->commit++;
+  letter->journaled = true;
+  SpoolJob *job = outbox_new_job(letter, SPOOL_PUT);
+  job->check = letter->checked != letter->revision;
+  job->sync = letter->synced != letter->revision;
+  outbox_push(outbox, letter, job, take_commit, done, data);
+}
+
+static void keep(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data) {
+  if (letter->row.phase != OUTBOX_FAILED) letter->row.phase = OUTBOX_DRAFT;
+  letter->journaled = true;
+  SpoolJob *job = outbox_new_job(letter, SPOOL_PUT);
+  job->sync = true;
+  outbox_push(outbox, letter, job, NULL, done, data);
+}
+
+void outbox_close_letter(Outbox *outbox, OutboxLetter *letter, bool killed, OutboxDone done,
+                         gpointer data) {
+  if (letter->row.phase == OUTBOX_FAILED ||
+      !outbox_is_fit_name(outbox, letter, letter->row.name))
+    keep(outbox, letter, done, data);
+  else if (killed)
+    outbox_fail(outbox, letter, false, "the program that wrote it was killed before it had finished",
+                NULL, done, data);
+  else
+    commit(outbox, letter, done, data);
+}
+
+// The row follows: a crash from now on finds a letter that was not finished.
+void outbox_reopen_letter(Outbox *outbox, OutboxLetter *letter) {
+  outbox_agenda_remove(outbox, letter);
+  letter->commit++;
+  letter->row.phase = OUTBOX_OPEN;
+  if (letter->journaled) outbox_store(outbox, letter, NULL, NULL);
+}
+
+void outbox_lock_gone(Outbox *outbox, const char *name) {
+  g_autofree char *target = outbox_lock_target(name);
+  OutboxLetter *letter =
+      target != NULL ? outbox_table_find(outbox->table, OUTBOX_INO, target) : NULL;
+  if (letter != NULL && letter->row.phase == OUTBOX_DRAFT && letter->writers == 0 &&
+      outbox_is_fit_name(outbox, letter, target))
+    commit(outbox, letter, NULL, NULL);
+}

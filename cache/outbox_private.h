@@ -1,0 +1,129 @@
+// The inside of an Outbox: shared by the files outbox*.c only. The main loop's thread owns it; what
+// other threads do reaches it as answers of the spool and results of the courier.
+//
+//   outbox.c          life, numbers, errands to the spool
+//   outbox_read.c     what the file system sees
+//   outbox_recover.c  what a crash left
+//   outbox_file.c     create, open, read, write, close
+//   outbox_commit.c   from being written to being held; into failed/
+//   outbox_move.c     rename, unlink
+//   outbox_agenda.c   when what is due
+//   outbox_send.c     to the courier, and what comes of it
+#pragma once
+
+#include "cache/courier.h"
+#include "cache/outbox.h"
+#include "cache/outbox_spool.h"
+#include "cache/outbox_table.h"
+
+// How many letters may be with the courier at once: one is sent while the other is at hand.
+#define OUTBOX_UNDER_WAY_MAX 2
+
+#define OUTBOX_JOURNAL_NAME "outbox.db"
+// The directory in outbox/.
+#define OUTBOX_FAILED_NAME "failed"
+
+typedef struct OutboxAgenda OutboxAgenda;
+
+struct Outbox {
+  OutboxOptions options;
+  char *from, *server;
+  GMainContext *context;
+  OutboxListener listener;
+  gpointer listener_data;
+
+  OutboxTable *table;
+  OutboxSpool *spool;
+  Courier *courier;  // NULL until started
+  OutboxAgenda *agenda;
+  int letters_fd;   // the directory letters/
+  char *note_name;  // lent to whom a note was shown last
+
+  uint64_t next_number;  // for files and inodes, never given out before
+  uint64_t reserved;     // numbers below this are ours to give out
+  bool reserving;
+  int64_t changed_ns[2];  // outbox/, failed/
+
+  GPtrArray *under_way;  // OutboxLetter *, with the courier
+  unsigned failures;     // connections that failed in a row
+  int64_t resume_us;     // no connection is tried before, monotonic
+};
+
+// -- outbox.c
+bool outbox_set_error(GError **error, int code, const char *name, const char *what);
+// A number for a new file or inode. ENOSPC if the journal cannot set any aside.
+bool outbox_new_number(Outbox *outbox, uint64_t *number, GError **error);
+uint64_t outbox_ino_of_number(uint64_t number);
+// The directory's listing changed, by the kernel's own doing.
+void outbox_touch(Outbox *outbox, uint64_t directory);
+// It changed otherwise, or lost a name: the listener is told.
+void outbox_tell_changed(Outbox *outbox, uint64_t directory);
+void outbox_tell_removed(Outbox *outbox, uint64_t directory, uint64_t ino, const char *name);
+
+// Who waits for what the spool does to a letter.
+typedef struct {
+  OutboxLetter *letter;  // pinned
+  unsigned revision, commit;  // as they were
+  OutboxDone done;            // NULL: nobody
+  gpointer data;
+} OutboxErrand;
+// A job for the spool with a copy of the letter's row and recipients.
+SpoolJob *outbox_new_job(const OutboxLetter *letter, SpoolChange change);
+// Pushes the job; `answered`, with an OutboxErrand as job->detail, is called with the outcome on
+// the main loop and has to end with outbox_end_errand. NULL: errors are logged, `done` is called.
+typedef void (*OutboxAnswered)(SpoolJob *job, gpointer outbox);
+void outbox_push(Outbox *outbox, OutboxLetter *letter, SpoolJob *job, OutboxAnswered answered,
+                 OutboxDone done, gpointer data);
+void outbox_end_errand(Outbox *outbox, SpoolJob *job, const GError *error);
+// Stores the letter as it is now.
+void outbox_store(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data);
+
+// -- outbox_commit.c
+// Whether a letter that others want the name of goes on under another name instead of being
+// overwritten. `process`: who wants it; 0: not known.
+bool outbox_stands_alone(const OutboxLetter *letter, pid_t process);
+// That: gives it the next free NAME+n, and another inode unless `keep_ino`.
+bool outbox_step_aside(Outbox *outbox, OutboxLetter *letter, bool keep_ino, GError **error);
+// Sets what LetterDefaults wants to have, where it is not set yet.
+void outbox_set_defaults(const Outbox *outbox, OutboxRow *row);
+// True while an editor's lock lies beside that name.
+bool outbox_is_locked(const Outbox *outbox, const char *name);
+// True if nothing but an open writer keeps a letter of that name from being sent.
+bool outbox_is_fit_name(const Outbox *outbox, const OutboxLetter *letter, const char *name);
+// The last writer has closed it: hold it, keep it as a draft, or fail it if the writer was killed.
+void outbox_close_letter(Outbox *outbox, OutboxLetter *letter, bool killed, OutboxDone done,
+                         gpointer data);
+// A held letter is written to again.
+void outbox_reopen_letter(Outbox *outbox, OutboxLetter *letter);
+// A file of that name is gone: if it was an editor's lock, its letter may go on.
+void outbox_lock_gone(Outbox *outbox, const char *name);
+// In memory: the letter lies in failed/, with that note.
+void outbox_place_failed(Outbox *outbox, OutboxLetter *letter, const char *note);
+// Moves a letter to failed/, for that reason and with what the last try said of the recipients.
+void outbox_fail(Outbox *outbox, OutboxLetter *letter, bool by_server, const char *reason,
+                 const GPtrArray *outcomes, OutboxDone done, gpointer data);
+char *outbox_report(const Outbox *outbox, const OutboxLetter *letter, bool by_server,
+                    const char *reason, const GPtrArray *outcomes);
+
+// -- outbox_move.c
+// Takes the letter and its row away for good.
+void outbox_remove_letter(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data);
+
+// -- outbox_agenda.c
+OutboxAgenda *outbox_agenda_new(Outbox *outbox);
+void outbox_agenda_free(OutboxAgenda *agenda);
+// By its phase, HELD or QUEUED.
+void outbox_agenda_add(Outbox *outbox, OutboxLetter *letter, int64_t due_us);
+void outbox_agenda_remove(Outbox *outbox, OutboxLetter *letter);
+// Does what is due and sets the clock for what is next. To be called after any change of these.
+void outbox_run_agenda(Outbox *outbox);
+typedef void (*OutboxAgendaEach)(Outbox *outbox, OutboxLetter *letter);
+// `each` may take its letter off the agenda.
+void outbox_agenda_each_queued(Outbox *outbox, OutboxAgendaEach each);
+
+// -- outbox_send.c
+void outbox_hand_over(Outbox *outbox, OutboxLetter *letter);
+void outbox_take_result(const CourierResult *result, const GError *error, gpointer outbox);
+
+// -- outbox_recover.c
+bool outbox_recover(Outbox *outbox, OutboxJournal *journal, GError **error);

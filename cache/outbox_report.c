@@ -1,0 +1,52 @@
+// What NAME.error says, for people.
+#include "cache/outbox_private.h"
+
+static char *format_time(int64_t seconds) {
+  g_autoptr(GDateTime) time = g_date_time_new_from_unix_utc(seconds);
+  return g_date_time_format(time, "%Y-%m-%d %H:%M:%S UTC");
+}
+
+static const char *verdict_words(int verdict) {
+  switch ((SenderVerdict)verdict) {
+    case SENDER_ACCEPTED:
+      return "accepted";
+    case SENDER_TEMPORARY:
+      return "not taken for now";
+    case SENDER_PERMANENT:
+      return "refused";
+  }
+  return "?";
+}
+
+static unsigned append_recipients(GString *text, const GPtrArray *recipients) {
+  unsigned accepted = 0;
+  for (unsigned i = 0; recipients != NULL && i < recipients->len; i++) {
+    const OutboxRecipient *recipient = g_ptr_array_index(recipients, i);
+    if (recipient->verdict == SENDER_ACCEPTED) accepted++;
+    g_string_append_printf(text, "  %s: %s: %s\n", recipient->address,
+                           verdict_words(recipient->verdict),
+                           recipient->reply != NULL ? recipient->reply : "");
+  }
+  return accepted;
+}
+
+char *outbox_report(const Outbox *outbox, const OutboxLetter *letter, bool by_server,
+                    const char *reason, const GPtrArray *outcomes) {
+  g_autofree char *now = format_time(g_get_real_time() / G_USEC_PER_SEC);
+  g_autoptr(GString) recipients = g_string_new(NULL);
+  unsigned accepted = append_recipients(recipients, letter->recipients);
+  append_recipients(recipients, outcomes);
+  GString *text = g_string_new(accepted > 0 ? "This letter was sent to some of its recipients only."
+                                            : "This letter was not sent.");
+  g_string_append_printf(text, "\n\nWhen: %s\n", now);
+  if (by_server) g_string_append_printf(text, "Server: %s\n", outbox->server);
+  g_string_append_printf(text, "Why: %s\n", reason);
+  if (recipients->len > 0) g_string_append_printf(text, "Recipients:\n%s", recipients->str);
+  g_string_append_printf(
+      text,
+      "\nIt will not be tried again unless you ask for it: move it from %s/ back to the outbox"
+      " (mv)%s.\nTo give it up, remove it (rm).\n",
+      OUTBOX_FAILED_NAME,
+      accepted > 0 ? ", and it goes to those only who have not got it yet" : "");
+  return g_string_free(text, false);
+}

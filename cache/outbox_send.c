@@ -1,0 +1,144 @@
+// To the courier, and what comes of it.
+#include <string.h>
+
+#include "cache/outbox_private.h"
+#include "cache/outbox_rules.h"
+
+#define RETRY_MS 60000
+
+static int64_t retry_delay_us(const Outbox *outbox, unsigned attempts) {
+  int64_t first_ms = outbox->options.retry_ms > 0 ? outbox->options.retry_ms : RETRY_MS;
+  return outbox_retry_delay_ms(first_ms, attempts) * 1000;
+}
+
+void outbox_hand_over(Outbox *outbox, OutboxLetter *letter) {
+  CourierTask *task = g_new0(CourierTask, 1);
+  task->id = letter->row.id;
+  task->from = g_strdup(letter->row.from);
+  task->message_id = g_strdup(letter->row.message_id);
+  task->date = letter->row.date;
+  task->settled = g_ptr_array_new_with_free_func((GDestroyNotify)outbox_recipient_free);
+  for (unsigned i = 0; i < letter->recipients->len; i++)
+    g_ptr_array_add(task->settled,
+                    outbox_recipient_copy(g_ptr_array_index(letter->recipients, i)));
+  outbox_agenda_remove(outbox, letter);
+  letter->row.phase = OUTBOX_SENDING;
+  letter->pins++;
+  g_ptr_array_add(outbox->under_way, letter);
+  courier_push(outbox->courier, task);
+}
+
+static OutboxLetter *take_back(Outbox *outbox, uint64_t id) {
+  for (unsigned i = 0; i < outbox->under_way->len; i++) {
+    OutboxLetter *letter = g_ptr_array_index(outbox->under_way, i);
+    if (letter->row.id != id) continue;
+    g_ptr_array_remove_index_fast(outbox->under_way, i);
+    letter->pins--;
+    return letter;
+  }
+  g_assert_not_reached();
+}
+
+static bool is_too_old(const Outbox *outbox, const OutboxLetter *letter) {
+  int64_t age_s = g_get_real_time() / G_USEC_PER_SEC - letter->row.queued_at;
+  return age_s >= 0 && (uint64_t)age_s >= outbox->options.send_lifetime_s;
+}
+
+static void give_up(Outbox *outbox, OutboxLetter *letter, const GPtrArray *outcomes) {
+  g_autofree char *reason =
+      g_strdup_printf("it could not be sent in time; the last try: %s", letter->row.error);
+  outbox_fail(outbox, letter, true, reason, outcomes, NULL, NULL);
+}
+
+// What has waited for the connection too long is given up with the one that was tried.
+static void check_age(Outbox *outbox, OutboxLetter *letter) {
+  if (letter->row.error != NULL && is_too_old(outbox, letter)) give_up(outbox, letter, NULL);
+}
+
+static void note_offline(Outbox *outbox, const char *message) {
+  if (outbox->failures++ == 0) g_message("outbox: %s", message);
+  outbox->resume_us = g_get_monotonic_time() + retry_delay_us(outbox, outbox->failures);
+  outbox_agenda_each_queued(outbox, check_age);
+}
+
+// A try that failed by the connection is paced by the connection; the letter itself stays due.
+static void delay(Outbox *outbox, OutboxLetter *letter, bool offline, const char *message,
+                  const GPtrArray *outcomes) {
+  letter->row.phase = OUTBOX_QUEUED;
+  g_free(letter->row.error);
+  letter->row.error = g_strdup(message);
+  if (is_too_old(outbox, letter)) {
+    give_up(outbox, letter, outcomes);
+    return;
+  }
+  letter->row.attempts++;
+  int64_t wait_us = offline ? 0 : retry_delay_us(outbox, letter->row.attempts);
+  letter->row.next_try = (g_get_real_time() + wait_us) / G_USEC_PER_SEC;
+  outbox_agenda_add(outbox, letter, g_get_monotonic_time() + wait_us);
+  outbox_store(outbox, letter, NULL, NULL);
+}
+
+static void finish(Outbox *outbox, OutboxLetter *letter) {
+  letter->row.phase = OUTBOX_ACCEPTED;
+  letter->commit++;
+  outbox_table_unlink(outbox->table, letter);
+  outbox_tell_removed(outbox, OUTBOX_INO, letter->row.ino, letter->row.name);
+  outbox_tell_changed(outbox, OUTBOX_INO);
+  outbox_remove_letter(outbox, letter, NULL, NULL);
+}
+
+static const OutboxRecipient *find_verdict(const GPtrArray *recipients, int verdict) {
+  for (unsigned i = 0; i < recipients->len; i++) {
+    const OutboxRecipient *recipient = g_ptr_array_index(recipients, i);
+    if (recipient->verdict == verdict) return recipient;
+  }
+  return NULL;
+}
+
+static const char *reply_of(const OutboxRecipient *recipient) {
+  return recipient->reply != NULL ? recipient->reply : "no reason given";
+}
+
+// Accepted and refused recipients are settled; the others are tried again until they are too.
+static void settle(Outbox *outbox, OutboxLetter *letter, const GPtrArray *outcomes) {
+  g_autoptr(GPtrArray) waiting =
+      g_ptr_array_new_with_free_func((GDestroyNotify)outbox_recipient_free);
+  for (unsigned i = 0; i < outcomes->len; i++) {
+    OutboxRecipient *recipient = outbox_recipient_copy(g_ptr_array_index(outcomes, i));
+    g_ptr_array_add(recipient->verdict == SENDER_TEMPORARY ? waiting : letter->recipients,
+                    recipient);
+  }
+  const OutboxRecipient *refused = find_verdict(letter->recipients, SENDER_PERMANENT);
+  if (waiting->len > 0)
+    delay(outbox, letter, false, reply_of(g_ptr_array_index(waiting, 0)), waiting);
+  else if (refused != NULL)
+    outbox_fail(outbox, letter, true, reply_of(refused), NULL, NULL, NULL);
+  else
+    finish(outbox, letter);
+}
+
+void outbox_take_result(const CourierResult *result, const GError *error, gpointer data) {
+  Outbox *outbox = data;
+  OutboxLetter *letter = take_back(outbox, result->id);
+  if (error != NULL) g_warning("outbox: %s", error->message);
+  if (result->verdict != COURIER_OFFLINE) {
+    outbox->failures = 0;
+    outbox->resume_us = 0;
+  }
+  switch (result->verdict) {
+    case COURIER_ANSWERED:
+      settle(outbox, letter, result->outcomes);
+      break;
+    case COURIER_DELAYED:
+      delay(outbox, letter, false, result->message, NULL);
+      break;
+    case COURIER_OFFLINE:
+      delay(outbox, letter, true, result->message, NULL);
+      note_offline(outbox, result->message);
+      break;
+    case COURIER_HOPELESS:
+      outbox_fail(outbox, letter, true, result->message, NULL, NULL, NULL);
+      break;
+  }
+  outbox_run_agenda(outbox);
+}

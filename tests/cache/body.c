@@ -1,0 +1,167 @@
+// A body is there whole or not at all, under exactly the size that its reader expects; unfinished
+// ones leave nothing behind; and when the disk is full it lives in memory, within a limit for all
+// bodies together, until the last of its descriptors is closed.
+
+#include "cache/body.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "net/error.h"
+
+static int finish(BodyStore *bodies, uint64_t ino, const char *bytes, size_t size, bool *on_disk) {
+  g_autoptr(GError) error = NULL;
+  uint8_t sha256[BODY_SHA256_BYTES];
+  uint64_t written;
+  g_autoptr(BodyWriter) writer = body_writer_new(bodies, &error);
+  g_assert_no_error(error);
+  for (size_t done = 0; done < size;) {
+    size_t part = MIN(size - done, 10000);
+    g_assert_true(body_writer_write(writer, bytes + done, part, &error));
+    done += part;
+  }
+  int fd = body_writer_finish(writer, ino, &written, sha256, on_disk, &error);
+  g_assert_no_error(error);
+  g_assert_cmpuint(written, ==, size);
+  g_autofree char *expected = g_compute_checksum_for_data(G_CHECKSUM_SHA256, (guchar *)bytes, size);
+  for (int i = 0; i < BODY_SHA256_BYTES; i++) {
+    char hex[3];
+    g_snprintf(hex, sizeof hex, "%02x", sha256[i]);
+    g_assert_cmpmem(hex, 2, expected + 2 * i, 2);
+  }
+  return fd;
+}
+
+static void assert_holds(int fd, const char *bytes, size_t size) {
+  g_autofree char *buffer = g_malloc(size + 1);
+  g_assert_cmpint(fd, >=, 0);
+  g_assert_cmpint(pread(fd, buffer, size + 1, 0), ==, size);
+  g_assert_cmpmem(buffer, size, bytes, size);
+}
+
+static char *new_directory(void) {
+  return g_dir_make_tmp("mailfs-body-XXXXXX", NULL);
+}
+
+static void remove_directory(char *directory) {
+  g_autofree char *command = g_strdup_printf("rm -rf '%s'", directory);
+  g_assert_true(g_spawn_command_line_sync(command, NULL, NULL, NULL, NULL));
+  g_free(directory);
+}
+
+static void test_whole(void) {
+  char *directory = new_directory();
+  g_autoptr(BodyStore) bodies = body_store_new(directory, NULL);
+  bool on_disk;
+  int fd = finish(bodies, 0x1a2b3f, "bytes\r\n", 7, &on_disk);
+  g_assert_true(on_disk);
+  assert_holds(fd, "bytes\r\n", 7);
+  body_close(bodies, fd);
+  g_assert_cmpint(body_open(bodies, 0x1a2b3f, 8), ==, -1);
+  g_assert_cmpint(body_open(bodies, 0x1a2b40, 7), ==, -1);
+  fd = body_open(bodies, 0x1a2b3f, 7);
+  body_remove(bodies, 0x1a2b3f);
+  g_assert_cmpint(body_open(bodies, 0x1a2b3f, 7), ==, -1);
+  assert_holds(fd, "bytes\r\n", 7);
+  body_close(bodies, fd);
+
+  fd = finish(bodies, 0xff, "", 0, &on_disk);
+  body_close(bodies, fd);
+  g_assert_true(body_store_clear(bodies, NULL));
+  g_assert_cmpint(body_open(bodies, 0xff, 0), ==, -1);
+  remove_directory(directory);
+}
+
+static unsigned count_unfinished(const char *directory) {
+  g_autofree char *path = g_build_filename(directory, "bodies", "unfinished", NULL);
+  g_autoptr(GDir) entries = g_dir_open(path, 0, NULL);
+  unsigned n = 0;
+  while (g_dir_read_name(entries) != NULL)
+    n++;
+  return n;
+}
+
+static void test_unfinished(void) {
+  char *directory = new_directory();
+  BodyStore *bodies = body_store_new(directory, NULL);
+  BodyWriter *writer = body_writer_new(bodies, NULL);
+  g_assert_true(body_writer_write(writer, "half", 4, NULL));
+  g_assert_cmpuint(count_unfinished(directory), ==, 1);
+  body_writer_free(writer);
+  g_assert_cmpuint(count_unfinished(directory), ==, 0);
+
+  // What a crash left is removed at the next start.
+  g_autofree char *left = g_build_filename(directory, "bodies", "unfinished", "0", NULL);
+  g_assert_true(g_file_set_contents(left, "left", -1, NULL));
+  body_store_free(bodies);
+  bodies = body_store_new(directory, NULL);
+  g_assert_cmpuint(count_unfinished(directory), ==, 0);
+
+  writer = body_writer_new(bodies, NULL);
+  g_assert_true(body_writer_write(writer, "first try", 9, NULL));
+  g_assert_true(body_writer_reset(writer, NULL));
+  g_assert_true(body_writer_write(writer, "again", 5, NULL));
+  uint8_t sha256[BODY_SHA256_BYTES];
+  uint64_t size;
+  bool on_disk;
+  int fd = body_writer_finish(writer, 5, &size, sha256, &on_disk, NULL);
+  body_writer_free(writer);
+  assert_holds(fd, "again", 5);
+  body_close(bodies, fd);
+  body_store_free(bodies);
+  remove_directory(directory);
+}
+
+static bool fill(BodyStore *bodies, size_t size, GError **error) {
+  g_autoptr(BodyWriter) writer = body_writer_new(bodies, error);
+  g_autofree char *bytes = g_malloc0(size);
+  return body_writer_write(writer, bytes, size, error);
+}
+
+static void test_full(void) {
+  char *directory = new_directory();
+  g_assert_cmpint(mount("mailfs-test", directory, "tmpfs", 0, "size=64k"), ==, 0);
+  g_autoptr(BodyStore) bodies = body_store_new(directory, NULL);
+  g_autofree char *bytes = g_malloc(300000);
+  for (int i = 0; i < 300000; i++)
+    bytes[i] = (char)(i * 7);
+  bool on_disk;
+  int fd = finish(bodies, 1, bytes, 300000, &on_disk);
+  g_assert_false(on_disk);
+  assert_holds(fd, bytes, 300000);
+  g_assert_cmpint(body_open(bodies, 1, 300000), ==, -1);
+
+  // What is left of the limit is counted to the byte, and comes back with the last descriptor.
+  g_autoptr(GError) error = NULL;
+  g_assert_true(fill(bodies, BODY_MEMORY_MAX - 300000, &error));
+  g_assert_false(fill(bodies, BODY_MEMORY_MAX - 300000 + 1, &error));
+  g_assert_error(error, NET_ERROR, NET_ERROR_LIMIT);
+  g_clear_error(&error);
+  int copy = body_dup(bodies, fd);
+  body_close(bodies, fd);
+  g_assert_false(fill(bodies, BODY_MEMORY_MAX, &error));
+  g_clear_error(&error);
+  assert_holds(copy, bytes, 300000);
+  body_close(bodies, copy);
+  g_assert_true(fill(bodies, BODY_MEMORY_MAX, &error));
+  g_assert_cmpint(umount2(directory, MNT_DETACH), ==, 0);
+  remove_directory(directory);
+}
+
+int main(int argc, char **argv) {
+  g_test_init(&argc, &argv, NULL);
+  // A mount namespace of our own, for a small disk that can be filled.
+  int own = geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWNS | CLONE_NEWUSER;
+  g_assert_cmpint(unshare(own), ==, 0);
+  g_assert_cmpint(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), ==, 0);
+  g_test_add_func("/body/whole", test_whole);
+  g_test_add_func("/body/unfinished", test_unfinished);
+  g_test_add_func("/body/full", test_full);
+  return g_test_run();
+}

@@ -1,0 +1,106 @@
+// The job board gives each job to one session that may do it: listings to the first, nothing but
+// bodies to the second, the folder a session has open before others; what nobody took can be taken
+// back; closing it ends every wait.
+
+#include "cache/job.h"
+
+typedef struct {
+  JobBoard *board;
+  unsigned session;
+  const char *open_folder;
+  Job *taken;
+  GThread *thread;
+} Taker;
+
+static gpointer take(gpointer data) {
+  Taker *taker = data;
+  taker->taken = job_board_take(taker->board, taker->session, taker->open_folder, -1);
+  return NULL;
+}
+
+static Job *new_job(JobKind kind, uint64_t ino, const char *folder) {
+  Job *job = job_new(kind, ino);
+  job->folder = g_strdup(folder);
+  return job;
+}
+
+static uint64_t take_now(JobBoard *board, unsigned session, const char *open_folder) {
+  g_autoptr(Job) job = job_board_take(board, session, open_folder, 0);
+  return job != NULL ? job->ino : 0;
+}
+
+static void test_who_may(void) {
+  g_autoptr(JobBoard) board = job_board_new(3);
+  job_board_push(board, new_job(JOB_FETCH, 1, "a"));
+  job_board_push(board, new_job(JOB_SYNC, 2, "b"));
+  job_board_push(board, new_job(JOB_TREE, 3, NULL));
+  g_assert_cmpuint(take_now(board, 1, NULL), ==, 1);
+  g_assert_cmpuint(take_now(board, 1, NULL), ==, 0);
+  g_assert_cmpuint(take_now(board, 2, NULL), ==, 2);
+  g_assert_cmpuint(take_now(board, 0, NULL), ==, 3);
+  job_board_push(board, new_job(JOB_FETCH, 4, "a"));
+  g_assert_cmpuint(take_now(board, 0, NULL), ==, 0);
+
+  g_autoptr(JobBoard) lone = job_board_new(1);
+  job_board_push(lone, new_job(JOB_FETCH, 5, "a"));
+  g_assert_cmpuint(take_now(lone, 0, NULL), ==, 5);
+}
+
+static void test_open_folder_first(void) {
+  g_autoptr(JobBoard) board = job_board_new(2);
+  job_board_push(board, new_job(JOB_FETCH, 1, "a"));
+  job_board_push(board, new_job(JOB_FETCH, 2, "b"));
+  job_board_push(board, new_job(JOB_FETCH, 3, "b"));
+  g_assert_cmpuint(take_now(board, 1, "b"), ==, 2);
+  g_assert_cmpuint(take_now(board, 1, "c"), ==, 1);
+  g_assert_cmpuint(take_now(board, 1, "a"), ==, 3);
+}
+
+static void test_withdraw(void) {
+  g_autoptr(JobBoard) board = job_board_new(2);
+  g_autoptr(Job) job = new_job(JOB_FETCH, 1, "a");
+  job_board_push(board, job);
+  g_assert_true(job_board_withdraw(board, job));
+  g_assert_false(job_board_withdraw(board, job));
+  g_assert_cmpuint(take_now(board, 1, NULL), ==, 0);
+}
+
+// Every job is taken exactly once, however many threads take.
+static void test_threads(void) {
+  g_autoptr(JobBoard) board = job_board_new(4);
+  Taker takers[] = {
+      {board, 1, "a", NULL, NULL}, {board, 2, "b", NULL, NULL}, {board, 3, NULL, NULL, NULL}};
+  for (size_t i = 0; i < G_N_ELEMENTS(takers); i++)
+    takers[i].thread = g_thread_new("taker", take, &takers[i]);
+  for (uint64_t ino = 1; ino <= 3; ino++)
+    job_board_push(board, new_job(JOB_FETCH, ino, ino == 1 ? "a" : "b"));
+  uint64_t sum = 0;
+  for (size_t i = 0; i < G_N_ELEMENTS(takers); i++) {
+    g_thread_join(takers[i].thread);
+    sum += takers[i].taken->ino;
+    job_free(takers[i].taken);
+  }
+  g_assert_cmpuint(sum, ==, 1 + 2 + 3);
+}
+
+static void test_close(void) {
+  g_autoptr(JobBoard) board = job_board_new(2);
+  Taker taker = {board, 1, NULL, NULL, NULL};
+  taker.thread = g_thread_new("taker", take, &taker);
+  job_board_close(board);
+  g_thread_join(taker.thread);
+  g_assert_null(taker.taken);
+  job_board_push(board, new_job(JOB_FETCH, 1, "a"));
+  g_assert_cmpuint(take_now(board, 1, NULL), ==, 0);
+  g_assert_true(job_board_is_closed(board));
+}
+
+int main(int argc, char **argv) {
+  g_test_init(&argc, &argv, NULL);
+  g_test_add_func("/job/who-may", test_who_may);
+  g_test_add_func("/job/open-folder-first", test_open_folder_first);
+  g_test_add_func("/job/withdraw", test_withdraw);
+  g_test_add_func("/job/threads", test_threads);
+  g_test_add_func("/job/close", test_close);
+  return g_test_run();
+}

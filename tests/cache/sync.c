@@ -1,0 +1,202 @@
+// Synchronisation believes what the server says of its messages in whatever order, as often and as
+// sparsely as it says it: duplicates are one, updates in between change nothing but flags, a
+// message of which nothing is told is still shown, and a scan that breaks off changes no listing.
+
+#include "cache/sync.h"
+
+#include <string.h>
+
+#include "net/error.h"
+
+// A server that answers scans from a table of rows.
+typedef struct {
+  uint32_t uid;
+  const char *flags;
+  const char *subject;  // NULL: nothing but flags is told
+} Row;
+
+typedef struct {
+  Mailbox base;
+  const Row *rows;
+  size_t n_rows;
+  uint32_t generated;  // besides: UIDs 1 to this, each with a subject
+  int fail_code;       // after the rows, -1: never
+} TableMailbox;
+
+static bool tell(const Row *row, uint32_t first, uint32_t last, MailboxItems items,
+                 MailboxMessageFunc each, gpointer data, GError **error) {
+  if (row->uid < first || row->uid > last) return true;
+  MailboxMessage message = {.uid = row->uid, .flags = row->flags, .internaldate = -1, .size = -1};
+  if (row->subject != NULL && (items & MAILBOX_SUMMARY)) {
+    message.internaldate = 0;
+    message.size = 100;
+    message.subject = row->subject;
+  }
+  return each(&message, data, error);
+}
+
+static bool table_scan(Mailbox *mailbox, uint32_t first, uint32_t last, MailboxItems items,
+                       MailboxMessageFunc each, gpointer data, GError **error) {
+  const TableMailbox *table = (TableMailbox *)mailbox;
+  for (size_t i = 0; i < table->n_rows; i++) {
+    if (!tell(&table->rows[i], first, last, items, each, data, error)) return false;
+  }
+  for (uint32_t uid = 1; uid <= table->generated; uid++) {
+    Row row = {uid, "", "generated"};
+    if (!tell(&row, first, last, items, each, data, error)) return false;
+  }
+  if (table->fail_code < 0) return true;
+  g_set_error(error, NET_ERROR, table->fail_code, "the scan breaks off");
+  return false;
+}
+
+typedef struct {
+  char *directory;
+  Index *index;
+  uint64_t inbox;
+  TableMailbox table;
+} Fixture;
+
+static void ignore_removed(uint64_t parent, uint64_t ino, const char *name, gpointer data) {}
+
+static void set_up(Fixture *fixture, gconstpointer data) {
+  static const MailboxOps ops = {.scan = table_scan};
+  fixture->directory = g_dir_make_tmp("mailfs-sync-XXXXXX", NULL);
+  g_autofree char *path = g_build_filename(fixture->directory, "index.db", NULL);
+  g_assert_true(index_create(path, "alice@example.org", NULL));
+  fixture->index = index_open(path, INDEX_WRITE, NULL);
+  fixture->table = (TableMailbox){.base.ops = &ops, .fail_code = -1};
+  MailboxFolder inbox = {.name = "INBOX", .delimiter = '/'};
+  bool changed;
+  index_begin(fixture->index, NULL);
+  index_begin_tree(fixture->index, NULL);
+  index_put_folder(fixture->index, &inbox, NULL, NULL);
+  index_end_tree(fixture->index, 1, ignore_removed, NULL, &changed, NULL);
+  g_assert_true(index_commit(fixture->index, NULL));
+  Inode inode;
+  g_assert_cmpint(index_lookup(fixture->index, INODE_ROOT, "INBOX", &inode), ==, INDEX_FOUND);
+  fixture->inbox = inode.ino;
+}
+
+static void tear_down(Fixture *fixture, gconstpointer data) {
+  index_free(fixture->index);
+  g_autofree char *command = g_strdup_printf("rm -rf '%s'", fixture->directory);
+  g_assert_true(g_spawn_command_line_sync(command, NULL, NULL, NULL, NULL));
+  g_free(fixture->directory);
+}
+
+// Returns the removed names and, if the listing changed, a `*`; "!" if it failed.
+static char *run(Fixture *fixture, const Row *rows, size_t n_rows, uint32_t uidnext) {
+  g_autoptr(Changes) changes = changes_new();
+  g_auto(IndexFolder) folder = {0};
+  fixture->table.rows = rows;
+  fixture->table.n_rows = n_rows;
+  MailboxStatus status = {
+      .uidvalidity = 7, .uidnext = uidnext, .exists = (uint32_t)n_rows + fixture->table.generated};
+  index_folder(fixture->index, fixture->inbox, &folder);
+  if (!sync_folder(fixture->index, &fixture->table.base, &folder, &status, changes, NULL))
+    return g_strdup("!");
+  GString *text = g_string_new(NULL);
+  unsigned n;
+  const ChangesRemoved *removed = changes_removed(changes, &n);
+  for (unsigned i = 0; i < n; i++)
+    g_string_append_printf(text, "-%s ", removed[i].name);
+  changes_folders(changes, &n);
+  g_string_append(text, n > 0 ? "*" : "");
+  return g_string_free(text, FALSE);
+}
+
+static bool append_uid(const Inode *inode, gpointer text) {
+  g_string_append_printf(text, "%s ", strrchr(inode->name, ',') + 1);
+  return true;
+}
+
+static char *shown(Fixture *fixture) {
+  GString *text = g_string_new(NULL);
+  index_children(fixture->index, fixture->inbox, 0, append_uid, text);
+  return g_string_free(text, FALSE);
+}
+
+static void assert_run(Fixture *fixture, const Row *rows, size_t n_rows, uint32_t uidnext,
+                       const char *changes, const char *listing) {
+  g_autofree char *seen = run(fixture, rows, n_rows, uidnext), *now = shown(fixture);
+  g_assert_cmpstr(seen, ==, changes);
+  g_assert_cmpstr(now, ==, listing);
+}
+
+static void test_any_order(Fixture *fixture, gconstpointer data) {
+  static const Row rows[] = {{9, "", "nine"}, {2, "\\Seen", NULL}, {2, "", "two"},
+                             {9, "", "nine"}, {4, "", NULL},       {2, "\\Seen", "two"}};
+  assert_run(fixture, rows, G_N_ELEMENTS(rows), 10, "*", "9.eml 2.eml 4.eml ");
+  assert_run(fixture, rows, G_N_ELEMENTS(rows), 10, "", "9.eml 2.eml 4.eml ");
+}
+
+static void test_incremental(Fixture *fixture, gconstpointer data) {
+  static const Row first[] = {{1, "", "one"}, {2, "", "two"}, {3, "", "three"}};
+  static const Row second[] = {{1, "", "one"}, {3, "\\Seen", "three"}, {7, "", "seven"}};
+  assert_run(fixture, first, 3, 4, "*", "1.eml 2.eml 3.eml ");
+  assert_run(fixture, second, 3, 8, "-1970-01-01_0000_unknown_two,2.eml *", "1.eml 3.eml 7.eml ");
+  // A server that does not tell UIDNEXT is asked all the same.
+  static const Row third[] = {{1, "", "one"}, {3, "", "three"}, {7, "", "seven"}, {8, "", "x"}};
+  assert_run(fixture, third, 4, 0, "*", "1.eml 3.eml 7.eml 8.eml ");
+  assert_run(fixture, third, 0, 9,
+             "-1970-01-01_0000_unknown_one,1.eml -1970-01-01_0000_unknown_three,3.eml "
+             "-1970-01-01_0000_unknown_seven,7.eml -1970-01-01_0000_unknown_x,8.eml *",
+             "");
+}
+
+// Nothing of a scan that broke off is seen, and what it left is no part of the next.
+static void test_broken_off(Fixture *fixture, gconstpointer data) {
+  static const Row first[] = {{1, "", "one"}};
+  static const Row second[] = {{1, "", "one"}, {2, "", "two"}};
+  assert_run(fixture, first, 1, 2, "*", "1.eml ");
+  fixture->table.generated = 0;
+  fixture->table.fail_code = NET_ERROR_OFFLINE;
+  assert_run(fixture, second, 2, 3, "!", "1.eml ");
+  fixture->table.fail_code = -1;
+  assert_run(fixture, second, 2, 3, "*", "1.eml 2.eml ");
+}
+
+// More than a batch, and a first listing that breaks off after several.
+static void test_batches(Fixture *fixture, gconstpointer data) {
+  fixture->table.generated = 1800;
+  fixture->table.fail_code = NET_ERROR_OFFLINE;
+  assert_run(fixture, NULL, 0, 1801, "!", "");
+  Inode inode;
+  index_get(fixture->index, fixture->inbox, &inode);
+  g_assert_false(inode.listed);
+  fixture->table.fail_code = -1;
+  g_autofree char *seen = run(fixture, NULL, 0, 1801);
+  g_assert_cmpstr(seen, ==, "*");
+  g_auto(IndexFolder) folder = {0};
+  index_folder(fixture->index, fixture->inbox, &folder);
+  g_autoptr(UidSet) uids = index_uids(fixture->index, fixture->inbox, folder.generation, NULL);
+  g_assert_cmpuint(uid_set_count(uids), ==, 1800);
+}
+
+// UIDs that count backwards under the same UIDVALIDITY are another mailbox.
+static void test_backwards(Fixture *fixture, gconstpointer data) {
+  static const Row before[] = {{1, "", "one"}, {5, "", "five"}};
+  static const Row after[] = {{1, "", "other"}};
+  assert_run(fixture, before, 2, 6, "*", "1.eml 5.eml ");
+  assert_run(fixture, after, 1, 2, "*", "1.eml ");
+  Inode inode;
+  g_assert_cmpint(
+      index_lookup(fixture->index, fixture->inbox, "1970-01-01_0000_unknown_other,1.eml", &inode),
+      ==, INDEX_FOUND);
+}
+
+int main(int argc, char **argv) {
+  static const struct {
+    const char *path;
+    void (*test)(Fixture *fixture, gconstpointer data);
+  } tests[] = {
+      {"/sync/any-order", test_any_order},   {"/sync/incremental", test_incremental},
+      {"/sync/broken-off", test_broken_off}, {"/sync/batches", test_batches},
+      {"/sync/backwards", test_backwards},
+  };
+  g_test_init(&argc, &argv, NULL);
+  for (size_t i = 0; i < G_N_ELEMENTS(tests); i++)
+    g_test_add(tests[i].path, Fixture, NULL, set_up, tests[i].test, tear_down);
+  return g_test_run();
+}
