@@ -176,10 +176,11 @@ static CourierResult *send_to(Delivery *delivery, unsigned count) {
   } else {
     result = result_new(delivery->task, verdict_of(error), error->message);
     result->uncertain = delivery->reached_end && result->verdict == COURIER_DELAYED;
-    if (net_error_ends_connection(error)) disconnect(courier);
   }
+  if (courier->sender->is_over) disconnect(courier);
   set_past_end(courier, false);
-  for (unsigned i = 0; i < count; i++) g_free(outcomes[i].reply);
+  for (unsigned i = 0; i < count; i++)
+    g_free(outcomes[i].reply);
   return result;
 }
 
@@ -219,9 +220,8 @@ static CourierResult *deliver(Courier *courier, const CourierTask *task) {
   LetterDefaults defaults = {task->from, task->message_id, task->date};
   g_autoptr(GError) error = NULL;
   g_autoptr(Letter) letter = letter_read(fd, &defaults, &error);
-  CourierResult *result = letter != NULL
-                              ? send_or_resend(courier, task, letter, fd)
-                              : result_new(task, verdict_of(error), error->message);
+  CourierResult *result = letter != NULL ? send_or_resend(courier, task, letter, fd)
+                                         : result_new(task, verdict_of(error), error->message);
   close(fd);
   return result;
 }

@@ -32,10 +32,10 @@ typedef struct {
 void courier_task_free(CourierTask *task);
 
 typedef enum {
-  COURIER_ANSWERED,   // the server answered for each recipient: see outcomes
-  COURIER_DELAYED,    // not sent (or nobody knows), to be tried again
-  COURIER_OFFLINE,    // as DELAYED; the server cannot be reached or does not let us in
-  COURIER_HOPELESS,   // will never be sent as it is
+  COURIER_ANSWERED,  // the server answered for each recipient: see outcomes
+  COURIER_DELAYED,   // not sent (or nobody knows), to be tried again
+  COURIER_OFFLINE,   // as DELAYED; the server cannot be reached or does not let us in
+  COURIER_HOPELESS,  // will never be sent as it is
 } CourierVerdict;
 
 typedef struct {

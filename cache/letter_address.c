@@ -6,6 +6,9 @@
 #include "cache/letter.h"
 #include "cache/mime.h"
 
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GMimeParserOptions, g_mime_parser_options_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(InternetAddressList, g_object_unref)
+
 // Longer than any server takes (RFC 5321 section 4.5.3.1.3: 254), short enough for one command.
 #define ADDRESS_MAX 512
 // Of a broken piece, in an error.

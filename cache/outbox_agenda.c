@@ -103,5 +103,6 @@ void outbox_agenda_each_queued(Outbox *outbox, OutboxAgendaEach each) {
   g_autoptr(GPtrArray) letters = g_ptr_array_new();
   for (; node != NULL; node = g_tree_node_next(node))
     g_ptr_array_add(letters, g_tree_node_value(node));
-  for (unsigned i = 0; i < letters->len; i++) each(outbox, g_ptr_array_index(letters, i));
+  for (unsigned i = 0; i < letters->len; i++)
+    each(outbox, g_ptr_array_index(letters, i));
 }

@@ -78,16 +78,16 @@ void outbox_fail(Outbox *outbox, OutboxLetter *letter, bool by_server, const cha
                  const GPtrArray *outcomes, OutboxDone done, gpointer data) {
   g_autofree char *name = g_strdup(letter->row.name);
   g_autofree char *note = outbox_report(outbox, letter, by_server, reason, outcomes);
-  // Our own words about a letter may quote it; the server's are the user's only hint.
-  if (by_server)
-    g_message("outbox: %s was not sent: %s", name, reason);
-  else
-    g_message("outbox: %s was not sent: see %s/%s%s", name, OUTBOX_FAILED_NAME, name,
-              OUTBOX_ERROR_SUFFIX);
   outbox_agenda_remove(outbox, letter);
   letter->commit++;
   outbox_place_failed(outbox, letter, note);
   outbox_store(outbox, letter, done, data);
+  // Our own words about a letter may quote it; the server's are the user's only hint.
+  if (by_server)
+    g_message("outbox: %s was not sent: %s", name, reason);
+  else
+    g_message("outbox: %s was not sent: see %s/%s%s", name, OUTBOX_FAILED_NAME, letter->row.name,
+              OUTBOX_ERROR_SUFFIX);
   outbox_tell_removed(outbox, OUTBOX_INO, letter->row.ino, name);
   outbox_tell_changed(outbox, OUTBOX_INO);
   outbox_tell_changed(outbox, OUTBOX_FAILED_INO);
@@ -140,12 +140,11 @@ static void keep(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer
 
 void outbox_close_letter(Outbox *outbox, OutboxLetter *letter, bool killed, OutboxDone done,
                          gpointer data) {
-  if (letter->row.phase == OUTBOX_FAILED ||
-      !outbox_is_fit_name(outbox, letter, letter->row.name))
+  if (letter->row.phase == OUTBOX_FAILED || !outbox_is_fit_name(outbox, letter, letter->row.name))
     keep(outbox, letter, done, data);
   else if (killed)
-    outbox_fail(outbox, letter, false, "the program that wrote it was killed before it had finished",
-                NULL, done, data);
+    outbox_fail(outbox, letter, false,
+                "the program that wrote it was killed before it had finished", NULL, done, data);
   else
     commit(outbox, letter, done, data);
 }

@@ -30,18 +30,22 @@ static const char *const statement_sql[STATEMENTS] = {
     [BEGIN] = "BEGIN IMMEDIATE",
     [COMMIT] = "COMMIT",
     [ROLLBACK] = "ROLLBACK",
-    [LOAD] = "SELECT id, ino, directory, name, phase, mode, atime_ns, mtime_ns, ctime_ns,"
-             " queued_at, attempts, next_try, message_id, sender, date, error"
-             " FROM letter ORDER BY ino",
+    [LOAD] =
+        "SELECT id, ino, directory, name, phase, mode, atime_ns, mtime_ns, ctime_ns,"
+        " queued_at, attempts, next_try, message_id, sender, date, error"
+        " FROM letter ORDER BY ino",
     [LOAD_RECIPIENTS] = "SELECT address, verdict, reply FROM recipient WHERE letter = ?1",
-    [PUT] = "INSERT OR REPLACE INTO letter (id, ino, directory, name, phase, mode, atime_ns,"
-            " mtime_ns, ctime_ns, queued_at, attempts, next_try, message_id, sender, date, error)"
-            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
-    [RELABEL] = "UPDATE letter SET ino = ?2, directory = ?3, name = ?4, mode = ?6, atime_ns = ?7,"
-                " mtime_ns = ?8, ctime_ns = ?9 WHERE id = ?1",
+    [PUT] =
+        "INSERT OR REPLACE INTO letter (id, ino, directory, name, phase, mode, atime_ns,"
+        " mtime_ns, ctime_ns, queued_at, attempts, next_try, message_id, sender, date, error)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+    [RELABEL] =
+        "UPDATE letter SET ino = ?2, directory = ?3, name = ?4, mode = ?6, atime_ns = ?7,"
+        " mtime_ns = ?8, ctime_ns = ?9 WHERE id = ?1",
     [SET_PHASE] = "UPDATE letter SET phase = ?2 WHERE id = ?1",
-    [PUT_RECIPIENT] = "INSERT OR REPLACE INTO recipient (letter, address, verdict, reply)"
-                      " VALUES (?1, ?2, ?3, ?4)",
+    [PUT_RECIPIENT] =
+        "INSERT OR REPLACE INTO recipient (letter, address, verdict, reply)"
+        " VALUES (?1, ?2, ?3, ?4)",
     [REMOVE] = "DELETE FROM letter WHERE id = ?1",
     [REMOVE_RECIPIENTS] = "DELETE FROM recipient WHERE letter = ?1",
     [NUMBERS] = "SELECT next FROM numbers",
@@ -135,7 +139,8 @@ OutboxJournal *outbox_journal_open(const char *path, GError **error) {
 
 void outbox_journal_free(OutboxJournal *journal) {
   if (journal == NULL) return;
-  for (unsigned i = 0; i < STATEMENTS; i++) sqlite3_finalize(journal->statements[i]);
+  for (unsigned i = 0; i < STATEMENTS; i++)
+    sqlite3_finalize(journal->statements[i]);
   sqlite3_close(journal->database);
   g_free(journal);
 }
@@ -218,9 +223,8 @@ bool outbox_journal_load(OutboxJournal *journal, OutboxJournalEach each, gpointe
 unsigned outbox_journal_count(const char *path) {
   sqlite3 *database = NULL;
   int64_t count = 0;
-  g_autofree char *sql =
-      g_strdup_printf("SELECT count(*) FROM letter WHERE phase BETWEEN %d AND %d", OUTBOX_HELD,
-                      OUTBOX_SENT_DATA);
+  g_autofree char *sql = g_strdup_printf(
+      "SELECT count(*) FROM letter WHERE phase BETWEEN %d AND %d", OUTBOX_HELD, OUTBOX_SENT_DATA);
   if (g_file_test(path, G_FILE_TEST_IS_REGULAR) &&
       sqlite3_open_v2(path, &database, SQLITE_OPEN_READONLY, NULL) == SQLITE_OK)
     query_number(database, sql, &count, NULL);

@@ -17,14 +17,14 @@ typedef struct OutboxJournal OutboxJournal;
 
 // Stored as numbers: never renumbered.
 typedef enum {
-  OUTBOX_OPEN = 1,      // being written
-  OUTBOX_DRAFT = 2,     // closed, but not to be sent: its name, no bytes, an editor's lock
-  OUTBOX_HELD = 3,      // committed; may still be continued or cancelled
-  OUTBOX_QUEUED = 4,    // waits for the courier
-  OUTBOX_SENDING = 5,   // with the courier; never stored
-  OUTBOX_SENT_DATA = 6, // its last bytes may have gone out
-  OUTBOX_ACCEPTED = 7,  // the server has taken it, all that is left is to remove it
-  OUTBOX_FAILED = 8,    // in failed/
+  OUTBOX_OPEN = 1,       // being written
+  OUTBOX_DRAFT = 2,      // closed, but not to be sent: its name, no bytes, an editor's lock
+  OUTBOX_HELD = 3,       // committed; may still be continued or cancelled
+  OUTBOX_QUEUED = 4,     // waits for the courier
+  OUTBOX_SENDING = 5,    // with the courier; never stored
+  OUTBOX_SENT_DATA = 6,  // its last bytes may have gone out
+  OUTBOX_ACCEPTED = 7,   // the server has taken it, all that is left is to remove it
+  OUTBOX_FAILED = 8,     // in failed/
 } OutboxPhase;
 
 // A letter as stored. Strings are owned.

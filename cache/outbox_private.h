@@ -62,7 +62,7 @@ void outbox_tell_removed(Outbox *outbox, uint64_t directory, uint64_t ino, const
 
 // Who waits for what the spool does to a letter.
 typedef struct {
-  OutboxLetter *letter;  // pinned
+  OutboxLetter *letter;       // pinned
   unsigned revision, commit;  // as they were
   OutboxDone done;            // NULL: nobody
   gpointer data;

@@ -25,6 +25,7 @@ bool outbox_process_was_killed(pid_t thread) {
   g_autofree char *stat = read_proc(thread, "stat");
   // The command's name may hold spaces and parentheses: what follows the last one is numbers.
   const char *at = stat != NULL ? strrchr(stat, ')') : NULL;
-  for (unsigned i = 0; at != NULL && i <= FIELDS_BEFORE_FLAGS; i++) at = strchr(at + 1, ' ');
+  for (unsigned i = 0; at != NULL && i <= FIELDS_BEFORE_FLAGS; i++)
+    at = strchr(at + 1, ' ');
   return at != NULL && (strtoul(at, NULL, 10) & PF_SIGNALED) != 0;
 }

@@ -41,8 +41,8 @@ char *outbox_lock_target(const char *lock) {
   if (g_str_has_prefix(lock, LIBREOFFICE_LOCK))
     return g_str_has_suffix(lock, "#") ? between(lock, LIBREOFFICE_LOCK, 1) : NULL;
   if (g_str_has_prefix(lock, ".#")) return between(lock, ".#", 0);
-  bool vim = length > 4 && memcmp(lock + length - 4, ".sw", 3) == 0 &&
-             g_ascii_islower(lock[length - 1]);
+  bool vim =
+      length > 4 && memcmp(lock + length - 4, ".sw", 3) == 0 && g_ascii_islower(lock[length - 1]);
   return vim ? between(lock, ".", 4) : NULL;
 }
 
@@ -52,13 +52,15 @@ char *outbox_label(const char *name, unsigned n) {
   size_t length = strlen(name);
   if (length > room) {
     length = room;
-    while (length > 0 && ((unsigned char)name[length] & 0xc0) == 0x80) length--;
+    while (length > 0 && ((unsigned char)name[length] & 0xc0) == 0x80)
+      length--;
   }
   return g_strdup_printf("%.*s%s", (int)length, name, number);
 }
 
 int64_t outbox_retry_delay_ms(int64_t first_ms, unsigned attempts) {
   int64_t delay_ms = first_ms, longest_ms = 60 * first_ms;
-  while (attempts-- > 1 && delay_ms < longest_ms) delay_ms *= 2;
+  while (attempts-- > 1 && delay_ms < longest_ms)
+    delay_ms *= 2;
   return MIN(delay_ms, longest_ms);
 }

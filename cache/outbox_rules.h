@@ -29,5 +29,6 @@ char *outbox_lock_target(const char *lock);
 // n = 0 just NAME, shortened likewise.
 char *outbox_label(const char *name, unsigned n);
 
-// The wait after that many failed attempts (1, 2, ...): first_ms doubling up to sixty times as much.
+// The wait after that many failed attempts (1, 2, ...): first_ms doubling up to sixty times as
+// much.
 int64_t outbox_retry_delay_ms(int64_t first_ms, unsigned attempts);

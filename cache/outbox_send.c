@@ -19,8 +19,7 @@ void outbox_hand_over(Outbox *outbox, OutboxLetter *letter) {
   task->date = letter->row.date;
   task->settled = g_ptr_array_new_with_free_func((GDestroyNotify)outbox_recipient_free);
   for (unsigned i = 0; i < letter->recipients->len; i++)
-    g_ptr_array_add(task->settled,
-                    outbox_recipient_copy(g_ptr_array_index(letter->recipients, i)));
+    g_ptr_array_add(task->settled, outbox_recipient_copy(g_ptr_array_index(letter->recipients, i)));
   outbox_agenda_remove(outbox, letter);
   letter->row.phase = OUTBOX_SENDING;
   letter->pins++;

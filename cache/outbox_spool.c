@@ -170,7 +170,8 @@ static void commit_batch(OutboxSpool *spool, SpoolJob *const *jobs, unsigned cou
   for (unsigned i = 0; i < count; i++)
     if (jobs[i]->change == SPOOL_REMOVE) remove_file(spool, jobs[i]);
   if (removes) tell_step(spool);
-  for (unsigned i = 0; i < count; i++) answer(spool, jobs[i]);
+  for (unsigned i = 0; i < count; i++)
+    answer(spool, jobs[i]);
 }
 
 static void *run_spool(void *data) {
@@ -178,7 +179,8 @@ static void *run_spool(void *data) {
   SpoolJob *jobs[BATCH_MAX];
   while ((jobs[0] = queue_pop(spool->jobs, -1)) != NULL) {
     unsigned count = 1;
-    while (count < BATCH_MAX && (jobs[count] = queue_pop(spool->jobs, 0)) != NULL) count++;
+    while (count < BATCH_MAX && (jobs[count] = queue_pop(spool->jobs, 0)) != NULL)
+      count++;
     commit_batch(spool, jobs, count);
   }
   return NULL;
@@ -197,8 +199,7 @@ OutboxSpool *outbox_spool_new(const OutboxSpoolOptions *options) {
   OutboxSpool *spool = g_new0(OutboxSpool, 1);
   spool->options = *options;
   spool->jobs = queue_new((GDestroyNotify)spool_job_free);
-  spool->answers =
-      post_new(options->context, take_answer, spool, (GDestroyNotify)spool_job_free);
+  spool->answers = post_new(options->context, take_answer, spool, (GDestroyNotify)spool_job_free);
   int failed = pthread_create(&spool->thread, NULL, run_spool, spool);
   if (failed != 0) g_error("outbox: cannot start a thread: %s", g_strerror(failed));
   return spool;

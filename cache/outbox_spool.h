@@ -28,8 +28,8 @@ typedef enum {
 
 // One thing to do for one letter, and later its outcome. Belongs to whoever holds it.
 typedef struct SpoolJob {
-  bool check;  // letter_read; the row's from, message_id and date are the defaults
-  bool sync;   // fsync the letter's file
+  bool check;    // letter_read; the row's from, message_id and date are the defaults
+  bool sync;     // fsync the letter's file
   bool relaxed;  // need not survive a power failure
   // Where `check` refuses the letter, the row is stored only if this is set.
   bool put_refused;
@@ -54,10 +54,10 @@ void spool_job_free(SpoolJob *job);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SpoolJob, spool_job_free)
 
 typedef struct {
-  OutboxJournal *journal;  // taken
-  int letters_fd;          // the directory of letters; stays the caller's
-  GMainContext *context;   // where answers are given
-  gpointer data;           // for `done`
+  OutboxJournal *journal;             // taken
+  int letters_fd;                     // the directory of letters; stays the caller's
+  GMainContext *context;              // where answers are given
+  gpointer data;                      // for `done`
   void (*after_step)(gpointer data);  // NULL, or called on the spool thread after each step
   gpointer step_data;
 } OutboxSpoolOptions;

@@ -7,9 +7,9 @@
 #include "cache/outbox_rules.h"
 
 struct OutboxTable {
-  GTree *by_ino;              // uint64_t * (a letter's own) -> OutboxLetter *, owned
-  GHashTable *names[2];       // outbox/ and failed/: char * (owned) -> OutboxLetter *
-  GHashTable *notes;          // failed/: NAME, without the suffix, of letters that have a note
+  GTree *by_ino;         // uint64_t * (a letter's own) -> OutboxLetter *, owned
+  GHashTable *names[2];  // outbox/ and failed/: char * (owned) -> OutboxLetter *
+  GHashTable *notes;     // failed/: NAME, without the suffix, of letters that have a note
 };
 
 static int compare_inos(gconstpointer a, gconstpointer b, gpointer unused) {
@@ -37,7 +37,8 @@ OutboxTable *outbox_table_new(void) {
 
 void outbox_table_free(OutboxTable *table) {
   if (table == NULL) return;
-  for (unsigned i = 0; i < 2; i++) g_hash_table_unref(table->names[i]);
+  for (unsigned i = 0; i < 2; i++)
+    g_hash_table_unref(table->names[i]);
   g_hash_table_unref(table->notes);
   g_tree_unref(table->by_ino);
   g_free(table);

@@ -49,8 +49,7 @@ OutboxLetter *outbox_table_get(const OutboxTable *table, uint64_t ino);
 OutboxLetter *outbox_table_find(const OutboxTable *table, uint64_t directory, const char *name);
 // Letters with an inode of `ino` or above, by rising inode, until `each` returns false.
 typedef bool (*OutboxTableEach)(OutboxLetter *letter, gpointer data);
-void outbox_table_from(const OutboxTable *table, uint64_t ino, OutboxTableEach each,
-                       gpointer data);
+void outbox_table_from(const OutboxTable *table, uint64_t ino, OutboxTableEach each, gpointer data);
 
 // Gives the letter (back) its row's directory and name. The name must be free.
 void outbox_table_link(OutboxTable *table, OutboxLetter *letter);

@@ -163,13 +163,15 @@ static void note_connection(Store *store, const Job *job) {
   if (job->connected) {
     if (store->state != STORE_ONLINE) g_message("the server can be reached again");
     store->state = STORE_ONLINE;
+    store->was_online = true;
     store->retry_s = 0;
     g_clear_error(&store->problem);
   }
   if (!job->could_not_connect) return;
   bool refused = g_error_matches(job->error, NET_ERROR, NET_ERROR_DENIED);
-  if (store->problem == NULL || store->problem->code != job->error->code)
-    g_message("%s", job->error->message);
+  // What keeps us out at the start is told by whoever waits for `ready`.
+  bool is_news = store->problem == NULL || store->problem->code != job->error->code;
+  if (is_news && store->was_online) g_message("%s", job->error->message);
   store->state = refused ? STORE_REFUSED : STORE_OFFLINE;
   store->retry_s = CLAMP(store->retry_s * 2, refused ? RETRY_MAX_S : RETRY_MIN_S, RETRY_MAX_S);
   store->retry_at_us = g_get_monotonic_time() + (int64_t)store->retry_s * G_USEC_PER_SEC;

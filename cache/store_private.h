@@ -25,6 +25,7 @@ struct Store {
   GHashTable *sizes;            // ino -> size that the index had no room for
   GHashTable *unfetchable;      // ino -> monotonic seconds until when
   StoreState state;
+  bool was_online;  // at least once
   GError *problem;  // NULL exactly while online
   int64_t retry_at_us;
   unsigned retry_s;

@@ -67,9 +67,14 @@ static bool examine(ImapSession *session, const char *folder, MailboxStatus *sta
 
 static bool mailbox_imap_examine(Mailbox *mailbox, const char *folder, MailboxStatus *status,
                                  GError **error) {
-  if (examine(session_of(mailbox), folder, status, error)) return true;
+  ImapSession *session = session_of(mailbox);
+  g_autoptr(GError) failure = NULL;
+  if (examine(session, folder, status, &failure)) return true;
+  // Dovecot, for one, refuses a folder that does not exist in words alone.
+  if (g_error_matches(failure, NET_ERROR, NET_ERROR_REFUSED) && !imap_has_folder(session, folder))
+    failure->code = NET_ERROR_GONE;
   g_autofree char *shown = imap_printable(folder);
-  g_prefix_error(error, "opening folder %s: ", shown);
+  g_propagate_prefixed_error(error, g_steal_pointer(&failure), "opening folder %s: ", shown);
   return false;
 }
 

@@ -14,6 +14,8 @@ Mailbox *imap_mailbox_new(Wire *wire, const char *name, GError **error);
 
 // The parts of the mailbox that fill a file each; see net/mailbox.h.
 bool imap_list(ImapSession *session, MailboxFolderFunc each, gpointer data, GError **error);
+// False if the server, asked for this folder alone, does not list it; true also when it cannot say.
+bool imap_has_folder(ImapSession *session, const char *folder);
 bool imap_scan(ImapSession *session, uint32_t first, uint32_t last, MailboxItems items,
                MailboxMessageFunc each, gpointer data, GError **error);
 bool imap_fetch(ImapSession *session, uint32_t uid, MailboxSink sink, gpointer data,

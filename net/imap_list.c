@@ -93,6 +93,14 @@ static unsigned read_attributes(const ImapValue *list) {
   return attributes;
 }
 
+// A name that only holds others (RFC 5258 section 3).
+static bool is_missing(const ImapValue *attributes) {
+  const ImapValue *value = attributes ? attributes->first : NULL;
+  while (value && !imap_value_is_atom(value, "\\NonExistent"))
+    value = value->next;
+  return value != NULL;
+}
+
 // `* LIST (attributes) delimiter name` (RFC 3501 7.2.2).
 static bool tell_folder(const ImapEvent *event, gpointer data, GError **error) {
   Listing *listing = data;
@@ -131,4 +139,28 @@ bool imap_list(ImapSession *session, MailboxFolderFunc each, gpointer data, GErr
       imap_session_has(session, "LIST-EXTENDED") && imap_session_has(session, "SPECIAL-USE");
   const char *words = special ? "LIST \"\" \"*\" RETURN (SPECIAL-USE)" : "LIST \"\" \"*\"";
   return imap_session_run_words(session, words, tell_folder, &listing, error);
+}
+
+typedef struct {
+  const char *name;
+  bool found;
+} Search;
+
+static bool match_folder(const ImapEvent *event, gpointer data, GError **error) {
+  Search *search = data;
+  const ImapResponse *response = event->response;
+  if (event->type != IMAP_EVENT_RESPONSE || strcmp(response->name, "LIST") != 0) return true;
+  const char *name = imap_value_text(imap_value_nth(response->values, 2));
+  if (name && strcmp(name, search->name) == 0 && !is_missing(response->values))
+    search->found = true;
+  return true;
+}
+
+bool imap_has_folder(ImapSession *session, const char *folder) {
+  if (is_inbox(folder)) return true;
+  g_autoptr(ImapCommand) command = imap_session_command(session, "LIST \"\"");
+  imap_command_add_string(command, folder);
+  imap_command_end(command);
+  Search search = {.name = folder};
+  return !imap_session_run(session, command, match_folder, &search, NULL) || search.found;
 }

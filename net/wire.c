@@ -326,6 +326,8 @@ static const char *reason_of(const CurlWire *self, CURLcode code) {
   if (code == CURLE_COULDNT_CONNECT) curl_easy_getinfo(self->easy, CURLINFO_OS_ERRNO, &number);
   if (number != 0) return g_strerror((int)number);
   if (code == CURLE_COULDNT_RESOLVE_PROXY) return "the proxy's name does not resolve";
+  if (code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR || code == CURLE_GOT_NOTHING)
+    return "the connection broke before the login was done";
   return *self->reason != '\0' ? self->reason : curl_easy_strerror(code);
 }
 

@@ -70,7 +70,8 @@ static size_t next_line(const GString *text, size_t at) {
 }
 
 static bool loads(const GString *text, size_t length, GKeyFile *keys, GError **error) {
-  return length == 0 || g_key_file_load_from_data(keys, text->str, length, G_KEY_FILE_KEEP_TRANSLATIONS, error);
+  return length == 0 ||
+         g_key_file_load_from_data(keys, text->str, length, G_KEY_FILE_KEEP_TRANSLATIONS, error);
 }
 
 // The line that GKeyFile does not like: the first with which what precedes it does not load.

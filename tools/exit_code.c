@@ -1,5 +1,6 @@
 #include "tools/exit_code.h"
 
+#include "cache/index.h"
 #include "net/error.h"
 
 G_DEFINE_QUARK(mailfs - exit - error - quark, exit_error)
@@ -30,7 +31,7 @@ static int exit_code_of_net(NetError code) {
 int exit_code(const GError *error) {
   if (error->domain == EXIT_ERROR) return error->code != 0 ? error->code : EX_SOFTWARE;
   if (error->domain == NET_ERROR) return exit_code_of_net((NetError)error->code);
-  if (error->domain == G_OPTION_ERROR) return EX_USAGE;
+  if (error->domain == INDEX_ERROR) return EX_IOERR;
   if (error->domain == G_FILE_ERROR) return EX_CANTCREAT;
   return EX_SOFTWARE;
 }

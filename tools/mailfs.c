@@ -10,10 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <glib.h>
 
+#include "tools/command_line.h"
 #include "tools/config.h"
 #include "tools/credentials.h"
 #include "tools/daemon.h"
@@ -25,67 +27,15 @@
 
 #define MAX_DESCRIPTORS 65536
 
-typedef struct {
-  gboolean shows_version, stays_in_foreground, shows_debug;
-  char **lists;   // the arguments of -o
-  char *account;  // a section's name or a URL; NULL: the configuration's only section
-  char *mountpoint;
-} CommandLine;
-
 static bool refuse_usage(GError **error, const char *why) {
-  g_set_error(error, EXIT_ERROR, EX_USAGE, "%s (mailfs --help tells more)", why);
+  g_set_error_literal(error, EXIT_ERROR, EX_USAGE, why);
   return false;
 }
-
-// Takes the options out of argv; what is left are the words. --help prints and exits in here.
-static bool parse_options(CommandLine *line, int *argc, char ***argv, GError **error) {
-  g_autoptr(GOptionContext) context = g_option_context_new("ACCOUNT MOUNTPOINT");
-  g_autofree char *keys = options_help();
-  const GOptionEntry entries[] = {
-      {"version", 'V', 0, G_OPTION_ARG_NONE, &line->shows_version, "Show the version", NULL},
-      {"foreground", 'f', 0, G_OPTION_ARG_NONE, &line->stays_in_foreground,
-       "Stay in the foreground", NULL},
-      {"debug", 'd', 0, G_OPTION_ARG_NONE, &line->shows_debug,
-       "Tell everything on standard error (implies -f)", NULL},
-      {"options", 'o', 0, G_OPTION_ARG_FILENAME_ARRAY, &line->lists,
-       "Set options, see below; can be repeated", "KEY[=VALUE],..."},
-      {NULL},
-  };
-  g_option_context_add_main_entries(context, entries, NULL);
-  g_option_context_set_summary(context,
-                               "Shows the mailbox of ACCOUNT as files below MOUNTPOINT and sends "
-                               "what is written into\nits outbox. ACCOUNT is a section of the "
-                               "configuration or a URL like imaps://user@host.");
-  g_option_context_set_description(context, keys);
-  if (g_option_context_parse(context, argc, argv, error)) return true;
-  g_prefix_error(error, "usage: ");
-  return false;
-}
-
-static bool parse_command_line(CommandLine *line, int argc, char **argv, GError **error) {
-  if (!parse_options(line, &argc, &argv, error)) return false;
-  if (line->shows_version) return true;
-  if (argc > 1 && strcmp(argv[1], "--") == 0) argc--, argv++;
-  if (argc < 2) return refuse_usage(error, "an account and a mount point are needed");
-  if (argc > 3) return refuse_usage(error, "there are more words than ACCOUNT and MOUNTPOINT");
-  if (argc == 2 && strstr(argv[1], "://") != NULL)
-    return refuse_usage(error, "the mount point is missing");
-  line->account = argc == 3 ? g_strdup(argv[1]) : NULL;
-  line->mountpoint = g_strdup(argv[argc - 1]);
-  return true;
-}
-
-static void command_line_clear(CommandLine *line) {
-  g_strfreev(line->lists);
-  g_free(line->account);
-  g_free(line->mountpoint);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(CommandLine, command_line_clear)
 
 static bool apply_lists(const CommandLine *line, Options *options, GError **error) {
   g_autofree char *directory = g_get_current_dir();
-  for (char **list = line->lists; list != NULL && *list != NULL; list++) {
-    if (!options_set_list(options, *list, directory, error)) return false;
+  for (unsigned i = 0; i < line->lists->len; i++) {
+    if (!options_set_list(options, line->lists->pdata[i], directory, error)) return false;
   }
   return true;
 }
@@ -123,7 +73,9 @@ static bool read_options(const CommandLine *line, Options *options, char **secti
       options->config != NULL ? g_strdup(options->config) : config_default_path();
   g_autoptr(Config) config = config_load(path, error);
   if (config == NULL) {
-    if (line->account != NULL) g_prefix_error(error, "no account '%s': ", line->account);
+    bool is_missing = options->config == NULL && !g_file_test(path, G_FILE_TEST_EXISTS);
+    if (line->account != NULL && is_missing)
+      g_prefix_error(error, "no account '%s': ", line->account);
     return false;
   }
   *section = choose_section(config, line->account, error);
@@ -163,21 +115,28 @@ static int run(const CommandLine *line) {
     return exit_report(error);
   // All paths are absolute by now.
   if (chdir("/") < 0) g_debug("chdir: %s", g_strerror(errno));
-  if (line->stays_in_foreground || line->shows_debug) return mount_run(settings, NULL);
+  if (line->stays_in_foreground) return mount_run(settings, NULL);
   g_autoptr(Daemon) daemon = daemon_fork(&error);
   return daemon != NULL ? mount_run(settings, daemon) : exit_report(error);
 }
 
 int main(int argc, char **argv) {
   keep_standard_files();
+  // What we write, databases included, is the user's alone.
+  umask(077);
   setlocale(LC_CTYPE, "");
   log_start();
   signal(SIGPIPE, SIG_IGN);
   set_limits();
   g_auto(CommandLine) line = {0};
   g_autoptr(GError) error = NULL;
-  if (!parse_command_line(&line, argc, argv, &error)) return exit_report(error);
-  if (line.shows_version) {
+  if (!command_line_parse(&line, argc, argv, &error)) return exit_report(error);
+  if (line.wants_help) {
+    g_autofree char *keys = options_help();
+    printf("%s%s", command_line_help(), keys);
+    return EXIT_SUCCESS;
+  }
+  if (line.wants_version) {
     puts("mailfs " MAILFS_VERSION);
     return EXIT_SUCCESS;
   }

@@ -14,15 +14,15 @@ static const Option table[] = {
     {"pop3", OPTION_POP3, offsetof(Options, pop3), .argument = "URL",
      .help = "mail server: pop3s://user@host or pop3://"},
     {"smtp", OPTION_SMTP, offsetof(Options, smtp), .argument = "URL",
-     .help = "server to send by: smtps://user@host or smtp:// (none: no outbox)"},
+     .help = "server to send by: smtps://user@host or smtp://"},
     {"password_command", OPTION_COMMAND, offsetof(Options, password_command), .argument = "COMMAND",
-     .help = "shell command whose first line of output is the password"},
+     .help = "command whose output is the password"},
     {"password_file", OPTION_SECRET_FILE, offsetof(Options, password_file), .argument = "PATH",
      .help = "file whose first line is the password"},
     {"token_command", OPTION_COMMAND, offsetof(Options, token_command), .argument = "COMMAND",
-     .help = "shell command that prints an OAuth2 bearer token"},
+     .help = "command whose output is an OAuth2 token"},
     {"smtp_password_command", OPTION_COMMAND, offsetof(Options, smtp_password_command),
-     .argument = "COMMAND", .help = "the same where the SMTP server has another password"},
+     .argument = "COMMAND", .help = "the same for SMTP (what serves for the mailbox)"},
     {"smtp_password_file", OPTION_SECRET_FILE, offsetof(Options, smtp_password_file),
      .argument = "PATH", .help = "the same for SMTP"},
     {"smtp_token_command", OPTION_COMMAND, offsetof(Options, smtp_token_command),
@@ -47,18 +47,18 @@ static const Option table[] = {
      .most = 32, .argument = "N", .help = "connections to the mail server, at most (4)"},
 
     {"cache_dir", OPTION_PATH, offsetof(Options, cache_dir), .argument = "PATH",
-     .help = "what may be deleted at any time ($XDG_CACHE_HOME/mailfs)"},
+     .help = "what can be fetched again ($XDG_CACHE_HOME/mailfs)"},
     {"cache_size", OPTION_SIZE, offsetof(Options, cache_size), .initial = "5G", .most = MAX_BYTES,
      .argument = "SIZE", .help = "bytes of messages to keep (5G)"},
     {"state_dir", OPTION_PATH, offsetof(Options, state_dir), .argument = "PATH",
-     .help = "what must survive, such as letters ($XDG_STATE_HOME/mailfs)"},
+     .help = "what must survive ($XDG_STATE_HOME/mailfs)"},
     {"keep", OPTION_CHOICE, offsetof(Options, keep), .initial = "server",
      .choices = {"server", "forever"}, .argument = "server|forever",
      .help = "whether mail that left the server stays (server)"},
     {"names", OPTION_CHOICE, offsetof(Options, names), .initial = "pretty",
      .choices = {"pretty", "uid"}, .argument = "pretty|uid", .help = "message file names (pretty)"},
     {"folders", OPTION_GLOBS, offsetof(Options, folders), .argument = "GLOBS",
-     .help = "folders to show, separated by spaces or colons, ! excludes (all)"},
+     .help = "folders to show; ! excludes (all)"},
     {"refresh", OPTION_DURATION, offsetof(Options, refresh), .initial = "30", .most = 7 * DAY,
      .argument = "TIME", .help = "how old a listing may be (30)"},
     {"prefetch", OPTION_SIZE, offsetof(Options, prefetch), .initial = "64M", .most = MAX_BYTES,
@@ -70,7 +70,7 @@ static const Option table[] = {
     {"outbox", OPTION_FILE_NAME, offsetof(Options, outbox), .initial = "outbox", .argument = "NAME",
      .help = "directory whose files are sent; empty: none (outbox)"},
     {"send_delay", OPTION_DURATION, offsetof(Options, send_delay), .initial = "2", .most = DAY,
-     .argument = "TIME", .help = "how long a letter can still be changed or cancelled (2)"},
+     .argument = "TIME", .help = "how long a letter can be changed or cancelled (2)"},
     {"send_lifetime", OPTION_DURATION, offsetof(Options, send_lifetime), .initial = "5d",
      .least = 1, .most = 365 * DAY, .argument = "TIME", .help = "how long sending is tried (5d)"},
     {"save_sent", OPTION_TEXT, offsetof(Options, save_sent), .initial = "auto",
@@ -134,7 +134,7 @@ const Option *option_find(const char *name) {
 }
 
 // Where the help lines begin; a longer key has its line below it.
-#define HELP_COLUMN 30
+#define HELP_COLUMN 26
 #define HELP_WIDTH 74
 
 static void append_option(GString *help, const Option *option) {
@@ -161,6 +161,6 @@ char *options_help(void) {
     }
     g_string_append_printf(help, " %s", *word);
   }
-  g_string_append(help, " x-*");
+  g_string_append(help, " x-*\n");
   return g_string_free(help, FALSE);
 }

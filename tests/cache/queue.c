@@ -78,36 +78,34 @@ static void queue_pop_ends_with_time(void) {
 }
 
 typedef struct {
-  Queue *queue, *answers;
-} Echo;
+  Queue *queue, *ready;
+} Waiter;
 
-// Answers one item and waits for the next.
-static void *echo_once(void *data) {
-  Echo *echo = data;
-  queue_push(echo->answers, queue_pop(echo->queue, -1));
-  return queue_pop(echo->queue, -1);
+static void *say_ready_and_wait(void *data) {
+  Waiter *waiter = data;
+  queue_push(waiter->ready, waiter);
+  return queue_pop(waiter->queue, -1);
 }
 
-// When a thread has answered it is about to wait; that it does is left to the many rounds.
+// A thread that is ready is just about to wait; that some do wait is left to the many rounds.
 static void queue_close_ends_every_wait(void) {
   for (int round = 0; round < 100; round++) {
-    Echo echo = {.queue = queue_new(NULL), .answers = queue_new(NULL)};
+    Waiter waiter = {.queue = queue_new(NULL), .ready = queue_new(NULL)};
     pthread_t waiting[3];
     for (size_t i = 0; i < G_N_ELEMENTS(waiting); i++) {
-      g_assert_cmpint(pthread_create(&waiting[i], NULL, echo_once, &echo), ==, 0);
-      queue_push(echo.queue, &echo);
-      g_assert_true(queue_pop(echo.answers, -1) == &echo);
+      g_assert_cmpint(pthread_create(&waiting[i], NULL, say_ready_and_wait, &waiter), ==, 0);
+      g_assert_true(queue_pop(waiter.ready, -1) == &waiter);
     }
-    g_assert_false(queue_is_closed(echo.queue));
-    queue_close(echo.queue);
-    g_assert_true(queue_is_closed(echo.queue));
+    g_assert_false(queue_is_closed(waiter.queue));
+    queue_close(waiter.queue);
+    g_assert_true(queue_is_closed(waiter.queue));
     for (size_t i = 0; i < G_N_ELEMENTS(waiting); i++) {
-      void *item = &echo;
+      void *item = &waiter;
       pthread_join(waiting[i], &item);
       g_assert_null(item);
     }
-    queue_free(echo.queue);
-    queue_free(echo.answers);
+    queue_free(waiter.queue);
+    queue_free(waiter.ready);
   }
 }
 
@@ -141,12 +139,44 @@ static void post_keeps_order_on_the_contexts_thread(void) {
   Post *post = post_new(context, receive, &receiver, NULL);
   Sender senders[SENDERS];
   start_senders(senders, NULL, post);
-  // Sleeps in poll between items: an item that did not wake it would end in the test's time-out.
   while (receiver.ledger.taken < SENDERS * EACH)
     g_main_context_iteration(context, TRUE);
   join_senders(senders);
   g_assert_false(g_main_context_iteration(context, FALSE));
   post_free(post);
+}
+
+typedef struct {
+  Post *post;
+  Queue *answers;
+} Asker;
+
+static void *ask_often(void *data) {
+  Asker *asker = data;
+  for (int i = 0; i < 1000; i++) {
+    post_send(asker->post, asker);
+    g_assert_true(queue_pop(asker->answers, -1) == asker);
+  }
+  return NULL;
+}
+
+static void answer(gpointer item, gpointer data) {
+  queue_push(data, item);
+}
+
+// Each item comes when the last was answered, so the loop is asleep: one that did not wake it would
+// be waited for until the test's time is over.
+static void post_wakes_a_sleeping_context(void) {
+  g_autoptr(GMainContext) context = g_main_context_new();
+  Asker asker = {.answers = queue_new(NULL)};
+  asker.post = post_new(context, answer, asker.answers, NULL);
+  pthread_t thread;
+  g_assert_cmpint(pthread_create(&thread, NULL, ask_often, &asker), ==, 0);
+  for (int answered = 0; answered < 1000;)
+    answered += g_main_context_iteration(context, TRUE);
+  pthread_join(thread, NULL);
+  post_free(asker.post);
+  queue_free(asker.answers);
 }
 
 static void free_and_count(gpointer item) {
@@ -200,6 +230,7 @@ static const struct {
     {"/queue/close-ends-every-wait", queue_close_ends_every_wait},
     {"/queue/items-outlive-close", queue_gives_what_it_holds_after_close},
     {"/post/order-and-thread", post_keeps_order_on_the_contexts_thread},
+    {"/post/wakes-the-context", post_wakes_a_sleeping_context},
     {"/post/frees-the-rest", post_frees_what_was_not_taken},
     {"/post/freed-by-its-receiver", post_may_be_freed_by_its_receiver},
 };

@@ -174,6 +174,7 @@ static pid_t start_opener(Mounted *mounted, const char *name, int signal, int fl
   g_autofree char *path = mounted_path(mounted, name);
   pid_t pid = fork();
   if (pid != 0) return pid;
+  close_range(STDERR_FILENO + 1, ~0U, 0);  // what it inherited keeps the mount alive
   struct sigaction action = {.sa_handler = ignore_signal, .sa_flags = flags};
   sigaction(signal, &action, NULL);
   _exit(open(path, O_RDONLY) >= 0 ? 0 : errno);

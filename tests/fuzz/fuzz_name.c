@@ -1,12 +1,8 @@
 // Whatever a mail calls its sender and subject, and a server its folders, the names obey their
 // rules, and a message's name made again from its own parts is the same. Input: name, address and
 // subject, parted by NUL.
-#include <stddef.h>
-#include <stdint.h>
-
 #include "tests/cache/name_rule.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 static void check_message(const char *from_name, const char *from_address, const char *subject) {
   int64_t internaldate = (int64_t)((uint64_t)strlen(subject) << (strlen(from_name) % 64));

@@ -22,8 +22,8 @@ ODD_ON_WIRE = {
     b"&2AA-": "%262AA-",  # half a surrogate pair
     b"100%": "100%25",
     b".": "%2E",
-    b"..": "%2E%2E",
-    b"deep/..": "deep/%2E%2E",
+    b"..": "%2E.",
+    b"deep/..": "deep/%2E.",
     b"&AC8-etc&AC8-passwd": None,  # an encoded slash
     b"&AAA-": None,  # an encoded NUL
     b"-rf": "-rf",

@@ -128,12 +128,13 @@ class Lifecycle(LabCase):
         process.wait_until(lambda: not mount.pids(), 15, "the daemon's end")
 
     def test_files_are_private(self):
-        # Nothing in cache or state is readable for others.
+        # Nobody else may enter a directory of the cache or of the state.
         mount = self.mount(smtp="smtps://alice@localhost:1")
         mount.hashes("INBOX")
         for directory in mount.cache, mount.state:
-            found = process.run(["find", directory, "-perm", "/077"]).stdout
+            found = process.run(["find", directory, "-type", "d", "-perm", "/077"]).stdout
             self.assertEqual(found, "")
+            self.assertTrue(os.listdir(directory))
 
 
 if __name__ == "__main__":

@@ -92,8 +92,8 @@ class Names(LabCase):
     def test_names_and_inodes_survive_a_remount(self):
         # Names, inodes, times and sizes after unmounting and mounting again are what they were.
         mount = self.mount()
-        before = self.identities(mount)
         mount.hashes()
+        before = self.identities(mount)
         mount.unmount()
         mount.start()
         self.assertEqual(self.identities(mount), before)

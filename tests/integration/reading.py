@@ -130,7 +130,7 @@ class Reading(LabCase):
     def test_subject_attribute_is_decoded(self):
         # An RFC 2047 subject is readable text in the attribute.
         mount = self.mount()
-        subjects = mount.sh("getfattr --only-values -n user.mailfs.subject INBOX/*",
+        subjects = mount.sh("getfattr --only-values -m user.mailfs.subject INBOX/*",
                             timeout=60).stdout
         self.assertNotIn("=?utf-8", subjects)
         self.assertIn("Grüße aus Köln", subjects)

@@ -104,8 +104,8 @@ class Recovery(OutboxCase):
         self.assertEqual(writer.stdout.readline(), "written\n")
         mount.crash()
         mount.start()
-        self.write(mount, "sentinel", letter("after-unclosed-test"))
-        self.arrived("bob", "after-unclosed-test")
+        self.write(mount, "sentinel", letter("sentinel-test"))
+        self.arrived("bob", "sentinel-test")
         self.assertEqual(self.letters("bob", "unclosed-test"), [])
         self.assertIn("half", mount.ls("outbox/failed"))
 

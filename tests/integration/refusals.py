@@ -51,7 +51,7 @@ class Refusals(LabCase):
 
     def test_certificate_of_another_host(self):
         # A trusted certificate that names another host than the one asked for: 77.
-        url = self.dovecot.url("imaps", "alice").replace("localhost", "127.0.0.2")
+        url = self.dovecot.url("imaps", "alice").replace("localhost", "0.0.0.0")
         self.refused(77, self.new_mount(imap=url))
 
     def test_not_tls_at_all(self):

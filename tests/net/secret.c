@@ -65,7 +65,7 @@ static void test_file(void) {
   g_assert_cmpstr(value, ==, "first");
   secret_wipe(value);
   g_assert_true(
-      g_file_set_contents_full(path, "changed", -1, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
+      g_file_set_contents_full(path, "changed", -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, NULL));
   value = secret_load(secret, &error);
   g_assert_cmpstr(value, ==, "changed");
   secret_wipe(value);

@@ -67,8 +67,12 @@ class CommandLine(unittest.TestCase):
         self.refused(64, f"mailfs: the mount point is missing {more}", self.url)
         self.refused(64, f"mailfs: there are more words than ACCOUNT and MOUNTPOINT {more}",
                      "a", "b", "c")
-        self.refused(64, "mailfs: usage: Unknown option --colour", "--colour", "a", "b")
-        self.refused(64, "mailfs: usage: Missing argument for -o", "a", "b", "-o")
+        self.refused(64, f"mailfs: the option --colour is not understood {more}",
+                     "a", f"--colour={SECRET}", "b")
+        self.refused(64, f"mailfs: the option -x is not understood {more}", "-fx", "a", "b")
+        self.refused(64, f"mailfs: -o needs an argument {more}", "a", "b", "-o")
+        self.refused(78, "mailfs: -o colour: there is no such option",
+                     "-o", "colour", "--", self.url, self.mountpoint)
 
     def test_account(self):
         # A URL that is none, or that holds a password, which is not repeated.
@@ -78,8 +82,7 @@ class CommandLine(unittest.TestCase):
                      "smtp://alice@example.org", self.mountpoint)
         self.refused(64, "mailfs: ACCOUNT: imap: imaps://...: the server URL must not hold ...",
                      f"imaps://alice:{SECRET}@example.org", self.mountpoint)
-        self.refused(64, "mailfs: the account is a URL: imap= and pop3= have no place beside it "
-                     "(mailfs --help tells more)",
+        self.refused(64, "mailfs: the account is a URL: imap= and pop3= have no place beside it",
                      "-o", "imap=imaps://bob@example.org", self.url, self.mountpoint)
 
     def test_mountpoint(self):
@@ -121,13 +124,13 @@ class CommandLine(unittest.TestCase):
                      "work", self.mountpoint)
         self.refused(78, f"mailfs: {self.config}: No such file or directory", self.mountpoint)
         self.write_config("")
-        self.refused(64, "mailfs: the configuration has no account (mailfs --help tells more)",
+        self.refused(64, "mailfs: the configuration has no account",
                      self.mountpoint)
         self.write_config("[home]\nro=on\n[work]\nro=on\n")
         self.refused(78, f"mailfs: {self.config}: there is no section [nowhere]",
                      "nowhere", self.mountpoint)
-        self.refused(64, "mailfs: name the account to mount, one of: home, work "
-                     "(mailfs --help tells more)", self.mountpoint)
+        self.refused(64, "mailfs: name the account to mount, one of: home, work",
+                     self.mountpoint)
         self.refused(78, "mailfs: the account has no mail server: set imap or pop3",
                      "work", self.mountpoint)
         self.refused(78, "mailfs: /nowhere/config: No such file or directory",

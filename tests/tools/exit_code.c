@@ -1,6 +1,7 @@
 // Every error has an exit code of sysexits.h, and none of them is 0.
 #include "tools/exit_code.h"
 
+#include "cache/index.h"
 #include "net/error.h"
 
 typedef struct {
@@ -29,7 +30,7 @@ static void test_net(void) {
 static void test_others(void) {
   g_assert_cmpint(code_of(EXIT_ERROR, EX_CONFIG), ==, 78);
   g_assert_cmpint(code_of(EXIT_ERROR, EX_USAGE), ==, 64);
-  g_assert_cmpint(code_of(G_OPTION_ERROR, G_OPTION_ERROR_UNKNOWN_OPTION), ==, 64);
+  g_assert_cmpint(code_of(INDEX_ERROR, INDEX_ERROR_SQLITE), ==, 74);
   g_assert_cmpint(code_of(G_FILE_ERROR, G_FILE_ERROR_ACCES), ==, 73);
   g_assert_cmpint(code_of(G_IO_CHANNEL_ERROR, 1), ==, 70);
   g_assert_cmpint(code_of(EXIT_ERROR, 0), ==, 70);

@@ -73,7 +73,7 @@ static void test_width(void) {
   g_autofree char *help = options_help();
   g_auto(GStrv) lines = g_strsplit(help, "\n", -1);
   for (char **line = lines; *line != NULL; line++) {
-    if (strlen(*line) > 100) g_error("too wide: %s", *line);
+    if (strlen(*line) > 80) g_error("too wide: %s", *line);
   }
 }
 

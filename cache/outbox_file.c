@@ -1,0 +1,322 @@
+// Open files: create, read, write, close.
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cache/outbox_private.h"
+#include "cache/outbox_process.h"
+#include "cache/outbox_rules.h"
+
+struct OutboxHandle {
+  Outbox *outbox;
+  OutboxLetter *letter;  // NULL: a note
+  char *note;
+  bool writes;
+  pid_t process;  // that opened it
+  bool killed;    // the last to flush it was being killed
+};
+
+static int64_t now_ns(void) {
+  return g_get_real_time() * 1000;
+}
+
+static OutboxHandle *handle_new(Outbox *outbox, OutboxLetter *letter, bool writes, pid_t process) {
+  OutboxHandle *handle = g_new0(OutboxHandle, 1);
+  handle->outbox = outbox;
+  handle->letter = letter;
+  handle->writes = writes;
+  handle->process = process;
+  letter->handles++;
+  if (writes) {
+    letter->writers++;
+    letter->writer = process;
+  }
+  return handle;
+}
+
+// A new, empty letter with a file of its own.
+static OutboxLetter *make_letter(Outbox *outbox, const char *name, mode_t mode, GError **error) {
+  uint64_t number;
+  if (!outbox_new_number(outbox, &number, error)) return NULL;
+  int fd = outbox_file_open(outbox->letters_fd, number, O_RDWR | O_CREAT | O_EXCL);
+  if (fd < 0) {
+    outbox_set_error(error, errno, name, g_strerror(errno));
+    return NULL;
+  }
+  OutboxRow row = {
+      .id = number,
+      .ino = outbox_ino_of_number(number),
+      .directory = OUTBOX_INO,
+      .name = g_strdup(name),
+      .phase = OUTBOX_OPEN,
+      .mode = mode & 0777,
+      .mtime_ns = now_ns(),
+  };
+  row.atime_ns = row.ctime_ns = row.mtime_ns;
+  OutboxLetter *letter = outbox_table_add(outbox->table, &row);
+  letter->fd = fd;
+  return letter;
+}
+
+static bool may_create(Outbox *outbox, uint64_t parent, const char *name, GError **error) {
+  if (parent != OUTBOX_INO) return outbox_set_error(error, EPERM, name, "only we put files there");
+  if (strlen(name) > OUTBOX_NAME_MAX)
+    return outbox_set_error(error, ENAMETOOLONG, name, "the name is too long");
+  if (!outbox_name_is_allowed(name))
+    return outbox_set_error(error, EINVAL, name, "not a name for a letter");
+  if (strcmp(name, OUTBOX_FAILED_NAME) == 0 ||
+      outbox_table_find(outbox->table, parent, name) != NULL)
+    return outbox_set_error(error, EEXIST, name, "exists");
+  return true;
+}
+
+OutboxHandle *outbox_create(Outbox *outbox, uint64_t parent, const char *name, mode_t mode,
+                            pid_t pid, OutboxFile *file, GError **error) {
+  if (!may_create(outbox, parent, name, error)) return NULL;
+  OutboxLetter *letter = make_letter(outbox, name, mode, error);
+  if (letter == NULL) return NULL;
+  outbox_table_link(outbox->table, letter);
+  outbox_touch(outbox, parent);
+  outbox_get(outbox, letter->row.ino, file);
+  return handle_new(outbox, letter, true, outbox_process_of(pid));
+}
+
+static OutboxHandle *open_note(Outbox *outbox, const OutboxLetter *letter, bool writes,
+                               GError **error) {
+  if (letter->note == NULL || writes) {
+    outbox_set_error(error, writes ? EPERM : ENOENT, letter->row.name, "a note, to be read only");
+    return NULL;
+  }
+  OutboxHandle *handle = g_new0(OutboxHandle, 1);
+  handle->outbox = outbox;
+  handle->note = g_strdup(letter->note);
+  return handle;
+}
+
+static bool open_file(Outbox *outbox, OutboxLetter *letter, GError **error) {
+  if (letter->fd < 0) letter->fd = outbox_file_open(outbox->letters_fd, letter->row.id, O_RDWR);
+  return letter->fd >= 0 || outbox_set_error(error, errno, letter->row.name, g_strerror(errno));
+}
+
+// The letter goes on under another name and inode; a new one takes its place.
+static OutboxLetter *replace_letter(Outbox *outbox, OutboxLetter *letter, GError **error) {
+  g_autofree char *name = g_strdup(letter->row.name);
+  uint64_t ino = letter->row.ino;
+  OutboxLetter *fresh = make_letter(outbox, name, letter->row.mode, error);
+  if (fresh == NULL) return NULL;
+  if (!outbox_step_aside(outbox, letter, false, error)) {
+    outbox_remove_letter(outbox, fresh, NULL, NULL);
+    return NULL;
+  }
+  outbox_table_renumber(outbox->table, fresh, ino);
+  outbox_table_link(outbox->table, fresh);
+  return fresh;
+}
+
+static bool resize(OutboxLetter *letter, uint64_t size, GError **error) {
+  if (size > INT64_MAX || ftruncate(letter->fd, (off_t)size) < 0)
+    return outbox_set_error(error, size > INT64_MAX ? EFBIG : errno, letter->row.name,
+                            "cannot be resized");
+  letter->size = size;
+  letter->revision++;
+  letter->row.mtime_ns = letter->row.ctime_ns = now_ns();
+  return true;
+}
+
+// Makes the letter one that may be written to; *letter becomes another where a new one takes its
+// place.
+static bool prepare_writing(Outbox *outbox, OutboxLetter **letter, bool truncate, pid_t process,
+                            GError **error) {
+  if ((*letter)->moving)
+    return outbox_set_error(error, EBUSY, (*letter)->row.name, "is being renamed");
+  if (truncate && outbox_stands_alone(*letter, process)) {
+    *letter = replace_letter(outbox, *letter, error);
+    return *letter != NULL;
+  }
+  if ((*letter)->row.phase != OUTBOX_HELD && outbox_phase_is_waiting((*letter)->row.phase))
+    return outbox_set_error(error, EBUSY, (*letter)->row.name, "is being sent");
+  if (!open_file(outbox, *letter, error)) return false;
+  if (truncate && (*letter)->size > 0 && !resize(*letter, 0, error)) return false;
+  if ((*letter)->row.phase == OUTBOX_HELD)
+    outbox_reopen_letter(outbox, *letter);
+  else if ((*letter)->row.phase == OUTBOX_DRAFT)
+    (*letter)->row.phase = OUTBOX_OPEN;
+  return true;
+}
+
+OutboxHandle *outbox_open_file(Outbox *outbox, uint64_t ino, int open_flags, pid_t pid,
+                               GError **error) {
+  OutboxLetter *letter = outbox_table_get(outbox->table, ino);
+  bool truncate = (open_flags & O_TRUNC) != 0;
+  bool writes = (open_flags & O_ACCMODE) != O_RDONLY || truncate;
+  if (letter != NULL && (ino & 1) != 0) return open_note(outbox, letter, writes, error);
+  if (letter == NULL || !letter->linked) {
+    outbox_set_error(error, ENOENT, "a letter", "is gone");
+    return NULL;
+  }
+  pid_t process = writes ? outbox_process_of(pid) : 0;
+  if (writes && !prepare_writing(outbox, &letter, truncate, process, error)) return NULL;
+  if (!open_file(outbox, letter, error)) return NULL;
+  return handle_new(outbox, letter, writes, process);
+}
+
+static ssize_t read_note(const char *note, void *buffer, size_t size, off_t offset) {
+  size_t length = strlen(note);
+  if (offset < 0 || (size_t)offset >= length) return 0;
+  size_t part = MIN(size, length - (size_t)offset);
+  memcpy(buffer, note + offset, part);
+  return (ssize_t)part;
+}
+
+ssize_t outbox_read(OutboxHandle *handle, void *buffer, size_t size, off_t offset, GError **error) {
+  if (handle->note != NULL) return read_note(handle->note, buffer, size, offset);
+  ssize_t got = pread(handle->letter->fd, buffer, size, offset);
+  if (got < 0) outbox_set_error(error, errno, handle->letter->row.name, g_strerror(errno));
+  return got;
+}
+
+ssize_t outbox_write(OutboxHandle *handle, const void *bytes, size_t size, off_t offset,
+                     GError **error) {
+  OutboxLetter *letter = handle->letter;
+  if (!handle->writes) {
+    outbox_set_error(error, EBADF, "a letter", "not opened for writing");
+    return -1;
+  }
+  ssize_t put = pwrite(letter->fd, bytes, size, offset);
+  if (put < 0) {
+    outbox_set_error(error, errno, letter->row.name, g_strerror(errno));
+    return -1;
+  }
+  letter->size = MAX(letter->size, (uint64_t)(offset + put));
+  letter->revision++;
+  letter->row.mtime_ns = letter->row.ctime_ns = now_ns();
+  return put;
+}
+
+// Without a writer, only what is not under way to the server can be resized by its path.
+bool outbox_truncate(Outbox *outbox, uint64_t ino, OutboxHandle *handle, uint64_t size,
+                     GError **error) {
+  OutboxLetter *letter = handle != NULL ? handle->letter : outbox_table_get(outbox->table, ino);
+  if (letter == NULL || (handle == NULL && (ino & 1) != 0))
+    return outbox_set_error(error, letter == NULL && handle == NULL ? ENOENT : EPERM, "a note",
+                            "cannot be resized");
+  if (handle != NULL ? !handle->writes : outbox_phase_is_waiting(letter->row.phase))
+    return outbox_set_error(error, handle != NULL ? EBADF : EBUSY, letter->row.name,
+                            "cannot be resized now");
+  return open_file(outbox, letter, error) && resize(letter, size, error);
+}
+
+static OutboxLetter *get_letter(Outbox *outbox, uint64_t ino, GError **error) {
+  OutboxLetter *letter = outbox_table_get(outbox->table, ino);
+  if (letter != NULL && (ino & 1) == 0) return letter;
+  outbox_set_error(error, letter != NULL ? EPERM : ENOENT, "a letter",
+                   letter != NULL ? "a note, to be read only" : "is gone");
+  return NULL;
+}
+
+static void store_attributes(Outbox *outbox, OutboxLetter *letter) {
+  letter->row.ctime_ns = now_ns();
+  if (!letter->journaled || !letter->linked) return;
+  SpoolJob *job = outbox_new_job(letter, SPOOL_RELABEL);
+  job->relaxed = true;
+  outbox_push(outbox, letter, job, NULL, NULL, NULL);
+}
+
+bool outbox_set_mode(Outbox *outbox, uint64_t ino, mode_t mode, GError **error) {
+  OutboxLetter *letter = get_letter(outbox, ino, error);
+  if (letter == NULL) return false;
+  letter->row.mode = mode & 0777;
+  store_attributes(outbox, letter);
+  return true;
+}
+
+bool outbox_set_times(Outbox *outbox, uint64_t ino, int64_t atime_ns, int64_t mtime_ns,
+                      GError **error) {
+  OutboxLetter *letter = get_letter(outbox, ino, error);
+  if (letter == NULL) return false;
+  letter->row.atime_ns = atime_ns;
+  letter->row.mtime_ns = mtime_ns;
+  store_attributes(outbox, letter);
+  return true;
+}
+
+static void answer(OutboxDone done, gpointer data) {
+  if (done != NULL) done(NULL, data);
+}
+
+// A letter refused here is on disk all the same, so that nothing is lost whatever its writer does.
+static void take_flush(SpoolJob *job, gpointer data) {
+  Outbox *outbox = data;
+  const OutboxErrand *errand = job->detail;
+  OutboxLetter *letter = errand->letter;
+  g_autoptr(GError) refused = NULL;
+  if (job->error == NULL) letter->synced = errand->revision;
+  if (job->refused != NULL) {
+    g_debug("outbox: %s: %s", job->row.name, job->refused->message);
+    g_message("outbox: %s cannot be sent as it is", job->row.name);
+    outbox_set_error(&refused, EINVAL, job->row.name, job->refused->message);
+  } else if (job->error == NULL && job->check) {
+    letter->checked = errand->revision;
+  }
+  outbox_end_errand(outbox, job, job->error != NULL ? job->error : refused);
+}
+
+static void save(OutboxHandle *handle, bool check, OutboxDone done, gpointer data) {
+  Outbox *outbox = handle->outbox;
+  OutboxLetter *letter = handle->letter;
+  bool synced = letter->journaled && letter->synced == letter->revision;
+  if (!letter->linked || letter->size == 0 || (synced && !check)) {
+    answer(done, data);
+    return;
+  }
+  outbox_set_defaults(outbox, &letter->row);
+  letter->journaled = true;
+  SpoolJob *job = outbox_new_job(letter, SPOOL_PUT);
+  job->check = check;
+  job->sync = !synced;
+  job->put_refused = true;
+  outbox_push(outbox, letter, job, take_flush, done, data);
+}
+
+// Another process than the opener's (a child that inherited it) says nothing of the letter's end.
+static bool is_to_be_checked(const OutboxHandle *handle, pid_t pid) {
+  const OutboxLetter *letter = handle->letter;
+  return letter->row.phase == OUTBOX_OPEN && letter->checked != letter->revision &&
+         outbox_name_is_sendable(letter->row.name) && handle->process != 0 &&
+         outbox_process_of(pid) == handle->process;
+}
+
+void outbox_flush(OutboxHandle *handle, pid_t pid, OutboxDone done, gpointer data) {
+  if (!handle->writes) {
+    answer(done, data);
+    return;
+  }
+  handle->killed = outbox_process_was_killed(pid);
+  save(handle, !handle->killed && is_to_be_checked(handle, pid), done, data);
+}
+
+void outbox_fsync(OutboxHandle *handle, OutboxDone done, gpointer data) {
+  if (handle->writes)
+    save(handle, false, done, data);
+  else
+    answer(done, data);
+}
+
+void outbox_release(OutboxHandle *handle, OutboxDone done, gpointer data) {
+  Outbox *outbox = handle->outbox;
+  OutboxLetter *letter = handle->letter;
+  bool wrote = handle->writes, killed = handle->killed;
+  g_free(handle->note);
+  g_free(handle);
+  if (letter != NULL && --letter->handles == 0) {
+    close(letter->fd);
+    letter->fd = -1;
+  }
+  if (letter != NULL && wrote && --letter->writers == 0 && letter->linked) {
+    outbox_close_letter(outbox, letter, killed, done, data);
+    return;
+  }
+  if (letter != NULL) outbox_table_let_go(outbox->table, letter);
+  answer(done, data);
+}

@@ -1,0 +1,159 @@
+// What a crash, or just the end of the program, left: every letter is brought into a phase from
+// which it goes on, and files that belong to no letter are removed.
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cache/outbox_private.h"
+#include "cache/outbox_rules.h"
+
+#define NUMBERS_BLOCK (1u << 16)
+// 2020-01-01: a state directory made anew starts beyond every number an older one has given out.
+#define NUMBERS_EPOCH 1577836800
+
+typedef struct {
+  Outbox *outbox;
+  OutboxJournal *journal;
+  GHashTable *files;  // int64_t * ids of letters whose files are wanted
+  GArray *gone;       // uint64_t ids whose rows are not wanted
+  GPtrArray *drafts;  // OutboxLetter *: OPEN or DRAFT, to be decided when all names are known
+} Recovery;
+
+static bool file_size(int letters_fd, uint64_t id, uint64_t *size) {
+  char name[24];
+  struct stat status;
+  outbox_file_name(id, name);
+  if (fstatat(letters_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0) return false;
+  *size = (uint64_t)status.st_size;
+  return true;
+}
+
+static void want_file(Recovery *recovery, uint64_t id) {
+  int64_t *key = g_new(int64_t, 1);
+  *key = (int64_t)id;
+  g_hash_table_add(recovery->files, key);
+}
+
+// A crash between two renames can leave two rows of one name.
+static void link_letter(Outbox *outbox, OutboxLetter *letter) {
+  char *name =
+      outbox_table_find(outbox->table, letter->row.directory, letter->row.name) == NULL
+          ? g_strdup(letter->row.name)
+          : outbox_table_free_name(outbox->table, letter->row.directory, letter->row.name, 1);
+  g_free(letter->row.name);
+  letter->row.name = name;
+  outbox_table_link(outbox->table, letter);
+}
+
+static OutboxLetter *add_letter(Recovery *recovery, const OutboxRow *stored,
+                                const GPtrArray *recipients, uint64_t size) {
+  OutboxRow row;
+  outbox_row_copy(&row, stored);
+  OutboxLetter *letter = outbox_table_add(recovery->outbox->table, &row);
+  for (unsigned i = 0; i < recipients->len; i++)
+    g_ptr_array_add(letter->recipients, outbox_recipient_copy(g_ptr_array_index(recipients, i)));
+  letter->size = size;
+  letter->journaled = true;
+  letter->revision = letter->synced = 1;
+  link_letter(recovery->outbox, letter);
+  want_file(recovery, letter->row.id);
+  return letter;
+}
+
+static void take_row(const OutboxRow *row, GPtrArray *recipients, gpointer data) {
+  Recovery *recovery = data;
+  Outbox *outbox = recovery->outbox;
+  uint64_t size;
+  // Without its file, it was removed and only its row was not.
+  if (row->phase == OUTBOX_ACCEPTED || !file_size(outbox->letters_fd, row->id, &size)) {
+    g_array_append_val(recovery->gone, row->id);
+    return;
+  }
+  OutboxLetter *letter = add_letter(recovery, row, recipients, size);
+  if (row->phase == OUTBOX_FAILED) {
+    if (row->error != NULL) outbox_table_set_note(outbox->table, letter, row->error);
+  } else if (outbox_phase_is_waiting(row->phase)) {
+    letter->row.phase = OUTBOX_QUEUED;
+    outbox_agenda_add(outbox, letter, g_get_monotonic_time());
+  } else {
+    g_ptr_array_add(recovery->drafts, letter);
+  }
+}
+
+// A letter that an editor still holds stays; one whose lock is gone with the crash is not known to
+// be finished.
+static bool decide_draft(Recovery *recovery, OutboxLetter *letter, GError **error) {
+  Outbox *outbox = recovery->outbox;
+  bool unfinished = outbox_is_fit_name(outbox, letter, letter->row.name);
+  letter->row.phase = OUTBOX_DRAFT;
+  if (unfinished) {
+    g_autofree char *note =
+        outbox_report(outbox, letter, false, "it was still being written when mailfs ended", NULL);
+    outbox_place_failed(outbox, letter, note);
+    g_message("outbox: %s/%s was not finished", OUTBOX_FAILED_NAME, letter->row.name);
+  }
+  return outbox_journal_put(recovery->journal, &letter->row, letter->recipients, error);
+}
+
+static bool reserve_numbers(Recovery *recovery, GError **error) {
+  Outbox *outbox = recovery->outbox;
+  int64_t seconds = g_get_real_time() / G_USEC_PER_SEC - NUMBERS_EPOCH;
+  uint64_t by_time = seconds > 0 ? (uint64_t)seconds << 12 : 1u << 12;
+  outbox->next_number = MAX(outbox->next_number, by_time);
+  outbox->reserved = outbox->next_number + NUMBERS_BLOCK;
+  return outbox_journal_reserve(recovery->journal, outbox->reserved, error);
+}
+
+static bool store_decisions(Recovery *recovery, GError **error) {
+  if (!outbox_journal_begin(recovery->journal, true, error)) return false;
+  bool ok = reserve_numbers(recovery, error);
+  for (unsigned i = 0; ok && i < recovery->gone->len; i++)
+    ok =
+        outbox_journal_remove(recovery->journal, g_array_index(recovery->gone, uint64_t, i), error);
+  for (unsigned i = 0; ok && i < recovery->drafts->len; i++)
+    ok = decide_draft(recovery, g_ptr_array_index(recovery->drafts, i), error);
+  if (ok && outbox_journal_commit(recovery->journal, error)) return true;
+  outbox_journal_rollback(recovery->journal);
+  return false;
+}
+
+static bool is_orphan(const Recovery *recovery, const char *name) {
+  int64_t id;
+  return g_ascii_string_to_signed(name, 10, 0, G_MAXINT64, &id, NULL) &&
+         !g_hash_table_contains(recovery->files, &id);
+}
+
+// A journal that has never given out a number knows nothing of letters that are there: then it is
+// not theirs, and they are left alone.
+static bool remove_orphan(Recovery *recovery, const char *name, GError **error) {
+  if (recovery->outbox->next_number == 0)
+    return outbox_set_error(error, EIO, "letters",
+                            "there are letters, but the journal that belongs to them is lost");
+  unlinkat(recovery->outbox->letters_fd, name, 0);
+  return true;
+}
+
+static bool remove_orphans(Recovery *recovery, GError **error) {
+  int fd = openat(recovery->outbox->letters_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
+  if (directory == NULL)
+    return outbox_set_error(error, errno, "letters", "the directory cannot be read");
+  const struct dirent *entry;
+  bool ok = true;
+  while (ok && (entry = readdir(directory)) != NULL)
+    ok = !is_orphan(recovery, entry->d_name) || remove_orphan(recovery, entry->d_name, error);
+  closedir(directory);
+  return ok;
+}
+
+bool outbox_recover(Outbox *outbox, OutboxJournal *journal, GError **error) {
+  g_autoptr(GHashTable) files = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+  g_autoptr(GArray) gone = g_array_new(false, false, sizeof(uint64_t));
+  g_autoptr(GPtrArray) drafts = g_ptr_array_new();
+  Recovery recovery = {outbox, journal, files, gone, drafts};
+  return outbox_journal_load(journal, take_row, &recovery, error) &&
+         outbox_journal_numbers(journal, &outbox->next_number, error) &&
+         remove_orphans(&recovery, error) && store_decisions(&recovery, error);
+}

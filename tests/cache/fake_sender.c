@@ -1,0 +1,185 @@
+#include "fake_sender.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "net/error.h"
+
+typedef struct {
+  pthread_mutex_t mutex;
+  GArray *steps;       // of FakeStep
+  GPtrArray *letters;  // of char *
+  unsigned connections;
+} FakeServer;
+
+typedef struct {
+  Sender sender;
+  Waker *waker;
+} FakeSender;
+
+static FakeServer *server;
+
+void fake_server_begin(void) {
+  server = g_new0(FakeServer, 1);
+  pthread_mutex_init(&server->mutex, NULL);
+  server->steps = g_array_new(false, false, sizeof(FakeStep));
+  server->letters = g_ptr_array_new_with_free_func(g_free);
+}
+
+void fake_server_end(void) {
+  pthread_mutex_destroy(&server->mutex);
+  g_array_unref(server->steps);
+  g_ptr_array_unref(server->letters);
+  g_clear_pointer(&server, g_free);
+}
+
+void fake_server_expect(FakeStep step) {
+  pthread_mutex_lock(&server->mutex);
+  g_array_append_val(server->steps, step);
+  pthread_mutex_unlock(&server->mutex);
+}
+
+static FakeStep first_step(void) {
+  pthread_mutex_lock(&server->mutex);
+  FakeStep step = server->steps->len > 0 ? g_array_index(server->steps, FakeStep, 0) : FAKE_ACCEPT;
+  pthread_mutex_unlock(&server->mutex);
+  return step;
+}
+
+static FakeStep take_step(void) {
+  FakeStep step = first_step();
+  pthread_mutex_lock(&server->mutex);
+  if (server->steps->len > 0) g_array_remove_index(server->steps, 0);
+  pthread_mutex_unlock(&server->mutex);
+  return step;
+}
+
+unsigned fake_server_count(void) {
+  pthread_mutex_lock(&server->mutex);
+  unsigned count = server->letters->len;
+  pthread_mutex_unlock(&server->mutex);
+  return count;
+}
+
+unsigned fake_server_connections(void) {
+  pthread_mutex_lock(&server->mutex);
+  unsigned count = server->connections;
+  pthread_mutex_unlock(&server->mutex);
+  return count;
+}
+
+char *fake_server_letter(unsigned i) {
+  pthread_mutex_lock(&server->mutex);
+  g_assert_cmpuint(i, <, server->letters->len);
+  char *letter = g_strdup(g_ptr_array_index(server->letters, i));
+  pthread_mutex_unlock(&server->mutex);
+  return letter;
+}
+
+static bool fail(Sender *sender, GError **error) {
+  sender->is_over = true;
+  g_set_error(error, NET_ERROR, NET_ERROR_OFFLINE, "the connection broke");
+  return false;
+}
+
+static bool wait_for_cancel(FakeSender *fake, GError **error) {
+  struct pollfd poll_fd = {.fd = waker_fd(fake->waker), .events = POLLIN};
+  while (!waker_is_cancelled(fake->waker)) poll(&poll_fd, 1, -1);
+  fake->sender.is_over = true;
+  g_set_error(error, NET_ERROR, NET_ERROR_CANCELLED, "cancelled");
+  return false;
+}
+
+static bool read_all(GString *text, const SenderLetter *letter, GError **error) {
+  char buffer[1000];
+  ssize_t got;
+  uint64_t size = 0;
+  while ((got = letter->read(buffer, sizeof buffer, letter->data, error)) > 0) {
+    g_string_append_len(text, buffer, got);
+    size += (uint64_t)got;
+  }
+  g_assert_cmpuint(size, ==, letter->size_bytes);
+  return got == 0;
+}
+
+static void keep(GString *text) {
+  pthread_mutex_lock(&server->mutex);
+  g_ptr_array_add(server->letters, g_strdup(text->str));
+  pthread_mutex_unlock(&server->mutex);
+}
+
+static void set_outcome(SenderOutcome *outcome, SenderVerdict verdict) {
+  static const char *const replies[] = {
+      [SENDER_ACCEPTED] = "250 2.0.0 taken",
+      [SENDER_TEMPORARY] = "451 4.3.0 later",
+      [SENDER_PERMANENT] = "550 5.1.1 unknown",
+  };
+  outcome->verdict = verdict;
+  outcome->reply = g_strdup(replies[verdict]);
+}
+
+static SenderVerdict verdict_of(FakeStep step, unsigned recipient) {
+  switch (step) {
+    case FAKE_REFUSE:
+      return SENDER_PERMANENT;
+    case FAKE_LATER:
+      return SENDER_TEMPORARY;
+    case FAKE_REFUSE_SECOND:
+      return recipient == 1 ? SENDER_PERMANENT : SENDER_ACCEPTED;
+    case FAKE_LATER_SECOND:
+      return recipient == 1 ? SENDER_TEMPORARY : SENDER_ACCEPTED;
+    case FAKE_ACCEPT:
+    case FAKE_HANG_UP:
+    case FAKE_TAKE_HANG_UP:
+    case FAKE_OFFLINE:
+    case FAKE_STALL:
+      return SENDER_ACCEPTED;
+  }
+  g_assert_not_reached();
+}
+
+static bool fake_send(Sender *sender, const SenderLetter *letter, SenderOutcome *outcomes,
+                      GError **error) {
+  FakeStep step = take_step();
+  g_autoptr(GString) text = g_string_new(letter->from);
+  g_string_append(text, " ->");
+  bool taken = false;
+  for (unsigned i = 0; letter->recipients[i] != NULL; i++) {
+    set_outcome(&outcomes[i], verdict_of(step, i));
+    if (outcomes[i].verdict != SENDER_ACCEPTED) continue;
+    g_string_append_printf(text, " %s", letter->recipients[i]);
+    taken = true;
+  }
+  g_string_append(text, "\n");
+  if (!read_all(text, letter, error)) return false;
+  if (step == FAKE_HANG_UP) return fail(sender, error);
+  if (step == FAKE_STALL) return wait_for_cancel((FakeSender *)sender, error);
+  if (taken && !letter->before_end(letter->data, error)) return false;
+  if (taken) keep(text);
+  return step == FAKE_TAKE_HANG_UP ? fail(sender, error) : true;
+}
+
+static uint64_t fake_max_size(const Sender *sender) {
+  return 0;
+}
+
+static void fake_free(Sender *sender) {
+  g_free(sender);
+}
+
+Sender *fake_sender_open(const Account *account, Waker *waker, const char *name, GError **error) {
+  static const SenderOps ops = {fake_send, fake_max_size, fake_free};
+  if (first_step() == FAKE_OFFLINE) {
+    take_step();
+    g_set_error(error, NET_ERROR, NET_ERROR_OFFLINE, "cannot reach the server");
+    return NULL;
+  }
+  pthread_mutex_lock(&server->mutex);
+  server->connections++;
+  pthread_mutex_unlock(&server->mutex);
+  FakeSender *fake = g_new0(FakeSender, 1);
+  fake->sender.ops = &ops;
+  fake->waker = waker;
+  return &fake->sender;
+}

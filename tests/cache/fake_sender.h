@@ -1,0 +1,34 @@
+// A FakeServer stands for a submission server: it says for each letter what its script tells it to,
+// and keeps what it was given. Its FakeSenders are opened on the courier's thread; a mutex guards
+// what the test looks at.
+#pragma once
+
+#include <stdbool.h>
+
+#include <glib.h>
+
+#include "net/sender.h"
+
+typedef enum {
+  FAKE_ACCEPT,
+  FAKE_REFUSE,          // 550 for all
+  FAKE_REFUSE_SECOND,   // 550 for the second recipient
+  FAKE_LATER,           // 451 for all
+  FAKE_LATER_SECOND,    // 451 for the second recipient
+  FAKE_HANG_UP,         // the connection breaks before the final dot
+  FAKE_TAKE_HANG_UP,    // ... after it, with the letter taken
+  FAKE_OFFLINE,         // no connection is had
+  FAKE_STALL,           // nothing is said until the waker cancels
+} FakeStep;
+
+// There is one at a time: sender_open's like has no place for a pointer.
+void fake_server_begin(void);
+void fake_server_end(void);
+// What happens with the next letters, in order; afterwards all are accepted.
+void fake_server_expect(FakeStep step);
+unsigned fake_server_count(void);        // letters taken
+unsigned fake_server_connections(void);  // connections made
+// "from -> to to\n" and the letter's bytes; newly allocated.
+char *fake_server_letter(unsigned i);
+
+Sender *fake_sender_open(const Account *account, Waker *waker, const char *name, GError **error);

@@ -1,0 +1,65 @@
+// An outbox in a directory of its own, with a fake server and a main loop that the test turns; and
+// the calls a file system would make, each waited for.
+#pragma once
+
+#include <stdbool.h>
+
+#include "cache/outbox.h"
+#include "fake_sender.h"
+
+typedef struct {
+  char *directory;
+  Account *account;
+  OutboxOptions options;
+  GMainContext *context;
+  Outbox *outbox;   // NULL: not open
+  GPtrArray *told;  // of char *: "- outbox/NAME" and "* outbox" (or failed), as the listener hears
+} Fixture;
+
+// Processes of other people: one that lives, and one that a signal has killed. Before any thread.
+void fixture_begin_processes(void);
+void fixture_end_processes(void);
+pid_t fixture_other_process(void);
+pid_t fixture_killed_process(void);
+
+// Opens and starts. send_delay is 0, the first retry comes after 1 ms.
+void fixture_set_up(Fixture *fixture, gconstpointer unused);
+// Nothing is sent until fixture_open is called: the outbox is not open.
+void fixture_set_up_closed(Fixture *fixture, gconstpointer unused);
+void fixture_tear_down(Fixture *fixture, gconstpointer unused);
+void fixture_open(Fixture *fixture);   // opens and starts
+void fixture_close(Fixture *fixture);  // as the end of the program
+void fixture_reopen(Fixture *fixture);
+
+// Turns the main loop until `holds`.
+typedef bool (*FixtureHolds)(Fixture *fixture);
+void fixture_wait(Fixture *fixture, FixtureHolds holds);
+// Until no letter waits to be sent and the last one's row is gone.
+void fixture_wait_sent(Fixture *fixture);
+// Until the spool has done all that it was asked for.
+void fixture_wait_disk(Fixture *fixture);
+
+// Each returns 0 or the errno it was answered with.
+int fixture_flush(Fixture *fixture, OutboxHandle *handle, pid_t pid);
+int fixture_fsync(Fixture *fixture, OutboxHandle *handle);
+int fixture_release(Fixture *fixture, OutboxHandle *handle);
+int fixture_rename(Fixture *fixture, uint64_t parent, const char *name, const char *new_name,
+                   unsigned flags);
+int fixture_unlink(Fixture *fixture, uint64_t parent, const char *name);
+
+OutboxHandle *fixture_create(Fixture *fixture, const char *name);
+OutboxHandle *fixture_open_letter(Fixture *fixture, const char *name, int flags, pid_t pid);
+void fixture_write(OutboxHandle *handle, const char *text);  // at offset 0
+// Creates, writes, flushes and releases, as cp does; what flush said.
+int fixture_copy(Fixture *fixture, const char *name, const char *text);
+
+// The names of a directory, separated by spaces, by rising inode.
+char *fixture_names(Fixture *fixture, uint64_t directory);
+void fixture_assert_names(Fixture *fixture, const char *outbox, const char *failed);
+// A whole file; newly allocated.
+char *fixture_read(Fixture *fixture, uint64_t directory, const char *name);
+char *fixture_state(Fixture *fixture, uint64_t directory, const char *name);
+bool fixture_was_told(const Fixture *fixture, const char *line);
+
+// A sound letter with that subject, to one recipient.
+char *fixture_letter(const char *subject);
