@@ -218,7 +218,8 @@ static bool is_fresh(const Store *store, const IndexFolder *folder) {
 
 StoreListing store_listing(Store *store, uint64_t ino) {
   g_auto(IndexFolder) folder = {0};
-  if (index_folder(store->index, ino, &folder) != INDEX_FOUND || !folder.listed)
-    return STORE_UNLISTED;
+  IndexAnswer answer = index_folder(store->index, ino, &folder);
+  if (answer == INDEX_BUSY) return STORE_STALE;
+  if (answer != INDEX_FOUND || !folder.listed) return STORE_UNLISTED;
   return is_fresh(store, &folder) ? STORE_FRESH : STORE_STALE;
 }

@@ -25,7 +25,7 @@ typedef struct {
   bool allow_other;  // then default_permissions too
   uid_t uid;
   gid_t gid;
-  mode_t umask;              // taken from 0600 and 0700
+  mode_t umask;              // taken from 0666 and 0777; usually 077
   unsigned timeout_ms;       // longest wait of a request without progress
   const char *fuse_options;  // further -o options for libfuse, comma separated; NULL: none
   bool debug;

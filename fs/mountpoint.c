@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define TYPE "fuse.mailfs"
@@ -73,11 +74,11 @@ static bool remove_dead_mount(const char *path, GError **error) {
 bool mountpoint_prepare(const char *path, GError **error) {
   struct stat attr;
   if (g_str_has_prefix(path, "/dev/fd/")) return true;
+  // Of a dead mount the kernel may still have the attributes, but it must ask for this.
+  struct statfs disk;
+  if (statfs(path, &disk) != 0 && errno == ENOTCONN && !remove_dead_mount(path, error))
+    return false;
   int result = stat(path, &attr);
-  if (result != 0 && errno == ENOTCONN) {
-    if (!remove_dead_mount(path, error)) return false;
-    result = stat(path, &attr);
-  }
   if (result == 0 && S_ISDIR(attr.st_mode)) return true;
   int code = result == 0 ? ENOTDIR : errno;
   g_set_error(error, G_FILE_ERROR, (int)g_file_error_from_errno(code), "%s: %s", path,

@@ -43,7 +43,7 @@ struct Filesystem {
   GHashTable *unsure;  // set of messages whose fetch was begun, its result not told to the kernel
 };
 
-// The names here have less than this many bytes, as everywhere.
+// A name has at most this many bytes.
 #define OPS_NAME_MAX 255
 
 // Sets of inodes.

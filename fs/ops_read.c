@@ -3,6 +3,7 @@
 
 #include "fs/errno.h"
 #include "fs/ops.h"
+#include "net/error.h"
 
 // The store itself ends a fetch that makes no progress; this only bounds one that does, or a fault.
 #define FETCH_TIMEOUTS 10
@@ -22,8 +23,16 @@ static void reply_open(Request *request, int fd, bool resized) {
   if (fuse_reply_open(request->req, &file) != 0) store_close_body(request->filesystem->store, fd);
 }
 
+// After an error nothing has come that could change a size; only a wait that was given up may still
+// bring it.
+static void forget_failed(const Request *request, const GError *error) {
+  if (!request->unsure && !g_error_matches(error, NET_ERROR, NET_ERROR_TIMEOUT))
+    ino_set_remove(request->filesystem->unsure, request->ino);
+}
+
 static void resume_fetched(Request *request, const PendingResult *result) {
   if (result->fd < 0) {
+    forget_failed(request, result->error);
     fuse_reply_err(request->req, errno_from_error(result->error));
     return;
   }

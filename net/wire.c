@@ -236,14 +236,15 @@ static void forget_login(CURL *easy) {
   curl_easy_setopt(easy, CURLOPT_XOAUTH2_BEARER, NULL);
 }
 
-static CurlWire *curl_wire_new(const Account *account, Waker *waker, const char *name) {
+// Takes over the dialogue.
+static CurlWire *curl_wire_new(const Account *account, Waker *waker, WireDialogue *dialogue) {
   initialize_curl();
   CurlWire *self = g_new0(CurlWire, 1);
   self->wire.ops = &curl_wire_ops;
   self->waker = waker;
   self->server = account_server(account);
   self->timeout_ms = account->timeout_ms;
-  self->dialogue = wire_dialogue_new(account->protocol, name);
+  self->dialogue = dialogue;
   self->multi = curl_multi_init();
   self->easy = curl_easy_init();
   if (self->multi == NULL || self->easy == NULL) g_error("libcurl: out of memory");
@@ -339,7 +340,9 @@ static bool lacks_login(const CurlWire *self, const Account *account) {
 
 Wire *wire_connect(const Account *account, Waker *waker, const char *name, const WireLogin *login,
                    bool *no_mechanism, GError **error) {
-  CurlWire *self = curl_wire_new(account, waker, name);
+  WireDialogue *dialogue =
+      wire_dialogue_new(account->protocol, name, login != NULL ? login->secret : NULL);
+  CurlWire *self = curl_wire_new(account, waker, dialogue);
   g_autoptr(Wire) owned = &self->wire;
   if (login != NULL) set_login(self->easy, account, login);
   CURLcode code = perform(self);
@@ -348,7 +351,6 @@ Wire *wire_connect(const Account *account, Waker *waker, const char *name, const
   *no_mechanism = code == CURLE_LOGIN_DENIED && !wire_dialogue_has_login(self->dialogue) &&
                   wire_dialogue_refusal(self->dialogue) == NULL;
   if (code != CURLE_OK) {
-    if (login != NULL) wire_dialogue_strike(self->dialogue, login->secret);
     wire_failure_set(error, classify(self, code), account, wire_dialogue_refusal(self->dialogue),
                      reason_of(self, code));
     return NULL;

@@ -2,19 +2,23 @@
 
 #include <string.h>
 
+#include <openssl/crypto.h>
+
 #include "net/wire_line.h"
 
 struct WireDialogue {
   AccountProtocol protocol;
   char *name;
+  const char *secret;
   bool has_login;
   char *refusal;
 };
 
-WireDialogue *wire_dialogue_new(AccountProtocol protocol, const char *name) {
+WireDialogue *wire_dialogue_new(AccountProtocol protocol, const char *name, const char *secret) {
   WireDialogue *dialogue = g_new0(WireDialogue, 1);
   dialogue->protocol = protocol;
   dialogue->name = g_strdup(name);
+  dialogue->secret = secret;
   return dialogue;
 }
 
@@ -58,8 +62,18 @@ static const char *refusal_in(const WireDialogue *dialogue, const char *line) {
   g_assert_not_reached();
 }
 
+static char *heard_line(const WireDialogue *dialogue, const char *bytes, size_t size) {
+  char *line = wire_line_printable(bytes, size);
+  if (dialogue->secret == NULL || strstr(line, dialogue->secret) == NULL) return line;
+  GString *struck = g_string_new(line);
+  g_string_replace(struck, dialogue->secret, "***", 0);
+  OPENSSL_cleanse(line, strlen(line));
+  g_free(line);
+  return g_string_free(struck, FALSE);
+}
+
 void wire_dialogue_received(WireDialogue *dialogue, const char *bytes, size_t size) {
-  g_autofree char *line = wire_line_printable(bytes, size);
+  g_autofree char *line = heard_line(dialogue, bytes, size);
   g_debug("%s: < %s", dialogue->name, line);
   const char *refusal = refusal_in(dialogue, line);
   if (refusal == NULL) return;
@@ -89,12 +103,4 @@ bool wire_dialogue_is_busy(const WireDialogue *dialogue) {
     if (strstr(words, signs[i]) != NULL) return true;
   }
   return false;
-}
-
-void wire_dialogue_strike(WireDialogue *dialogue, const char *secret) {
-  if (dialogue->refusal == NULL || strstr(dialogue->refusal, secret) == NULL) return;
-  g_autoptr(GString) struck = g_string_new(dialogue->refusal);
-  g_string_replace(struck, secret, "***", 0);
-  g_free(dialogue->refusal);
-  dialogue->refusal = g_strdup(struck->str);
 }

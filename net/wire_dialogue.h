@@ -12,8 +12,9 @@
 
 typedef struct WireDialogue WireDialogue;
 
-// `name` begins the log lines.
-WireDialogue *wire_dialogue_new(AccountProtocol protocol, const char *name);
+// `name` begins the log lines. `secret`, which must outlive the dialogue, is struck out of what the
+// server says, should it repeat it; NULL: none.
+WireDialogue *wire_dialogue_new(AccountProtocol protocol, const char *name, const char *secret);
 void wire_dialogue_free(WireDialogue *dialogue);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(WireDialogue, wire_dialogue_free)
 
@@ -29,5 +30,3 @@ const char *wire_dialogue_refusal(const WireDialogue *dialogue);
 // True if that refusal asks for patience: an SMTP 4xx, BYE, a response code such as [UNAVAILABLE]
 // (RFC 5530), [SYS/TEMP] or [IN-USE] (RFC 2449, 3206), or words about too many connections.
 bool wire_dialogue_is_busy(const WireDialogue *dialogue);
-// Strikes `secret` out of the refusal, should the server have repeated it.
-void wire_dialogue_strike(WireDialogue *dialogue, const char *secret);

@@ -83,6 +83,7 @@ static void start_filesystem(Mount *mount) {
   const Options *options = settings->options;
   const FilesystemOptions wanted = {
       .source = settings->source,
+      .cache_dir = settings->cache_directory,
       .mountpoint = settings->mountpoint,
       .outbox_name = settings->outbox_name,
       .read_only = options->ro,

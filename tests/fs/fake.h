@@ -18,6 +18,8 @@ uint64_t fake_add_folder(Store *store, uint64_t parent, const char *name);
 // be fetched (GONE).
 uint64_t fake_add_message(Store *store, uint64_t parent, const char *name, const char *body,
                           uint64_t announced);
+// The message's body is the file at `path`.
+void fake_put_body(Store *store, uint64_t ino, const char *path);
 // As the server's change: the listener is told.
 void fake_remove(Store *store, uint64_t ino);
 void fake_tell_changed(Store *store, uint64_t folder);

@@ -100,6 +100,7 @@ Mounted *mounted_new(unsigned timeout_ms) {
       .outbox_name = "outbox",
       .uid = getuid(),
       .gid = getgid(),
+      .umask = 077,
       .timeout_ms = timeout_ms,
   };
   mounted->filesystem = filesystem_new(&options, mounted->store, mounted->outbox, loop->context,

@@ -1,4 +1,5 @@
-// Which extended attributes a thing has. Sizes and errnos are tried at a real mount (mount.c).
+// Which extended attributes a thing has. Sizes and errnos are tried at a real mount
+// (mount_changing.c).
 #include "fs/xattr.h"
 
 #include <string.h>

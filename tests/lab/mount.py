@@ -52,8 +52,8 @@ class Mount:
         self._reports = os.path.join(directory, "sanitizer")
         if SANITIZED:
             for kind in ("ASAN", "UBSAN", "TSAN"):
-                options = os.environ.get(f"{kind}_OPTIONS", "")
-                self.environment[f"{kind}_OPTIONS"] = f"{options}:log_path={self._reports}"
+                given = os.environ.get(f"{kind}_OPTIONS", "")
+                self.environment[f"{kind}_OPTIONS"] = f"{given}:log_path={self._reports}"
             self.environment["G_SLICE"] = "always-malloc"
         self.config_file = os.path.join(directory, "config", "mailfs", "config")
         os.makedirs(os.path.dirname(self.config_file), exist_ok=True)

@@ -1,0 +1,139 @@
+// What programs see of folders at a mount, while these change and listings are old or missing.
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "net/error.h"
+#include "tests/fs/steps.h"
+
+// A stale listing waits for a newer one only so long, then the last good one is shown.
+static void test_stale(void) {
+  g_autoptr(Mounted) mounted = mounted_new(HASTY_MS);
+  add_message(mounted, "a", LETTER, strlen(LETTER));
+  set_listing(mounted, STORE_STALE);
+  set_outcome(mounted, FAKE_WAIT);
+  int64_t start_us = g_get_monotonic_time();
+  assert_list(mounted, "INBOX", "a ");
+  g_assert_cmpint(g_get_monotonic_time() - start_us, >=, HASTY_MS * 1000);
+  set_outcome(mounted, NET_ERROR_OFFLINE);
+  assert_list(mounted, "INBOX", "a ");
+}
+
+// A folder never listed is an error while it cannot be listed, never empty, and its names are not
+// said to be missing.
+static void test_unlisted(void) {
+  g_autoptr(Mounted) mounted = mounted_new(HASTY_MS);
+  g_autofree char *offline = g_strdup_printf("errno %d", EHOSTUNREACH);
+  add_message(mounted, "a", LETTER, strlen(LETTER));
+  set_listing(mounted, STORE_UNLISTED);
+  set_outcome(mounted, NET_ERROR_OFFLINE);
+  assert_list(mounted, "INBOX", offline);
+  g_assert_cmpint(look_errno(mounted, "INBOX/none"), ==, EHOSTUNREACH);
+  set_outcome(mounted, FAKE_WAIT);
+  g_assert_cmpint(look_errno(mounted, "INBOX/none"), ==, EHOSTUNREACH);
+  look(mounted, "INBOX");
+  set_outcome(mounted, FAKE_SUCCEED);
+  assert_list(mounted, "INBOX", "a ");
+  g_assert_cmpint(look_errno(mounted, "INBOX/none"), ==, ENOENT);
+}
+
+// What left the server is gone from names and listings once the kernel was told, though it may
+// keep both for a day.
+static void test_removed(void) {
+  g_autoptr(Mounted) mounted = mounted_new(PATIENT_MS);
+  uint64_t ino = add_message(mounted, "a", LETTER, strlen(LETTER));
+  g_autofree char *path = mounted_path(mounted, "INBOX/a");
+  assert_list(mounted, "INBOX", "a ");
+  assert_read(mounted, "INBOX/a", LETTER);
+  int fd = open(path, O_RDONLY);
+  remove_message(mounted, ino);
+  assert_list(mounted, "INBOX", "");
+  while (look_errno(mounted, "INBOX/a") != ENOENT)
+    g_usleep(1000);
+  char byte;
+  g_assert_cmpint(pread(fd, &byte, 1, 0), ==, 1);  // still readable
+  close(fd);
+}
+
+// What is new is there at the next opendir: the kernel's copy of the listing is not used again. A
+// folder's new mtime is seen without opening it.
+static void test_changed(void) {
+  g_autoptr(Mounted) mounted = mounted_new(PATIENT_MS);
+  add_message(mounted, "a", LETTER, strlen(LETTER));
+  assert_list(mounted, "INBOX", "a ");
+  assert_list(mounted, "INBOX", "a ");
+  add_message(mounted, "b", LETTER, strlen(LETTER));
+  tell_changed(mounted);
+  assert_list(mounted, "INBOX", "a b ");
+  struct stat before = look(mounted, "INBOX");
+  tell_changed(mounted);
+  while (look(mounted, "INBOX").st_mtim.tv_nsec == before.st_mtim.tv_nsec)
+    g_usleep(1000);
+}
+
+// A busy index is asked again, and nobody notices.
+static void test_busy(void) {
+  g_autoptr(Mounted) mounted = mounted_new(PATIENT_MS);
+  add_message(mounted, "a", LETTER, strlen(LETTER));
+  be_busy(mounted);
+  look(mounted, "INBOX/a");
+  be_busy(mounted);
+  assert_list(mounted, "INBOX", "a ");
+  be_busy(mounted);
+  assert_read(mounted, "INBOX/a", LETTER);
+}
+
+#define MANY 100000
+
+static void do_add_many(Mounted *mounted, gpointer data) {
+  fake_add_many(mounted->store, mounted->inbox, 0, MANY);
+}
+
+static void do_churn(Mounted *mounted, gpointer data) {
+  g_autofree char *name = g_strdup_printf("new-%u", *(unsigned *)data);
+  fake_add_message(mounted->store, mounted->inbox, name, "", 1);
+  uint64_t *doomed = (uint64_t *)data + 1;
+  fake_remove(mounted->store, *doomed);
+}
+
+// While a large folder is read, others come and go: each name that stays is told exactly once.
+static void test_many(void) {
+  g_autoptr(Mounted) mounted = mounted_new(PATIENT_MS);
+  g_autofree char *path = mounted_path(mounted, "INBOX");
+  g_autofree unsigned char *seen = g_malloc0(MANY);
+  mounted_call(mounted, do_add_many, NULL);
+  DIR *directory = opendir(path);
+  unsigned told = 0, removed = 0;
+  for (struct dirent *entry; (entry = readdir(directory)) != NULL; told++) {
+    if (!g_ascii_isdigit(entry->d_name[0])) continue;
+    seen[strtoul(entry->d_name, NULL, 10)]++;
+    if (told % 1000 != 0) continue;
+    // The first entries, long told, and so removed behind the reader's back.
+    uint64_t churn[2] = {told, mounted->inbox + 1 + removed++};
+    mounted_call(mounted, do_churn, churn);
+  }
+  closedir(directory);
+  for (unsigned i = 0; i < MANY; i++)
+    g_assert_cmpuint(seen[i], ==, 1);
+  directory = opendir(path);
+  unsigned count = 0;
+  while (readdir(directory) != NULL)
+    count++;
+  closedir(directory);
+  g_assert_cmpuint(count, ==, 2 + MANY);  // as many came as went
+}
+
+int main(int argc, char **argv) {
+  mounted_init();
+  g_test_init(&argc, &argv, NULL);
+  g_test_add_func("/mount/listings/stale", test_stale);
+  g_test_add_func("/mount/listings/unlisted", test_unlisted);
+  g_test_add_func("/mount/listings/removed", test_removed);
+  g_test_add_func("/mount/listings/changed", test_changed);
+  g_test_add_func("/mount/listings/busy", test_busy);
+  g_test_add_func("/mount/listings/many", test_many);
+  return g_test_run();
+}
