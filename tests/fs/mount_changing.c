@@ -167,13 +167,13 @@ static void test_outbox(void) {
   g_assert_cmpint(write_letter(path, LETTER), ==, 0);
   assert_list(mounted, "outbox", "failed letter ");
   assert_read(mounted, "outbox/letter", LETTER);
-  g_assert_cmpuint(look(mounted, "outbox/letter").st_mode, ==, S_IFREG | 0640);
+  g_assert_cmpuint(look(mounted, "outbox/letter").st_mode, ==, S_IFREG | 0600);
   g_assert_cmpint(getxattr(path, "user.mailfs.state", value, sizeof value), ==, 4);
-  g_assert_cmpint(chmod(path, 0600), ==, 0);
+  g_assert_cmpint(chmod(path, 0400), ==, 0);
   g_assert_cmpint(truncate(path, 4), ==, 0);
   g_assert_cmpint(utimensat(AT_FDCWD, path, (struct timespec[]){{1, 2}, {3, 4}}, 0), ==, 0);
   struct stat attr = look(mounted, "outbox/letter");
-  g_assert_cmpuint(attr.st_mode, ==, S_IFREG | 0600);
+  g_assert_cmpuint(attr.st_mode, ==, S_IFREG | 0400);
   g_assert_cmpint(attr.st_size, ==, 4);
   g_assert_cmpint(attr.st_mtim.tv_sec, ==, 3);
   g_assert_cmpint(rename(path, other), ==, 0);
