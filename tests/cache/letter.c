@@ -261,12 +261,14 @@ static void test_longest_line(void) {
   g_autoptr(GError) error = NULL;
   g_autoptr(Letter) letter = letter_read(fd, &defaults, &error);
   g_assert_no_error(error);
+  g_assert_nonnull(letter);
   close(fd);
 
   static const char bcc[] = "Bcc: b@x.org (" LINE_900 LINE_900 ")\nTo: a@x.org\n\n";
   fd = file_of(bcc, sizeof bcc - 1);
   g_autoptr(Letter) cut = letter_read(fd, &defaults, &error);
   g_assert_no_error(error);
+  g_assert_nonnull(cut);
   close(fd);
 }
 
