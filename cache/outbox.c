@@ -54,6 +54,7 @@ Outbox *outbox_open(const OutboxOptions *options, GMainContext *context, GError 
   outbox->table = outbox_table_new();
   outbox->agenda = outbox_agenda_new(outbox);
   outbox->under_way = g_ptr_array_new();
+  outbox->handles = g_hash_table_new_full(NULL, NULL, outbox_handle_free, NULL);
   outbox->letters_fd = -1;
   outbox_touch(outbox, OUTBOX_INO);
   outbox_touch(outbox, OUTBOX_FAILED_INO);
@@ -82,6 +83,7 @@ void outbox_free(Outbox *outbox) {
   courier_free(outbox->courier);
   outbox_spool_free(outbox->spool);
   outbox_agenda_free(outbox->agenda);
+  g_hash_table_unref(outbox->handles);
   outbox_table_free(outbox->table);
   g_ptr_array_unref(outbox->under_way);
   if (outbox->letters_fd >= 0) close(outbox->letters_fd);

@@ -74,7 +74,8 @@ Outbox *outbox_open(const OutboxOptions *options, GMainContext *context, GError 
 // Starts sending.
 void outbox_start(Outbox *outbox);
 // Ends the threads: a letter under way is given up before its final dot or its reply awaited for at
-// most 5 s after it; commits what was asked for, frees all. Callbacks still owed are not called.
+// most 5 s after it; commits what was asked for, frees all, also what is still open: a letter that
+// was not closed by its writer is not finished. Callbacks still owed are not called.
 void outbox_free(Outbox *outbox);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Outbox, outbox_free)
 void outbox_set_listener(Outbox *outbox, const OutboxListener *listener, gpointer data);

@@ -68,6 +68,7 @@ static void end_hold(Outbox *outbox, OutboxLetter *letter) {
   }
   letter->row.phase = OUTBOX_QUEUED;
   outbox->resume_us = 0;
+  outbox->out_of_turn = outbox->failures > 0;
   outbox_agenda_add(outbox, letter, g_get_monotonic_time());
 }
 

@@ -21,9 +21,21 @@ static int64_t now_ns(void) {
   return g_get_real_time() * 1000;
 }
 
-static OutboxHandle *handle_new(Outbox *outbox, OutboxLetter *letter, bool writes, pid_t process) {
+void outbox_handle_free(gpointer item) {
+  OutboxHandle *handle = item;
+  g_free(handle->note);
+  g_free(handle);
+}
+
+static OutboxHandle *handle_new(Outbox *outbox) {
   OutboxHandle *handle = g_new0(OutboxHandle, 1);
   handle->outbox = outbox;
+  g_hash_table_add(outbox->handles, handle);
+  return handle;
+}
+
+static OutboxHandle *open_letter(Outbox *outbox, OutboxLetter *letter, bool writes, pid_t process) {
+  OutboxHandle *handle = handle_new(outbox);
   handle->letter = letter;
   handle->writes = writes;
   handle->process = process;
@@ -79,7 +91,7 @@ OutboxHandle *outbox_create(Outbox *outbox, uint64_t parent, const char *name, m
   outbox_table_link(outbox->table, letter);
   outbox_touch(outbox, parent);
   outbox_get(outbox, letter->row.ino, file);
-  return handle_new(outbox, letter, true, outbox_process_of(pid));
+  return open_letter(outbox, letter, true, outbox_process_of(pid));
 }
 
 static OutboxHandle *open_note(Outbox *outbox, const OutboxLetter *letter, bool writes,
@@ -88,8 +100,7 @@ static OutboxHandle *open_note(Outbox *outbox, const OutboxLetter *letter, bool 
     outbox_set_error(error, writes ? EPERM : ENOENT, letter->row.name, "a note, to be read only");
     return NULL;
   }
-  OutboxHandle *handle = g_new0(OutboxHandle, 1);
-  handle->outbox = outbox;
+  OutboxHandle *handle = handle_new(outbox);
   handle->note = g_strdup(letter->note);
   return handle;
 }
@@ -158,7 +169,7 @@ OutboxHandle *outbox_open_file(Outbox *outbox, uint64_t ino, int open_flags, pid
   pid_t process = writes ? outbox_process_of(pid) : 0;
   if (writes && !prepare_writing(outbox, &letter, truncate, process, error)) return NULL;
   if (!open_file(outbox, letter, error)) return NULL;
-  return handle_new(outbox, letter, writes, process);
+  return open_letter(outbox, letter, writes, process);
 }
 
 static ssize_t read_note(const char *note, void *buffer, size_t size, off_t offset) {
@@ -307,8 +318,7 @@ void outbox_release(OutboxHandle *handle, OutboxDone done, gpointer data) {
   Outbox *outbox = handle->outbox;
   OutboxLetter *letter = handle->letter;
   bool wrote = handle->writes, killed = handle->killed;
-  g_free(handle->note);
-  g_free(handle);
+  g_hash_table_remove(outbox->handles, handle);
   if (letter != NULL && --letter->handles == 0) {
     close(letter->fd);
     letter->fd = -1;

@@ -44,9 +44,11 @@ struct Outbox {
   bool reserving;
   int64_t changed_ns[2];  // outbox/, failed/
 
+  GHashTable *handles;   // set of OutboxHandle *, owned: all that are open
   GPtrArray *under_way;  // OutboxLetter *, with the courier
   unsigned failures;     // connections that failed in a row
   int64_t resume_us;     // no connection is tried before, monotonic
+  bool out_of_turn;      // the next try is not the one that the delay was for
 };
 
 // -- outbox.c
@@ -77,6 +79,9 @@ void outbox_push(Outbox *outbox, OutboxLetter *letter, SpoolJob *job, OutboxAnsw
 void outbox_end_errand(Outbox *outbox, SpoolJob *job, const GError *error);
 // Stores the letter as it is now.
 void outbox_store(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data);
+
+// -- outbox_file.c
+void outbox_handle_free(gpointer handle);
 
 // -- outbox_commit.c
 // Whether a letter that others want the name of goes on under another name instead of being

@@ -54,9 +54,15 @@ static void check_age(Outbox *outbox, OutboxLetter *letter) {
   if (letter->row.error != NULL && is_too_old(outbox, letter)) give_up(outbox, letter, NULL);
 }
 
+// Letters that failed with one connection, or while its delay runs, are one failure; a try out of
+// turn, because there was a new letter, makes the delay no longer.
 static void note_offline(Outbox *outbox, const char *message) {
-  if (outbox->failures++ == 0) g_message("outbox: %s", message);
-  outbox->resume_us = g_get_monotonic_time() + retry_delay_us(outbox, outbox->failures);
+  int64_t now_us = g_get_monotonic_time();
+  if (now_us < outbox->resume_us) return;
+  if (outbox->failures == 0) g_message("outbox: %s", message);
+  if (outbox->failures == 0 || !outbox->out_of_turn) outbox->failures++;
+  outbox->out_of_turn = false;
+  outbox->resume_us = now_us + retry_delay_us(outbox, outbox->failures);
   outbox_agenda_each_queued(outbox, check_age);
 }
 

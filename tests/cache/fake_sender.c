@@ -8,6 +8,8 @@
 
 typedef struct {
   pthread_mutex_t mutex;
+  pthread_cond_t stalled;
+  bool is_stalled;
   GArray *steps;       // of FakeStep
   GPtrArray *letters;  // of char *
   unsigned connections;
@@ -23,11 +25,13 @@ static FakeServer *server;
 void fake_server_begin(void) {
   server = g_new0(FakeServer, 1);
   pthread_mutex_init(&server->mutex, NULL);
+  pthread_cond_init(&server->stalled, NULL);
   server->steps = g_array_new(false, false, sizeof(FakeStep));
   server->letters = g_ptr_array_new_with_free_func(g_free);
 }
 
 void fake_server_end(void) {
+  pthread_cond_destroy(&server->stalled);
   pthread_mutex_destroy(&server->mutex);
   g_array_unref(server->steps);
   g_ptr_array_unref(server->letters);
@@ -83,9 +87,21 @@ static bool fail(Sender *sender, GError **error) {
   return false;
 }
 
+void fake_server_wait_stalled(void) {
+  pthread_mutex_lock(&server->mutex);
+  while (!server->is_stalled)
+    pthread_cond_wait(&server->stalled, &server->mutex);
+  pthread_mutex_unlock(&server->mutex);
+}
+
 static bool wait_for_cancel(FakeSender *fake, GError **error) {
+  pthread_mutex_lock(&server->mutex);
+  server->is_stalled = true;
+  pthread_cond_signal(&server->stalled);
+  pthread_mutex_unlock(&server->mutex);
   struct pollfd poll_fd = {.fd = waker_fd(fake->waker), .events = POLLIN};
-  while (!waker_is_cancelled(fake->waker)) poll(&poll_fd, 1, -1);
+  while (!waker_is_cancelled(fake->waker))
+    poll(&poll_fd, 1, -1);
   fake->sender.is_over = true;
   g_set_error(error, NET_ERROR, NET_ERROR_CANCELLED, "cancelled");
   return false;

@@ -11,14 +11,14 @@
 
 typedef enum {
   FAKE_ACCEPT,
-  FAKE_REFUSE,          // 550 for all
-  FAKE_REFUSE_SECOND,   // 550 for the second recipient
-  FAKE_LATER,           // 451 for all
-  FAKE_LATER_SECOND,    // 451 for the second recipient
-  FAKE_HANG_UP,         // the connection breaks before the final dot
-  FAKE_TAKE_HANG_UP,    // ... after it, with the letter taken
-  FAKE_OFFLINE,         // no connection is had
-  FAKE_STALL,           // nothing is said until the waker cancels
+  FAKE_REFUSE,         // 550 for all
+  FAKE_REFUSE_SECOND,  // 550 for the second recipient
+  FAKE_LATER,          // 451 for all
+  FAKE_LATER_SECOND,   // 451 for the second recipient
+  FAKE_HANG_UP,        // the connection breaks before the final dot
+  FAKE_TAKE_HANG_UP,   // ... after it, with the letter taken
+  FAKE_OFFLINE,        // no connection is had
+  FAKE_STALL,          // nothing is said until the waker cancels
 } FakeStep;
 
 // There is one at a time: sender_open's like has no place for a pointer.
@@ -28,6 +28,8 @@ void fake_server_end(void);
 void fake_server_expect(FakeStep step);
 unsigned fake_server_count(void);        // letters taken
 unsigned fake_server_connections(void);  // connections made
+// Waits until a letter has met FAKE_STALL.
+void fake_server_wait_stalled(void);
 // "from -> to to\n" and the letter's bytes; newly allocated.
 char *fake_server_letter(unsigned i);
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -15,7 +16,8 @@ static pid_t other_process, killed_process;
 static pid_t start_process(void) {
   pid_t pid = fork();
   g_assert_cmpint(pid, >=, 0);
-  while (pid == 0) pause();
+  while (pid == 0)
+    pause();
   return pid;
 }
 
@@ -119,7 +121,8 @@ void fixture_tear_down(Fixture *fixture, gconstpointer unused) {
 }
 
 void fixture_wait(Fixture *fixture, FixtureHolds holds) {
-  while (!holds(fixture)) g_main_context_iteration(fixture->context, true);
+  while (!holds(fixture))
+    g_main_context_iteration(fixture->context, true);
 }
 
 static void set_true(SpoolJob *job, gpointer data) {
@@ -133,7 +136,8 @@ void fixture_wait_disk(Fixture *fixture) {
   job->done = set_true;
   job->done_data = &done;
   outbox_spool_push(fixture->outbox->spool, job);
-  while (!done) g_main_context_iteration(fixture->context, true);
+  while (!done)
+    g_main_context_iteration(fixture->context, true);
 }
 
 static bool nothing_waits(Fixture *fixture) {
@@ -159,7 +163,8 @@ static void take_answer(const GError *error, gpointer data) {
 }
 
 static int wait_answer(Fixture *fixture, Answer *answer) {
-  while (!answer->called) g_main_context_iteration(fixture->context, true);
+  while (!answer->called)
+    g_main_context_iteration(fixture->context, true);
   return answer->code;
 }
 
@@ -252,8 +257,7 @@ char *fixture_read(Fixture *fixture, uint64_t directory, const char *name) {
   OutboxFile file;
   g_autoptr(GError) error = NULL;
   g_assert_true(outbox_lookup(fixture->outbox, directory, name, &file));
-  OutboxHandle *handle =
-      outbox_open_file(fixture->outbox, file.ino, O_RDONLY, getpid(), &error);
+  OutboxHandle *handle = outbox_open_file(fixture->outbox, file.ino, O_RDONLY, getpid(), &error);
   g_assert_no_error(error);
   char *text = g_malloc0(file.size + 1);
   ssize_t got = outbox_read(handle, text, file.size + 1, 0, &error);

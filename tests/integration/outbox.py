@@ -9,6 +9,7 @@ import unittest
 
 from lab import process
 from lab.case import LabCase
+from lab.imap_truth import ImapTruth
 
 ALICE, BOB = "alice@example.org", "bob@example.org"
 
@@ -33,7 +34,6 @@ class OutboxCase(LabCase):
             return [content for content in truth.contents("INBOX") if word.encode() in content]
 
     def session(self, user):
-        from lab.imap_truth import ImapTruth
         return ImapTruth(self.dovecot, user)
 
     def arrived(self, user, word, count=1, timeout=30):
@@ -246,13 +246,13 @@ class Outbox(OutboxCase):
         self.assertEqual(mount.ls("outbox"), ["failed"])
 
     def test_a_failed_letter_is_tried_again(self):
-        # mv outbox/failed/NAME outbox/ sends it again; rm in failed/ gives it up.
+        # mv outbox/failed/NAME outbox/ sends it again; rm of both files in failed/ gives it up.
         mount = self.mount()
         self.write(mount, "again", b"To: refused@example.org\nSubject: again-test\n\nhello\n")
         self.wait_failed(mount, "again")
         mount.run("mv", "outbox/failed/again", "outbox/")
         self.wait_failed(mount, "again")
-        mount.run("rm", "outbox/failed/again")
+        mount.sh("rm outbox/failed/*")
         process.wait_until(lambda: mount.ls("outbox/failed") == [], 10, "an empty failed/")
 
     def test_an_outbox_by_another_name(self):

@@ -60,6 +60,9 @@ smtpd_hard_error_limit = 1000
 smtpd_client_connection_count_limit = 0
 smtpd_client_event_limit_exceptions = static:all
 in_flow_delay = 0
+# Letters arrive as they were sent: nothing is cut (Bcc!) or added on the way.
+message_drop_headers =
+local_header_rewrite_clients =
 lmtp_destination_recipient_limit = 1
 minimal_backoff_time = 1s
 maximal_backoff_time = 5s
