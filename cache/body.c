@@ -25,7 +25,8 @@ typedef struct {
 } MemoryBody;
 
 struct BodyStore {
-  int directory;  // .../bodies
+  char *path;     // .../bodies
+  int directory;  // the same, open
   _Atomic uint64_t unfinished_number;
   pthread_mutex_t memory_lock;  // guards the next two
   uint64_t memory_used;
@@ -65,19 +66,31 @@ static void empty_directory(int parent, const char *name) {
   close(fd);
 }
 
+// A descriptor of the directory, made if it is missing; -1: errno.
+static int open_directory(const char *path) {
+  g_autofree char *unfinished = g_build_filename(path, UNFINISHED, NULL);
+  if (g_mkdir_with_parents(unfinished, 0700) != 0) return -1;
+  return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+// The user deleted the cache while it is in use. Other threads may use the descriptor meanwhile, so
+// it keeps its number.
+static bool renew_directory(BodyStore *store) {
+  int fd = open_directory(store->path);
+  bool renewed = fd >= 0 && dup3(fd, store->directory, O_CLOEXEC) >= 0;
+  if (fd >= 0) close(fd);
+  return renewed;
+}
+
 BodyStore *body_store_new(const char *directory, GError **error) {
   g_autofree char *path = g_build_filename(directory, "bodies", NULL);
-  g_autofree char *unfinished = g_build_filename(path, UNFINISHED, NULL);
-  if (g_mkdir_with_parents(unfinished, 0700) != 0) {
-    fail_with_errno(error, unfinished);
-    return NULL;
-  }
-  int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int fd = open_directory(path);
   if (fd < 0) {
     fail_with_errno(error, path);
     return NULL;
   }
   BodyStore *store = g_new0(BodyStore, 1);
+  store->path = g_steal_pointer(&path);
   store->directory = fd;
   store->memory_bodies = g_array_new(FALSE, FALSE, sizeof(MemoryBody));
   pthread_mutex_init(&store->memory_lock, NULL);
@@ -88,6 +101,7 @@ BodyStore *body_store_new(const char *directory, GError **error) {
 void body_store_free(BodyStore *store) {
   if (store == NULL) return;
   close(store->directory);
+  g_free(store->path);
   g_array_free(store->memory_bodies, TRUE);
   pthread_mutex_destroy(&store->memory_lock);
   g_free(store);
@@ -166,6 +180,11 @@ static bool open_in_memory(BodyWriter *writer, GError **error) {
   return writer->fd >= 0 || fail_with_errno(error, "no room for a body");
 }
 
+static int create_unfinished(const BodyWriter *writer) {
+  return openat(writer->store->directory, writer->path,
+                O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+}
+
 BodyWriter *body_writer_new(BodyStore *store, GError **error) {
   g_autoptr(BodyWriter) writer = g_new0(BodyWriter, 1);
   writer->store = store;
@@ -173,8 +192,9 @@ BodyWriter *body_writer_new(BodyStore *store, GError **error) {
   EVP_DigestInit_ex(writer->digest, EVP_sha256(), NULL);
   uint64_t number = atomic_fetch_add(&store->unfinished_number, 1);
   g_snprintf(writer->path, PATH_BYTES, UNFINISHED "/%" PRIx64, number);
-  writer->fd = openat(store->directory, writer->path,
-                      O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+  writer->fd = create_unfinished(writer);
+  if (writer->fd < 0 && errno == ENOENT && renew_directory(store))
+    writer->fd = create_unfinished(writer);
   if (writer->fd >= 0) return g_steal_pointer(&writer);
   if (is_full(errno)) return open_in_memory(writer, error) ? g_steal_pointer(&writer) : NULL;
   fail_with_errno(error, writer->path);

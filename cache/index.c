@@ -40,8 +40,9 @@ static const char SCHEMA[] =
     "  server_name TEXT NOT NULL, delimiter INTEGER NOT NULL, attributes INTEGER NOT NULL,"
     "  uidvalidity INTEGER NOT NULL DEFAULT 0, uidnext INTEGER NOT NULL DEFAULT 0,"
     "  generation INTEGER NOT NULL DEFAULT 0, listed INTEGER NOT NULL DEFAULT 0,"
-    "  synced_at INTEGER NOT NULL DEFAULT 0, mtime INTEGER NOT NULL,"
+    "  synced_ns INTEGER NOT NULL DEFAULT 0, mtime INTEGER NOT NULL,"
     "  subfolders INTEGER NOT NULL DEFAULT 0, marked INTEGER NOT NULL DEFAULT 0,"
+    "  touched INTEGER NOT NULL DEFAULT 0,"
     "  bytes INTEGER NOT NULL DEFAULT 0, messages INTEGER NOT NULL DEFAULT 0);"
     "CREATE INDEX folder_by_server_name ON folder(server_name);"
     // Listings under way, or broken off by a crash.
@@ -58,7 +59,7 @@ static const char SCHEMA[] =
     "  UPDATE folder SET bytes = bytes + max(new.size, 0) - max(old.size, 0)"
     "  WHERE ino = new.parent; END;";
 
-G_DEFINE_QUARK(mailfs - index - error - quark, index_error)
+G_DEFINE_QUARK(mailfs_index_error, index_error)
 
 bool index_fail(Index *index, const char *attempt, GError **error) {
   int code = sqlite3_errcode(index->db);

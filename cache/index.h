@@ -64,7 +64,7 @@ typedef struct {
   uint32_t uidvalidity, uidnext;
   uint64_t generation;
   bool listed;
-  int64_t synced_at;  // seconds since 1970, 0: never
+  int64_t synced_ns;  // since 1970, 0: never
   bool gone;
 } IndexFolder;
 IndexAnswer index_folder(Index *index, uint64_t ino, IndexFolder *folder);
@@ -104,36 +104,41 @@ bool index_begin(Index *index, GError **error);
 bool index_commit(Index *index, GError **error);
 void index_rollback(Index *index);
 
+// What a write did is told as it is done; it is true once the transaction is committed.
+typedef struct {
+  void (*removed)(uint64_t parent, uint64_t ino, const char *name, gpointer data);
+  void (*changed)(uint64_t folder, gpointer data);  // the listing of `folder`
+  gpointer data;
+} IndexListener;
+
 // The folder tree. begin_tree marks all folders; put_folder adds one or unmarks it (names are made
-// here, reserved: see name_folder); end_tree makes those still marked gone and tells each.
-typedef void (*IndexRemoved)(uint64_t parent, uint64_t ino, const char *name, gpointer data);
+// here, reserved: see name_folder); end_tree makes those still marked gone and tells what changed.
+// Folders that changed get a new mtime.
 bool index_begin_tree(Index *index, GError **error);
 bool index_put_folder(Index *index, const MailboxFolder *folder, const char *reserved,
                       GError **error);
-// changed: whether anything came or went. Root and parents that changed get a new mtime.
-bool index_end_tree(Index *index, int64_t now_ns, IndexRemoved removed, gpointer data,
-                    bool *changed, GError **error);
+bool index_end_tree(Index *index, int64_t now_ns, const IndexListener *listener, GError **error);
 
 // Messages of a folder. Begins a listing, out of sight, under a generation never used before; one
 // that was begun earlier and not ended is given up.
 bool index_new_generation(Index *index, uint64_t folder, uint64_t *generation, GError **error);
 bool index_add_message(Index *index, uint64_t folder, uint64_t generation, uint32_t uidvalidity,
                        const MailboxMessage *message, int64_t now_ns, GError **error);
-// Stores flags if they differ; changed tells. A UID that is not known is fine: known is false.
+// Stores flags where they differ; a UID that is not known is passed over.
 bool index_set_flags(Index *index, uint64_t folder, uint64_t generation, uint32_t uid,
-                     const char *flags, bool *known, GError **error);
+                     const char *flags, GError **error);
 // The UIDs a generation holds.
 UidSet *index_uids(Index *index, uint64_t folder, uint64_t generation, GError **error);
 // Makes the messages of a range gone, telling each.
 bool index_remove_range(Index *index, uint64_t folder, uint64_t generation, UidRange range,
-                        IndexRemoved removed, gpointer data, GError **error);
+                        const IndexListener *listener, GError **error);
 // Shows what was listed under `from`, all of it above `after_uid`, as messages of `generation`.
 bool index_adopt(Index *index, uint64_t folder, uint64_t generation, uint64_t from,
                  uint32_t after_uid, GError **error);
-// Ends the listing: makes `generation` the folder's, and what carried the old one gone (not told
-// one by one). changed: the listing differs, so the folder's mtime moves.
+// Ends the listing: makes `generation` the folder's, and what carried another one gone, telling
+// each. changed: the listing differs, so the folder's mtime moves.
 bool index_end_sync(Index *index, uint64_t folder, uint64_t generation, const MailboxStatus *status,
-                    bool changed, int64_t now_ns, GError **error);
+                    bool changed, int64_t now_ns, const IndexListener *listener, GError **error);
 bool index_set_quota(Index *index, const MailboxQuota *quota, GError **error);
 
 // A body came: its exact size and digest (32 bytes) are known from now on. on_disk: it can be had

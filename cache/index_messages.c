@@ -27,16 +27,15 @@ static const char UIDS[] =
     "SELECT uid FROM inode WHERE parent = ?1 AND uid IS NOT NULL AND generation = ?2 AND gone = 0"
     " ORDER BY uid";
 static const char RANGE[] =
-    "SELECT ino, name, uid FROM inode WHERE parent = ?1 AND uid BETWEEN ?2 AND ?3 AND generation = "
-    "?4"
-    " AND gone = 0";
+    "SELECT ino, name, uid FROM inode WHERE parent = ?1 AND generation = ?2 AND gone = 0"
+    " AND uid BETWEEN ?3 AND ?4";
 static const char DROP_RANGE[] =
-    "UPDATE inode SET gone = 1 WHERE parent = ?1 AND uid BETWEEN ?2 AND ?3 AND generation = ?4";
-static const char DROP_OTHERS[] =
-    "UPDATE inode SET gone = 1 WHERE parent = ?1 AND kind = 1 AND gone = 0 AND generation <> ?2"
-    " AND (SELECT generation FROM folder WHERE ino = ?1) <> ?2";
+    "UPDATE inode SET gone = 1 WHERE parent = ?1 AND generation = ?2 AND gone = 0"
+    " AND uid BETWEEN ?3 AND ?4";
+static const char OTHER_GENERATION[] =
+    "SELECT generation FROM folder WHERE ino = ?1 AND generation <> ?2";
 static const char END_SYNC[] =
-    "UPDATE folder SET generation = ?2, listed = 1, uidvalidity = ?3, uidnext = ?4, synced_at = ?5,"
+    "UPDATE folder SET generation = ?2, listed = 1, uidvalidity = ?3, uidnext = ?4, synced_ns = ?5,"
     " mtime = CASE WHEN ?6 THEN max(mtime + 1, ?7) ELSE mtime END WHERE ino = ?1";
 static const char SET_QUOTA[] = "UPDATE quota SET used = ?1, lim = ?2";
 static const char SET_BODY[] =
@@ -122,19 +121,19 @@ bool index_add_message(Index *index, uint64_t folder, uint64_t generation, uint3
 }
 
 bool index_set_flags(Index *index, uint64_t folder, uint64_t generation, uint32_t uid,
-                     const char *flags, bool *known, GError **error) {
+                     const char *flags, GError **error) {
   sqlite3_stmt *statement = index_statement(index, FLAGS_OF, error);
   if (statement == NULL) return false;
   sqlite3_bind_int64(statement, 1, (sqlite3_int64)folder);
   sqlite3_bind_int64(statement, 2, uid);
   sqlite3_bind_int64(statement, 3, (sqlite3_int64)generation);
   int code = sqlite3_step(statement);
-  *known = code == SQLITE_ROW;
-  sqlite3_int64 ino = *known ? sqlite3_column_int64(statement, 0) : 0;
-  bool same = *known && g_strcmp0((const char *)sqlite3_column_text(statement, 1), flags) == 0;
+  bool known = code == SQLITE_ROW;
+  sqlite3_int64 ino = known ? sqlite3_column_int64(statement, 0) : 0;
+  bool same = known && g_strcmp0((const char *)sqlite3_column_text(statement, 1), flags) == 0;
   if (code != SQLITE_ROW && code != SQLITE_DONE) index_fail(index, "read flags", error);
   sqlite3_reset(statement);
-  if (code != SQLITE_ROW || same) return code == SQLITE_ROW || code == SQLITE_DONE;
+  if (!known || same) return known || code == SQLITE_DONE;
 
   if ((statement = index_statement(index, SET_FLAGS, error)) == NULL) return false;
   sqlite3_bind_int64(statement, 1, ino);
@@ -161,14 +160,14 @@ static sqlite3_stmt *ranged(Index *index, const char *sql, uint64_t folder, uint
   sqlite3_stmt *statement = index_statement(index, sql, error);
   if (statement == NULL) return NULL;
   sqlite3_bind_int64(statement, 1, (sqlite3_int64)folder);
-  sqlite3_bind_int64(statement, 2, range.first);
-  sqlite3_bind_int64(statement, 3, range.last);
-  sqlite3_bind_int64(statement, 4, (sqlite3_int64)generation);
+  sqlite3_bind_int64(statement, 2, (sqlite3_int64)generation);
+  sqlite3_bind_int64(statement, 3, range.first);
+  sqlite3_bind_int64(statement, 4, range.last);
   return statement;
 }
 
 bool index_remove_range(Index *index, uint64_t folder, uint64_t generation, UidRange range,
-                        IndexRemoved removed, gpointer data, GError **error) {
+                        const IndexListener *listener, GError **error) {
   sqlite3_stmt *statement = ranged(index, RANGE, folder, generation, range, error);
   if (statement == NULL) return false;
   int code;
@@ -176,13 +175,27 @@ bool index_remove_range(Index *index, uint64_t folder, uint64_t generation, UidR
     char uid_name[INDEX_UID_NAME_BYTES];
     const char *name = (const char *)sqlite3_column_text(statement, 1);
     if (index->uid_names) name = index_uid_name(sqlite3_column_int64(statement, 2), uid_name);
-    removed(folder, (uint64_t)sqlite3_column_int64(statement, 0), name, data);
+    listener->removed(folder, (uint64_t)sqlite3_column_int64(statement, 0), name, listener->data);
   }
   if (code != SQLITE_DONE) index_fail(index, "find old messages", error);
   sqlite3_reset(statement);
   if (code != SQLITE_DONE) return false;
   statement = ranged(index, DROP_RANGE, folder, generation, range, error);
   return statement != NULL && index_run(index, statement, "drop old messages", error);
+}
+
+// What a folder showed until now, if that was another generation, goes as a whole.
+static bool drop_other(Index *index, uint64_t folder, uint64_t generation,
+                       const IndexListener *listener, GError **error) {
+  sqlite3_stmt *statement = index_statement(index, OTHER_GENERATION, error);
+  if (statement == NULL) return false;
+  sqlite3_bind_int64(statement, 1, (sqlite3_int64)folder);
+  sqlite3_bind_int64(statement, 2, (sqlite3_int64)generation);
+  bool is_other = sqlite3_step(statement) == SQLITE_ROW;
+  uint64_t other = is_other ? (uint64_t)sqlite3_column_int64(statement, 0) : 0;
+  sqlite3_reset(statement);
+  const UidRange all = {1, UINT32_MAX};
+  return !is_other || index_remove_range(index, folder, other, all, listener, error);
 }
 
 bool index_adopt(Index *index, uint64_t folder, uint64_t generation, uint64_t from,
@@ -197,19 +210,18 @@ bool index_adopt(Index *index, uint64_t folder, uint64_t generation, uint64_t fr
 }
 
 bool index_end_sync(Index *index, uint64_t folder, uint64_t generation, const MailboxStatus *status,
-                    bool changed, int64_t now_ns, GError **error) {
-  if (!run_for_folder(index, END_BUILDING, folder, error)) return false;
-  sqlite3_stmt *statement = index_statement(index, DROP_OTHERS, error);
+                    bool changed, int64_t now_ns, const IndexListener *listener, GError **error) {
+  if (!run_for_folder(index, END_BUILDING, folder, error) ||
+      !drop_other(index, folder, generation, listener, error)) {
+    return false;
+  }
+  sqlite3_stmt *statement = index_statement(index, END_SYNC, error);
   if (statement == NULL) return false;
-  sqlite3_bind_int64(statement, 1, (sqlite3_int64)folder);
-  sqlite3_bind_int64(statement, 2, (sqlite3_int64)generation);
-  if (!index_run(index, statement, "drop an old listing", error)) return false;
-  if ((statement = index_statement(index, END_SYNC, error)) == NULL) return false;
   sqlite3_bind_int64(statement, 1, (sqlite3_int64)folder);
   sqlite3_bind_int64(statement, 2, (sqlite3_int64)generation);
   sqlite3_bind_int64(statement, 3, status->uidvalidity);
   sqlite3_bind_int64(statement, 4, status->uidnext);
-  sqlite3_bind_int64(statement, 5, now_ns / G_GINT64_CONSTANT(1000000000));
+  sqlite3_bind_int64(statement, 5, now_ns);
   sqlite3_bind_int(statement, 6, changed);
   sqlite3_bind_int64(statement, 7, now_ns);
   return index_run(index, statement, "end a listing", error);

@@ -26,7 +26,7 @@ static const char CHILDREN[] =
     " ORDER BY inode.ino";
 static const char FOLDER[] =
     "SELECT folder.ino, parent, server_name, delimiter, attributes, folder.uidvalidity, uidnext,"
-    " folder.generation, listed, synced_at, gone"
+    " folder.generation, listed, synced_ns, gone"
     " FROM folder JOIN inode USING (ino) WHERE folder.ino = ?1";
 static const char MESSAGE[] =
     "SELECT parent, inode.uidvalidity, uid, gone, has_body, size, size_exact"
@@ -184,7 +184,7 @@ IndexAnswer index_folder(Index *index, uint64_t ino, IndexFolder *folder) {
         .uidnext = (uint32_t)sqlite3_column_int64(statement, 6),
         .generation = (uint64_t)sqlite3_column_int64(statement, 7),
         .listed = sqlite3_column_int(statement, 8) != 0,
-        .synced_at = sqlite3_column_int64(statement, 9),
+        .synced_ns = sqlite3_column_int64(statement, 9),
         .gone = sqlite3_column_int(statement, 10) != 0,
     };
   }

@@ -27,16 +27,18 @@ static const char DROP_MESSAGES[] =
     "UPDATE inode SET gone = 1 WHERE kind = 1 AND gone = 0"
     " AND parent IN (SELECT ino FROM folder WHERE marked = 1)";
 static const char DROP_FOLDERS[] =
-    "UPDATE inode SET gone = 1 WHERE ino IN (SELECT ino FROM folder WHERE marked = 1)";
-// A folder whose number of subfolders differs from what it was has changed.
+    "UPDATE inode SET gone = 1 WHERE gone = 0"
+    " AND ino IN (SELECT ino FROM folder WHERE marked = 1)";
+static const char RENAME[] = "UPDATE inode SET name = ?2 WHERE ino = ?1";
+static const char STORED_NAME[] = "SELECT parent, name FROM inode WHERE ino = ?1";
+static const char TOUCH[] =
+    "UPDATE folder SET mtime = max(mtime + 1, ?2), touched = 1 WHERE ino = ?1";
+static const char TOUCHED[] = "SELECT ino FROM folder WHERE touched = 1";
 static const char COUNT_SUBFOLDERS[] =
-    "WITH now AS (SELECT folder.ino AS ino, (SELECT count(*) FROM inode"
-    "  WHERE inode.parent = folder.ino AND kind = 0 AND gone = 0) AS subfolders FROM folder)"
-    " UPDATE folder SET subfolders = now.subfolders FROM now WHERE now.ino = folder.ino"
-    " AND folder.subfolders <> now.subfolders";
-static const char TOUCH[] = "UPDATE folder SET mtime = max(mtime + 1, ?2) WHERE ino = ?1";
+    "UPDATE folder SET touched = 0, subfolders = (SELECT count(*) FROM inode"
+    "  WHERE inode.parent = folder.ino AND kind = 0 AND gone = 0) WHERE touched = 1";
 static const char END_TREE[] =
-    "UPDATE folder SET listed = 1, synced_at = ?1 WHERE ino = 1 OR attributes & ?2";
+    "UPDATE folder SET listed = 1, synced_ns = ?1 WHERE ino = 1 OR attributes & ?2";
 
 bool index_begin_tree(Index *index, GError **error) {
   sqlite3_stmt *statement = index_statement(index, MARK_ALL, error);
@@ -118,6 +120,30 @@ static bool add_folder(Index *index, uint64_t parent, const char *name, const ch
   return index_run(index, statement, "add a folder", error) && touch(index, parent, now_ns, error);
 }
 
+// The root keeps one name for itself, which may be another than when the folder was first seen.
+static bool keep_name(Index *index, uint64_t ino, const char *level, const char *reserved,
+                      GError **error) {
+  sqlite3_stmt *statement = index_statement(index, STORED_NAME, error);
+  if (statement == NULL) return false;
+  sqlite3_bind_int64(statement, 1, (sqlite3_int64)ino);
+  bool found = sqlite3_step(statement) == SQLITE_ROW;
+  uint64_t parent = found ? (uint64_t)sqlite3_column_int64(statement, 0) : 0;
+  g_autofree char *stored =
+      found ? g_strdup((const char *)sqlite3_column_text(statement, 1)) : NULL;
+  sqlite3_reset(statement);
+  if (parent != INODE_ROOT) return true;
+
+  g_autofree char *plain = name_folder(level, NULL), *escaped = name_folder(level, plain);
+  g_autofree char *wanted = name_folder(level, reserved);
+  bool ours = g_strcmp0(stored, plain) == 0 || g_strcmp0(stored, escaped) == 0;
+  if (!ours || g_strcmp0(stored, wanted) == 0) return true;
+  if ((statement = index_statement(index, RENAME, error)) == NULL) return false;
+  sqlite3_bind_int64(statement, 1, (sqlite3_int64)ino);
+  index_bind_text(statement, 2, wanted);
+  return index_run(index, statement, "rename a folder", error) &&
+         touch(index, INODE_ROOT, g_get_real_time() * 1000, error);
+}
+
 // Finds or adds the folder `server_name`, whose parents exist. A parent that the server did not
 // list itself (placeholder) holds no messages, unless this tree has listed it already.
 static bool ensure_folder(Index *index, uint64_t parent, const char *level, const char *server_name,
@@ -131,7 +157,8 @@ static bool ensure_folder(Index *index, uint64_t parent, const char *level, cons
     return add_folder(index, parent, name, server_name, attributes, folder->delimiter, ino, error);
   }
   if (placeholder && !marked) return true;
-  return keep_folder(index, *ino, attributes, folder->delimiter, error);
+  return keep_folder(index, *ino, attributes, folder->delimiter, error) &&
+         keep_name(index, *ino, level, reserved, error);
 }
 
 bool index_put_folder(Index *index, const MailboxFolder *folder, const char *reserved,
@@ -157,42 +184,49 @@ bool index_put_folder(Index *index, const MailboxFolder *folder, const char *res
   }
 }
 
-static bool drop_marked(Index *index, int64_t now_ns, IndexRemoved removed, gpointer data,
-                        bool *any, GError **error) {
+static bool tell_marked(Index *index, int64_t now_ns, const IndexListener *listener,
+                        GError **error) {
   sqlite3_stmt *statement = index_statement(index, MARKED, error);
   if (statement == NULL) return false;
   int code;
-  *any = false;
   while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
     uint64_t parent = (uint64_t)sqlite3_column_int64(statement, 0);
-    removed(parent, (uint64_t)sqlite3_column_int64(statement, 1),
-            (const char *)sqlite3_column_text(statement, 2), data);
-    *any = true;
+    listener->removed(parent, (uint64_t)sqlite3_column_int64(statement, 1),
+                      (const char *)sqlite3_column_text(statement, 2), listener->data);
     if (!touch(index, parent, now_ns, error)) break;
   }
   if (code != SQLITE_DONE && code != SQLITE_ROW) index_fail(index, "find old folders", error);
   sqlite3_reset(statement);
-  if (code != SQLITE_DONE) return false;
-  if (!*any) return true;
-  static const char *const drops[] = {DROP_MESSAGES, DROP_FOLDERS};
-  for (size_t i = 0; i < G_N_ELEMENTS(drops); i++) {
-    if ((statement = index_statement(index, drops[i], error)) == NULL ||
-        !index_run(index, statement, "drop old folders", error)) {
-      return false;
-    }
-  }
-  return true;
+  return code == SQLITE_DONE;
 }
 
-bool index_end_tree(Index *index, int64_t now_ns, IndexRemoved removed, gpointer data,
-                    bool *changed, GError **error) {
-  bool any_gone;
-  if (!drop_marked(index, now_ns, removed, data, &any_gone, error)) return false;
-  sqlite3_stmt *statement = index_statement(index, COUNT_SUBFOLDERS, error);
-  if (statement == NULL || !index_run(index, statement, "count folders", error)) return false;
-  *changed = any_gone || sqlite3_changes(index->db) > 0;
-  if ((statement = index_statement(index, END_TREE, error)) == NULL) return false;
-  sqlite3_bind_int64(statement, 1, now_ns / G_GINT64_CONSTANT(1000000000));
+static bool tell_touched(Index *index, const IndexListener *listener, GError **error) {
+  sqlite3_stmt *statement = index_statement(index, TOUCHED, error);
+  if (statement == NULL) return false;
+  int code;
+  while ((code = sqlite3_step(statement)) == SQLITE_ROW)
+    listener->changed((uint64_t)sqlite3_column_int64(statement, 0), listener->data);
+  if (code != SQLITE_DONE) index_fail(index, "find changed folders", error);
+  sqlite3_reset(statement);
+  return code == SQLITE_DONE;
+}
+
+static bool run_plain(Index *index, const char *sql, const char *attempt, GError **error) {
+  sqlite3_stmt *statement = index_statement(index, sql, error);
+  return statement != NULL && index_run(index, statement, attempt, error);
+}
+
+bool index_end_tree(Index *index, int64_t now_ns, const IndexListener *listener, GError **error) {
+  if (!tell_marked(index, now_ns, listener, error) ||
+      !run_plain(index, DROP_MESSAGES, "drop old folders", error) ||
+      !run_plain(index, DROP_FOLDERS, "drop old folders", error) ||
+      !tell_touched(index, listener, error) ||
+      !run_plain(index, COUNT_SUBFOLDERS, "count folders", error)) {
+    return false;
+  }
+  sqlite3_stmt *statement = index_statement(index, END_TREE, error);
+  if (statement == NULL) return false;
+  sqlite3_bind_int64(statement, 1, now_ns);
   sqlite3_bind_int64(statement, 2, MAILBOX_NOSELECT);
   return index_run(index, statement, "end the folder tree", error);
 }

@@ -80,15 +80,32 @@ static Seat *choose_seat(JobBoard *board, const Job *job) {
   return first;
 }
 
+static void wake_for(JobBoard *board, const Job *job) {
+  Seat *seat = choose_seat(board, job);
+  if (seat == NULL) return;
+  seat->idle = false;
+  pthread_cond_signal(&seat->wake);
+}
+
+// A session that was woken for one job may have taken another: nothing that an idle one may do is
+// left lying.
+static void wake_for_all(JobBoard *board) {
+  for (GList *link = board->jobs.head; link != NULL; link = link->next)
+    wake_for(board, link->data);
+}
+
 void job_board_push(JobBoard *board, Job *job) {
   pthread_mutex_lock(&board->lock);
   g_queue_push_tail(&board->jobs, job);
-  Seat *seat = choose_seat(board, job);
-  if (seat != NULL) {
-    seat->idle = false;
-    pthread_cond_signal(&seat->wake);
-  }
+  wake_for(board, job);
   pthread_mutex_unlock(&board->lock);
+}
+
+Job *job_board_withdraw_any(JobBoard *board) {
+  pthread_mutex_lock(&board->lock);
+  Job *job = g_queue_pop_head(&board->jobs);
+  pthread_mutex_unlock(&board->lock);
+  return job;
 }
 
 bool job_board_withdraw(JobBoard *board, Job *job) {
@@ -156,6 +173,7 @@ Job *job_board_take(JobBoard *board, unsigned session, const char *open_folder, 
   }
   seat->idle = false;
   seat->open_folder = NULL;
+  wake_for_all(board);
   pthread_mutex_unlock(&board->lock);
   return job;
 }

@@ -25,7 +25,6 @@ typedef struct {
   JobKind kind;
   uint64_t ino;  // of the folder or message
   // JOB_FETCH: where it is.
-  uint64_t folder_ino;
   char *folder;  // JOB_SYNC too: the server's name
   uint32_t uidvalidity, uid;
   // The result.
@@ -50,10 +49,12 @@ JobBoard *job_board_new(unsigned n_sessions);
 void job_board_free(JobBoard *board);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(JobBoard, job_board_free)
 
-// Takes the job; any thread, as are the next two.
+// Takes the job; any thread, as are the next three.
 void job_board_push(JobBoard *board, Job *job);
 // Takes the job back if no session has it yet.
 bool job_board_withdraw(JobBoard *board, Job *job);
+// Takes any job back, the oldest first; NULL: none is left.
+Job *job_board_withdraw_any(JobBoard *board);
 // Ends all waits; nothing is handed out any more.
 void job_board_close(JobBoard *board);
 

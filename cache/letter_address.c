@@ -79,7 +79,7 @@ static bool is_sound(const char *address) {
   return is_local_part(address, (size_t)(at - address)) && is_domain(at + 1);
 }
 
-// How many @ stand outside of quotes: GMime reads a@b@c as a@b.
+// How many @ stand outside of quotes.
 static unsigned count_at(const char *text) {
   unsigned count = 0;
   while (*text != '\0') {
@@ -90,7 +90,9 @@ static unsigned count_at(const char *text) {
   return count;
 }
 
+// GMime must see just the one address, too. It leaks what it cannot parse, and is not given that.
 static char *parse_one(const char *text) {
+  if (!is_sound(text)) return NULL;
   g_autoptr(GMimeParserOptions) options = g_mime_parser_options_new();
   g_mime_parser_options_set_address_compliance_mode(options, GMIME_RFC_COMPLIANCE_STRICT);
   g_autoptr(InternetAddressList) list = internet_address_list_parse(options, text);
@@ -98,7 +100,7 @@ static char *parse_one(const char *text) {
   InternetAddress *only = internet_address_list_get_address(list, 0);
   if (!INTERNET_ADDRESS_IS_MAILBOX(only)) return NULL;
   const char *address = internet_address_mailbox_get_addr(INTERNET_ADDRESS_MAILBOX(only));
-  return address != NULL && is_sound(address) ? g_strdup(address) : NULL;
+  return g_strcmp0(address, text) == 0 ? g_strdup(address) : NULL;
 }
 
 // Ends a piece; an empty one is fine (RFC 5322 section 4.4 allows commas side by side).
@@ -171,6 +173,9 @@ static const char *step(Pieces *pieces, const char *at, GError **error) {
       return begin_group(pieces, at, error) ? at + 1 : NULL;
     case ';':
       return end_group(pieces, at, error) ? at + 1 : NULL;
+    case '>':
+      refuse(pieces, at, error);
+      return NULL;
     default:
       g_string_append_c(pieces->outside, *at);
       return at + 1;

@@ -29,9 +29,12 @@ static char *decode(const char *raw) {
   return g_utf8_make_valid(decoded, -1);
 }
 
+// Bidirectional controls among them: they would rewrite the line they are printed in.
 static bool is_control(gunichar c) {
   GUnicodeType type = g_unichar_type(c);
-  return type == G_UNICODE_CONTROL || type == G_UNICODE_LINE_SEPARATOR ||
+  bool turns = c == 0x061c || c == 0x200e || c == 0x200f || (c >= 0x202a && c <= 0x202e) ||
+               (c >= 0x2066 && c <= 0x2069);
+  return turns || type == G_UNICODE_CONTROL || type == G_UNICODE_LINE_SEPARATOR ||
          type == G_UNICODE_PARAGRAPH_SEPARATOR;
 }
 

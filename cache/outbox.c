@@ -13,8 +13,10 @@
 // Numbers are set aside on disk in blocks of this.
 #define NUMBERS_BLOCK (1u << 16)
 
+G_DEFINE_QUARK(mailfs_outbox_error, outbox_error)
+
 bool outbox_set_error(GError **error, int code, const char *name, const char *what) {
-  g_set_error(error, G_FILE_ERROR, code, "outbox: %s: %s", name, what);
+  g_set_error(error, OUTBOX_ERROR, code, "outbox: %s: %s", name, what);
   return false;
 }
 

@@ -15,7 +15,7 @@
 // callback, after a spool thread has fsynced the letter and committed the journal; many at once
 // share one commit. A courier thread sends.
 //
-// Errors of this room are a G_FILE_ERROR whose code is the errno to answer; its message is for the
+// Errors of this room are an OUTBOX_ERROR whose code is the errno to answer; its message is for the
 // log.
 #pragma once
 
@@ -31,6 +31,9 @@
 #include "net/sender.h"
 
 typedef struct Outbox Outbox;
+
+#define OUTBOX_ERROR outbox_error_quark()
+GQuark outbox_error_quark(void);
 
 #define OUTBOX_INO (INODE_OUTBOX_BASE + 2)
 #define OUTBOX_FAILED_INO (INODE_OUTBOX_BASE + 3)

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <sqlite3.h>
 
+#include "cache/outbox.h"
+
 #define VERSION 1
 // "MFob": tells this database from any other.
 #define APPLICATION_ID 0x4d466f62
@@ -74,7 +76,7 @@ struct OutboxJournal {
 
 static bool fail(sqlite3 *database, const char *doing, GError **error) {
   bool full = sqlite3_errcode(database) == SQLITE_FULL;
-  g_set_error(error, G_FILE_ERROR, full ? ENOSPC : EIO, "outbox journal: cannot %s: %s", doing,
+  g_set_error(error, OUTBOX_ERROR, full ? ENOSPC : EIO, "outbox journal: cannot %s: %s", doing,
               sqlite3_errmsg(database));
   return false;
 }
@@ -110,7 +112,7 @@ static bool check_or_make(sqlite3 *database, GError **error) {
     return false;
   if (tables == 0 && application == 0) return make_schema(database, error);
   if (application == APPLICATION_ID && version == VERSION) return true;
-  g_set_error(error, G_FILE_ERROR, EIO, "outbox journal: not a journal of this version");
+  g_set_error(error, OUTBOX_ERROR, EIO, "outbox journal: not a journal of this version");
   return false;
 }
 

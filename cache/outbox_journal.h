@@ -4,7 +4,7 @@
 //
 // One thread at a time: the one that opens it, then the spool thread.
 //
-// Errors are a G_FILE_ERROR whose code is an errno: ENOSPC for a full disk, else EIO.
+// Errors are an OUTBOX_ERROR whose code is an errno: ENOSPC for a full disk, else EIO.
 #pragma once
 
 #include <stdbool.h>

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cache/letter.h"
+#include "cache/outbox.h"
 
 // More jobs than this do not share a commit, so that the first need not wait for too many.
 #define BATCH_MAX 256
@@ -47,7 +48,7 @@ int outbox_file_open(int letters_fd, uint64_t id, int flags) {
 
 static void fail_job(SpoolJob *job, int code, const char *doing) {
   if (job->error == NULL)
-    g_set_error(&job->error, G_FILE_ERROR, code, "letter %" PRIu64 ": cannot %s: %s", job->row.id,
+    g_set_error(&job->error, OUTBOX_ERROR, code, "letter %" PRIu64 ": cannot %s: %s", job->row.id,
                 doing, g_strerror(code));
 }
 
@@ -59,7 +60,7 @@ static void check_letter(SpoolJob *job, int fd) {
   if (g_error_matches(error, LETTER_ERROR, LETTER_ERROR_INVALID))
     job->refused = g_steal_pointer(&error);
   else
-    g_set_error(&job->error, G_FILE_ERROR, EIO, "%s", error->message);
+    g_set_error(&job->error, OUTBOX_ERROR, EIO, "%s", error->message);
 }
 
 // What is done to a letter's file before its row is stored.

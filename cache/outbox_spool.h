@@ -44,8 +44,8 @@ typedef struct SpoolJob {
   gpointer detail;  // for `done`, with its own free function
   GDestroyNotify free_detail;
 
-  // The outcome. refused: the letter is not fit to be sent (LETTER_ERROR_INVALID); error: a
-  // G_FILE_ERROR with an errno, nothing of this job can be relied on.
+  // The outcome. refused: the letter is not fit to be sent (LETTER_ERROR_INVALID); error: an
+  // OUTBOX_ERROR with an errno, nothing of this job can be relied on.
   GError *refused, *error;
 } SpoolJob;
 

@@ -16,6 +16,7 @@ struct Session {
   GThread *thread;
   // The thread's own:
   Index *index;
+  GError *index_error;   // why there is none
   Mailbox *mailbox;      // NULL: not connected
   char *open_folder;     // NULL: none
   MailboxStatus status;  // of the open folder, when it was opened
@@ -36,13 +37,6 @@ static bool connect_mailbox(Session *session, Job *job, GError **error) {
   return job->connected;
 }
 
-static bool open_index(Session *session, GError **error) {
-  if (session->index != NULL) return true;
-  session->index = index_open(session->context->index_path, INDEX_WRITE, error);
-  if (session->index != NULL && session->context->uid_names) index_use_uid_names(session->index);
-  return session->index != NULL;
-}
-
 static bool examine(Session *session, const char *folder, GError **error) {
   g_clear_pointer(&session->open_folder, g_free);
   if (!mailbox_examine(session->mailbox, folder, &session->status, error)) return false;
@@ -53,8 +47,10 @@ static bool examine(Session *session, const char *folder, GError **error) {
 static bool do_sync(Session *session, Job *job, GError **error) {
   g_auto(IndexFolder) folder;
   IndexAnswer answer = index_folder(session->index, job->ino, &folder);
-  if (answer != INDEX_FOUND || folder.gone) {
-    g_set_error(error, NET_ERROR, NET_ERROR_GONE, "the folder is gone");
+  bool is_gone = answer == INDEX_ABSENT || folder.gone;
+  if (is_gone || answer != INDEX_FOUND) {
+    g_set_error(error, NET_ERROR, is_gone ? NET_ERROR_GONE : NET_ERROR_BUSY,
+                is_gone ? "the folder is gone" : "the folder cannot be looked up now");
     return false;
   }
   if (!examine(session, folder.server_name, error) ||
@@ -81,19 +77,22 @@ static bool open_folder_of(Session *session, const Job *job, GError **error) {
   return false;
 }
 
-// A message newer than our view of the folder is not in it: look again before it is called gone.
+static bool fetch_from(Session *session, const Job *job, BodyWriter *writer, GError **error) {
+  return open_folder_of(session, job, error) &&
+         mailbox_fetch(session->mailbox, job->uid, sink_body, writer, error);
+}
+
+// What is newer than our view of the folder is not in it: look again before it is called gone.
 static bool fetch_body(Session *session, const Job *job, BodyWriter *writer, GError **error) {
   bool was_open = g_strcmp0(session->open_folder, job->folder) == 0;
   g_autoptr(GError) first = NULL;
-  if (!open_folder_of(session, job, error)) return false;
-  if (mailbox_fetch(session->mailbox, job->uid, sink_body, writer, &first)) return true;
+  if (fetch_from(session, job, writer, &first)) return true;
   if (!was_open || !g_error_matches(first, NET_ERROR, NET_ERROR_GONE)) {
     g_propagate_error(error, g_steal_pointer(&first));
     return false;
   }
-  return body_writer_reset(writer, error) && examine(session, job->folder, error) &&
-         open_folder_of(session, job, error) &&
-         mailbox_fetch(session->mailbox, job->uid, sink_body, writer, error);
+  g_clear_pointer(&session->open_folder, g_free);
+  return body_writer_reset(writer, error) && fetch_from(session, job, writer, error);
 }
 
 // The size goes into the index; if it cannot (the disk is full), the main loop remembers it.
@@ -119,7 +118,11 @@ static bool do_fetch(Session *session, Job *job, GError **error) {
 
 static bool try_job(Session *session, Job *job, GError **error) {
   g_clear_pointer(&job->changes, changes_free);
-  if (!open_index(session, error) || !connect_mailbox(session, job, error)) return false;
+  if (session->index == NULL) {
+    g_propagate_error(error, g_error_copy(session->index_error));
+    return false;
+  }
+  if (!connect_mailbox(session, job, error)) return false;
   if (job->kind == JOB_FETCH) return do_fetch(session, job, error);
   job->changes = changes_new();
   return job->kind == JOB_TREE ? sync_tree(session->index, session->mailbox,
@@ -132,17 +135,28 @@ static void do_job(Session *session, Job *job) {
   if (try_job(session, job, &job->error)) return;
   if (!net_error_ends_connection(job->error)) return;
   disconnect(session);
-  // An old connection may have died while nobody looked; that is no failure of this job's.
-  if (!was_connected || waker_is_cancelled(session->waker)) return;
+  // An old connection may have died while nobody looked; that is no failure of this job's. Having
+  // waited for a silent server once is enough.
+  if (!was_connected || waker_is_cancelled(session->waker) ||
+      g_error_matches(job->error, NET_ERROR, NET_ERROR_TIMEOUT)) {
+    return;
+  }
   g_info("%s: %s; connecting again", session->name, job->error->message);
   g_clear_error(&job->error);
   if (!try_job(session, job, &job->error) && net_error_ends_connection(job->error))
     disconnect(session);
 }
 
+// Opened before anything is mounted: the cache's files may be deleted after that.
+static void open_index(Session *session) {
+  session->index = index_open(session->context->index_path, INDEX_WRITE, &session->index_error);
+  if (session->index != NULL && session->context->uid_names) index_use_uid_names(session->index);
+}
+
 static gpointer run(gpointer data) {
   Session *session = data;
   JobBoard *board = session->context->board;
+  open_index(session);
   while (!job_board_is_closed(board)) {
     int patience = session->mailbox != NULL ? IDLE_LOGOUT_MS : -1;
     Job *job = job_board_take(board, session->number, session->open_folder, patience);
@@ -158,6 +172,7 @@ static gpointer run(gpointer data) {
   waker_reset(session->waker);
   disconnect(session);
   g_clear_pointer(&session->index, index_free);
+  g_clear_error(&session->index_error);
   return NULL;
 }
 

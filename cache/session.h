@@ -32,7 +32,7 @@ typedef struct {
 
 // Starts the thread. `number` is its seat on the board.
 Session *session_new(const SessionContext *context, unsigned number);
-// Interrupts what it is doing; it then only ends. Call job_board_close first. Any thread.
+// Interrupts what it is doing. Call job_board_close next, and it ends. Any thread.
 void session_cancel(Session *session);
 // Waits for the thread's end (about 1 s at most after a cancel).
 void session_free(Session *session);

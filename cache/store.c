@@ -35,8 +35,12 @@ static void forget_body(uint64_t ino, gpointer bodies) {
 
 static bool purge(Store *store, GError **error) {
   g_autoptr(Index) index = index_open(store->index_path, INDEX_WRITE, error);
-  return index != NULL && index_begin(index, error) &&
-         index_purge(index, forget_body, store->bodies, error) && index_commit(index, error);
+  if (index == NULL) return false;
+  g_autoptr(GError) full = NULL;
+  bool purged = index_begin(index, &full) &&
+                index_purge(index, forget_body, store->bodies, &full) && index_commit(index, &full);
+  if (!purged) g_message("%s; the cache is used as it is", full->message);
+  return true;
 }
 
 static bool open_cache(Store *store, const StoreOptions *options, GError **error) {
@@ -96,9 +100,11 @@ void store_start(Store *store, StoreDone ready, gpointer data) {
 }
 
 static void end_sessions(Store *store) {
-  if (store->board != NULL) job_board_close(store->board);
+  // In this order: a session that waits for jobs is told to end after the cancel, so that it can
+  // still say goodbye.
   for (unsigned i = 0; store->sessions != NULL && i < store->n_sessions; i++)
     session_cancel(store->sessions[i]);
+  if (store->board != NULL) job_board_close(store->board);
   for (unsigned i = 0; store->sessions != NULL && i < store->n_sessions; i++)
     session_free(store->sessions[i]);
   g_free(store->sessions);
@@ -126,14 +132,6 @@ void store_free(Store *store) {
 void store_set_listener(Store *store, const StoreListener *listener, gpointer data) {
   store->listener = *listener;
   store->listener_data = data;
-}
-
-StoreState store_state(const Store *store) {
-  return store->state;
-}
-
-const char *store_problem(const Store *store) {
-  return store->problem != NULL ? store->problem->message : NULL;
 }
 
 bool store_has_tree(Store *store) {
@@ -212,8 +210,8 @@ void store_usage(Store *store, uint64_t *used, uint64_t *limit, uint64_t *messag
 }
 
 static bool is_fresh(const Store *store, const IndexFolder *folder) {
-  int64_t age_s = g_get_real_time() / G_USEC_PER_SEC - folder->synced_at;
-  return age_s >= 0 && age_s <= store->refresh_s;
+  int64_t age_us = g_get_real_time() - folder->synced_ns / 1000;
+  return age_us >= 0 && age_us < (int64_t)store->refresh_s * G_USEC_PER_SEC;
 }
 
 StoreListing store_listing(Store *store, uint64_t ino) {

@@ -53,12 +53,6 @@ typedef enum {
   STORE_UNLISTED,  // never listed as a whole
 } StoreListing;
 
-typedef enum {
-  STORE_ONLINE,
-  STORE_OFFLINE,  // the last attempt failed; reason in store_problem
-  STORE_REFUSED,  // the login was refused
-} StoreState;
-
 // Opens or creates the cache (a broken or foreign index is rebuilt: it is only a cache). `context`
 // is the main loop's. Starts no thread and no connection.
 Store *store_open(const StoreOptions *options, GMainContext *context, GError **error);
@@ -72,8 +66,6 @@ void store_free(Store *store);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Store, store_free)
 void store_set_listener(Store *store, const StoreListener *listener, gpointer data);
 
-StoreState store_state(const Store *store);
-const char *store_problem(const Store *store);  // one line; NULL when all is well
 // True when the root was listed once: the account can be shown without a network.
 bool store_has_tree(Store *store);
 

@@ -3,8 +3,12 @@
 #include "cache/store_private.h"
 #include "net/error.h"
 
-#define RETRY_MIN_S 1
-#define RETRY_MAX_S 60
+// How soon after a failed try a server that cannot be reached is tried again, and one that refused
+// the login: that must not look like an attack.
+#define RETRY_OFFLINE_S 1
+#define RETRY_OFFLINE_MAX_S 8
+#define RETRY_REFUSED_S 60
+#define RETRY_REFUSED_MAX_S 600
 // How long a message that the server lists but does not give is not asked for again.
 #define UNFETCHABLE_S 60
 
@@ -49,13 +53,20 @@ static StoreTicket *add_ticket(Work *work, StoreDone done, StoreFetched fetched,
   return ticket;
 }
 
+// Nobody waited for this answer, so it is no time-out.
+static GError *known_problem(const Store *store) {
+  GError *error = g_error_copy(store->problem);
+  if (error->code == NET_ERROR_TIMEOUT) error->code = NET_ERROR_OFFLINE;
+  return error;
+}
+
 // Gives the job to the sessions, or sends it straight back while a connection is known not to be
 // had, or `error` (taken) forbids it.
 static void start(Work *work, Job *job, GError *error) {
   Store *store = work->store;
-  bool known_bad = store->state != STORE_ONLINE && g_get_monotonic_time() < store->retry_at_us;
+  bool known_bad = store->problem != NULL && g_get_monotonic_time() < store->retry_at_us;
   work->job = job;
-  if (error == NULL && known_bad) error = g_error_copy(store->problem);
+  if (error == NULL && known_bad) error = known_problem(store);
   if (error == NULL) {
     job_board_push(store->board, job);
     return;
@@ -159,24 +170,42 @@ void store_cancel(StoreTicket *ticket) {
   g_hash_table_remove(work->kind == JOB_FETCH ? store->fetches : store->syncs, &ino);
 }
 
+// Those who wait in line behind a try that failed need not fail one after the other.
+static void send_back_waiting(Store *store) {
+  Job *job;
+  while ((job = job_board_withdraw_any(store->board)) != NULL) {
+    job->error = known_problem(store);
+    post_send(store->results, job);
+  }
+}
+
+// Several sessions may fail at once; that is one failed try.
+static void delay_next_try(Store *store) {
+  int64_t now_us = g_get_monotonic_time();
+  bool refused = g_error_matches(store->problem, NET_ERROR, NET_ERROR_DENIED);
+  unsigned least = refused ? RETRY_REFUSED_S : RETRY_OFFLINE_S;
+  unsigned most = refused ? RETRY_REFUSED_MAX_S : RETRY_OFFLINE_MAX_S;
+  if (now_us < store->retry_at_us) return;
+  store->retry_s = CLAMP(store->retry_s * 2, least, most);
+  store->retry_at_us = now_us + (int64_t)store->retry_s * G_USEC_PER_SEC;
+}
+
 static void note_connection(Store *store, const Job *job) {
   if (job->connected) {
-    if (store->state != STORE_ONLINE) g_message("the server can be reached again");
-    store->state = STORE_ONLINE;
+    if (store->problem != NULL) g_message("the server can be reached again");
     store->was_online = true;
     store->retry_s = 0;
+    store->retry_at_us = 0;
     g_clear_error(&store->problem);
   }
   if (!job->could_not_connect) return;
-  bool refused = g_error_matches(job->error, NET_ERROR, NET_ERROR_DENIED);
   // What keeps us out at the start is told by whoever waits for `ready`.
   bool is_news = store->problem == NULL || store->problem->code != job->error->code;
   if (is_news && store->was_online) g_message("%s", job->error->message);
-  store->state = refused ? STORE_REFUSED : STORE_OFFLINE;
-  store->retry_s = CLAMP(store->retry_s * 2, refused ? RETRY_MAX_S : RETRY_MIN_S, RETRY_MAX_S);
-  store->retry_at_us = g_get_monotonic_time() + (int64_t)store->retry_s * G_USEC_PER_SEC;
   g_clear_error(&store->problem);
   store->problem = g_error_copy(job->error);
+  delay_next_try(store);
+  send_back_waiting(store);
 }
 
 static void tell_listener(Store *store, const Changes *changes) {
@@ -247,19 +276,18 @@ static void judge_missing(const GError *error, gpointer data) {
   store_free_work(work);
 }
 
-static bool is_lasting(const GError *error) {
-  return g_error_matches(error, NET_ERROR, NET_ERROR_REFUSED);
+static bool is_missing(const Job *job) {
+  return job->connected && (g_error_matches(job->error, NET_ERROR, NET_ERROR_GONE) ||
+                            g_error_matches(job->error, NET_ERROR, NET_ERROR_REFUSED));
 }
 
 static void end_fetch(Store *store, Job *job) {
   Work *work = g_hash_table_lookup(store->fetches, &job->ino);
   work->job = NULL;
-  if (job->connected && g_error_matches(job->error, NET_ERROR, NET_ERROR_GONE)) {
+  if (is_missing(job)) {
     store_sync(store, work->folder, judge_missing, work);
     return;
   }
-  if (is_lasting(job->error) && !is_unfetchable(store, job->ino))
-    remember_unfetchable(store, job->ino);
   if (job->error == NULL && !job->recorded)
     g_hash_table_insert(store->sizes, g_memdup2(&job->ino, sizeof job->ino),
                         g_memdup2(&job->size, sizeof job->size));

@@ -24,9 +24,8 @@ struct Store {
   GHashTable *syncs, *fetches;  // ino -> Work
   GHashTable *sizes;            // ino -> size that the index had no room for
   GHashTable *unfetchable;      // ino -> monotonic seconds until when
-  StoreState state;
-  bool was_online;  // at least once
-  GError *problem;  // NULL exactly while online
+  bool was_online;              // at least once
+  GError *problem;              // why the last try to connect failed; NULL: it did not
   int64_t retry_at_us;
   unsigned retry_s;
 };

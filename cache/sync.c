@@ -20,6 +20,7 @@ static void collect_removed(uint64_t parent, uint64_t ino, const char *name, gpo
 typedef struct {
   const SyncOptions *options;
   GPtrArray *folders;  // of MailboxFolder, with names of their own
+  unsigned listed;     // by the server, wanted or not
 } Tree;
 
 static void free_folder(gpointer folder) {
@@ -44,6 +45,7 @@ static bool is_wanted(const MailboxFolder *folder, const char *const *globs) {
 
 static bool collect_folder(const MailboxFolder *folder, gpointer data, GError **error) {
   Tree *tree = data;
+  tree->listed++;
   if (!is_wanted(folder, tree->options->folders)) return true;
   MailboxFolder *copy = g_memdup2(folder, sizeof *folder);
   copy->name = g_strdup(folder->name);
@@ -56,31 +58,29 @@ static int compare_names(gconstpointer a, gconstpointer b) {
                    (*(const MailboxFolder *const *)b)->name);
 }
 
+static void collect_changed(uint64_t folder, gpointer changes) {
+  changes_add_folder(changes, folder);
+}
+
 static bool write_tree(Index *index, Tree *tree, Changes *changes, GError **error) {
-  bool changed;
+  const IndexListener listener = {collect_removed, collect_changed, changes};
   if (!index_begin(index, error) || !index_begin_tree(index, error)) return false;
   for (unsigned i = 0; i < tree->folders->len; i++) {
     if (!index_put_folder(index, tree->folders->pdata[i], tree->options->reserved, error))
       return false;
   }
-  if (!index_end_tree(index, now_ns(), collect_removed, changes, &changed, error) ||
-      !index_commit(index, error)) {
-    return false;
-  }
-  if (changed) changes_add_folder(changes, INODE_ROOT);
-  return true;
+  return index_end_tree(index, now_ns(), &listener, error) && index_commit(index, error);
 }
 
-static bool sync_quota(Index *index, Mailbox *mailbox, GError **error) {
+// A quota is good to know, no more: the tree does not fail with it.
+static void sync_quota(Index *index, Mailbox *mailbox) {
   MailboxQuota quota;
-  g_autoptr(GError) refused = NULL;
-  if (!mailbox_quota(mailbox, &quota, &refused)) {
-    if (!net_error_ends_connection(refused)) return true;
-    g_propagate_error(error, g_steal_pointer(&refused));
-    return false;
+  g_autoptr(GError) error = NULL;
+  if (!mailbox_quota(mailbox, &quota, &error) || !index_begin(index, &error) ||
+      !index_set_quota(index, &quota, &error) || !index_commit(index, &error)) {
+    g_info("no quota: %s", error->message);
   }
-  return index_begin(index, error) && index_set_quota(index, &quota, error) &&
-         index_commit(index, error);
+  index_rollback(index);
 }
 
 bool sync_tree(Index *index, Mailbox *mailbox, const SyncOptions *options, Changes *changes,
@@ -89,14 +89,16 @@ bool sync_tree(Index *index, Mailbox *mailbox, const SyncOptions *options, Chang
   g_autoptr(GPtrArray) folders = tree.folders = g_ptr_array_new_with_free_func(free_folder);
   if (!mailbox_list(mailbox, collect_folder, &tree, error)) return false;
   if (folders->len == 0) {
-    g_set_error(error, NET_ERROR, NET_ERROR_PROTOCOL, "the server lists no folder%s",
-                options->folders != NULL ? " that folders= wants" : "");
+    const char *words = tree.listed > 0 ? "folders= wants none of the server's folders"
+                                        : "the server lists no folder";
+    g_set_error_literal(error, NET_ERROR, NET_ERROR_REFUSED, words);
     return false;
   }
   // Sorted, so that where two names clash the same one is told apart on every machine.
   g_ptr_array_sort(folders, compare_names);
-  bool done = write_tree(index, &tree, changes, error) && sync_quota(index, mailbox, error);
+  bool done = write_tree(index, &tree, changes, error);
   index_rollback(index);
+  if (done) sync_quota(index, mailbox);
   return done;
 }
 
@@ -163,9 +165,8 @@ static bool write_message(Listing *listing, const MailboxMessage *message, GErro
 }
 
 static bool write_flags(Listing *listing, const MailboxMessage *message, GError **error) {
-  bool known;
   return index_set_flags(listing->index, listing->folder, listing->generation, message->uid,
-                         message->flags, &known, error);
+                         message->flags, error);
 }
 
 typedef bool (*WriteOne)(Listing *listing, const MailboxMessage *message, GError **error);
@@ -237,11 +238,13 @@ static bool begin_listing(Listing *listing, GError **error) {
 static bool list_anew(Index *index, Mailbox *mailbox, const IndexFolder *folder,
                       const MailboxStatus *status, Changes *changes, GError **error) {
   g_auto(Listing) listing;
+  const IndexListener listener = {collect_removed, collect_changed, changes};
   listing_init(&listing, index, folder, status);
   if (!begin_listing(&listing, error)) return false;
   if (status->exists > 0 && !add_from(&listing, mailbox, 1, error)) return false;
   if (!index_begin(index, error) ||
-      !index_end_sync(index, folder->ino, listing.generation, status, true, now_ns(), error) ||
+      !index_end_sync(index, folder->ino, listing.generation, status, true, now_ns(), &listener,
+                      error) ||
       !index_commit(index, error)) {
     return false;
   }
@@ -250,10 +253,10 @@ static bool list_anew(Index *index, Mailbox *mailbox, const IndexFolder *folder,
 }
 
 static bool remove_gone(Index *index, const IndexFolder *folder, const UidSet *gone,
-                        Changes *changes, GError **error) {
+                        const IndexListener *listener, GError **error) {
   for (size_t i = 0; i < uid_set_n_ranges(gone); i++) {
     if (!index_remove_range(index, folder->ino, folder->generation, uid_set_range(gone, i),
-                            collect_removed, changes, error)) {
+                            listener, error)) {
       return false;
     }
   }
@@ -280,6 +283,7 @@ static bool update(Index *index, Mailbox *mailbox, const IndexFolder *folder,
                    const MailboxStatus *status, Changes *changes, GError **error) {
   g_auto(Listing) listing;
   listing_init(&listing, index, folder, status);
+  const IndexListener listener = {collect_removed, collect_changed, changes};
   g_autoptr(UidSet) known = index_uids(index, folder->ino, folder->generation, error);
   if (known == NULL) return false;
 
@@ -289,9 +293,10 @@ static bool update(Index *index, Mailbox *mailbox, const IndexFolder *folder,
   if (!add_new(&listing, mailbox, last, status, error)) return false;
 
   bool changed = listing.added > 0 || !uid_set_is_empty(gone);
-  if (!index_begin(index, error) || !remove_gone(index, folder, gone, changes, error) ||
+  if (!index_begin(index, error) || !remove_gone(index, folder, gone, &listener, error) ||
       !index_adopt(index, folder->ino, folder->generation, listing.generation, last, error) ||
-      !index_end_sync(index, folder->ino, folder->generation, status, changed, now_ns(), error) ||
+      !index_end_sync(index, folder->ino, folder->generation, status, changed, now_ns(), &listener,
+                      error) ||
       !index_commit(index, error)) {
     return false;
   }

@@ -21,7 +21,7 @@ static bool add(Directory *directory, const char *name, const struct fuse_entry_
 static bool add_dots(Directory *directory, const Thing *self, off_t cookie) {
   struct fuse_entry_param entry = {.attr = {.st_ino = self->ino, .st_mode = S_IFDIR}};
   if (cookie < COOKIE_SELF && !add(directory, ".", &entry, COOKIE_SELF)) return false;
-  entry.attr.st_ino = self->parent;
+  if (self->parent != 0) entry.attr.st_ino = self->parent;  // the root is its own
   return cookie >= COOKIE_PARENT || add(directory, "..", &entry, COOKIE_PARENT);
 }
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "cache/outbox.h"
 #include "net/error.h"
 
 // Linux keeps its numbers below this.
@@ -27,7 +28,7 @@ int errno_from_error(const GError *error) {
   if (error->domain == NET_ERROR && error->code >= 0 &&
       (size_t)error->code < G_N_ELEMENTS(net_errno))
     return net_errno[error->code];
-  if (error->domain == G_FILE_ERROR && error->code > 0 && error->code <= ERRNO_MAX)
+  if (error->domain == OUTBOX_ERROR && error->code > 0 && error->code <= ERRNO_MAX)
     return error->code;
   return EIO;
 }

@@ -7,6 +7,18 @@
 
 #define BLOCK_SIZE 4096
 
+// Of the directory, or of the first one above it that exists: a cache may be deleted at any time.
+static bool find_disk(const char *directory, struct statvfs *disk) {
+  g_autofree char *path = g_strdup(directory);
+  while (statvfs(path, disk) != 0) {
+    g_autofree char *above = g_path_get_dirname(path);
+    if (errno != ENOENT || strcmp(above, path) == 0) return false;
+    g_free(path);
+    path = g_steal_pointer(&above);
+  }
+  return true;
+}
+
 // Free space is what the account may still hold; without a quota, what the disk of the cache has.
 void ops_statfs(fuse_req_t req, fuse_ino_t ino) {
   Filesystem *filesystem = fuse_req_userdata(req);
@@ -14,7 +26,7 @@ void ops_statfs(fuse_req_t req, fuse_ino_t ino) {
   struct statvfs disk;
   store_usage(filesystem->store, &used, &limit, &messages);
   uint64_t free_bytes = limit > used ? limit - used : 0;
-  if (limit == 0 && statvfs(filesystem->cache_dir, &disk) == 0)
+  if (limit == 0 && find_disk(filesystem->cache_dir, &disk))
     free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
   uint64_t used_blocks = used / BLOCK_SIZE + (used % BLOCK_SIZE != 0);
   struct statvfs result = {

@@ -4,6 +4,7 @@
 #include "fs/directory.h"
 #include "fs/errno.h"
 #include "fs/ops.h"
+#include "net/error.h"
 
 // The longest that a listing already here is held back for a newer one, and that a name may be
 // looked for in a folder never listed: its directory is locked meanwhile.
@@ -43,7 +44,8 @@ static bool answer_lookup(Request *request) {
 static void resume_lookup(Request *request, const PendingResult *result) {
   Filesystem *filesystem = request->filesystem;
   if (result->error != NULL) {
-    fuse_reply_err(request->req, EHOSTUNREACH);
+    bool denied = errno_from_error(result->error) == EACCES;
+    fuse_reply_err(request->req, denied ? EACCES : EHOSTUNREACH);
     return;
   }
   request->waited = true;
@@ -100,8 +102,12 @@ static void reply_opendir(Request *request) {
   fuse_reply_open(request->req, &file);
 }
 
+// The last good listing does, but not of a folder that is no more.
 static void resume_refreshed(Request *request, const PendingResult *result) {
-  reply_opendir(request);
+  if (g_error_matches(result->error, NET_ERROR, NET_ERROR_GONE))
+    fuse_reply_err(request->req, ENOENT);
+  else
+    reply_opendir(request);
 }
 
 static void resume_listed(Request *request, const PendingResult *result) {

@@ -99,7 +99,7 @@ static bool answer_setattr(Request *request) {
   if (attr_is_unchanged(&now, &request->attr, request->attr_set))
     fuse_reply_attr(request->req, &now, attr_timeout(&thing));
   else
-    fuse_reply_err(request->req, (request->attr_set & FUSE_SET_ATTR_SIZE) ? EROFS : EPERM);
+    fuse_reply_err(request->req, request->filesystem->read_only ? EROFS : EPERM);
   return true;
 }
 

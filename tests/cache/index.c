@@ -8,6 +8,7 @@
 typedef struct {
   char *directory, *path;
   Index *writer, *reader;
+  const char *reserved;
 } Fixture;
 
 static void open_both(Fixture *fixture) {
@@ -26,6 +27,7 @@ static void close_both(Fixture *fixture) {
 static void set_up(Fixture *fixture, gconstpointer data) {
   fixture->directory = g_dir_make_tmp("mailfs-index-XXXXXX", NULL);
   fixture->path = g_build_filename(fixture->directory, "index.db", NULL);
+  fixture->reserved = "outbox";
   open_both(fixture);
 }
 
@@ -37,22 +39,28 @@ static void tear_down(Fixture *fixture, gconstpointer data) {
   g_free(fixture->directory);
 }
 
-static void count_removed(uint64_t parent, uint64_t ino, const char *name, gpointer text) {
-  if (text != NULL) g_string_append_printf(text, "-%s ", name);
+// What a write told: "-name " for what is gone, "*ino " for a listing that changed.
+static void hear_removed(uint64_t parent, uint64_t ino, const char *name, gpointer told) {
+  g_string_append_printf(told, "-%s ", name);
+}
+
+static void hear_changed(uint64_t folder, gpointer told) {
+  g_string_append_printf(told, "*%" G_GUINT64_FORMAT " ", folder);
 }
 
 // names: server names of folders with delimiter `/`, NULL at the end.
-static bool put_tree(Fixture *fixture, char delimiter, const char *const *names, GString *removed) {
-  bool changed;
+static char *put_tree(Fixture *fixture, const char *const *names) {
+  GString *told = g_string_new(NULL);
+  const IndexListener listener = {hear_removed, hear_changed, told};
   g_assert_true(index_begin(fixture->writer, NULL));
   g_assert_true(index_begin_tree(fixture->writer, NULL));
   for (; *names != NULL; names++) {
-    MailboxFolder folder = {.name = *names, .delimiter = delimiter};
-    g_assert_true(index_put_folder(fixture->writer, &folder, "outbox", NULL));
+    MailboxFolder folder = {.name = *names, .delimiter = '/'};
+    g_assert_true(index_put_folder(fixture->writer, &folder, fixture->reserved, NULL));
   }
-  g_assert_true(index_end_tree(fixture->writer, 1, count_removed, removed, &changed, NULL));
+  g_assert_true(index_end_tree(fixture->writer, 1, &listener, NULL));
   g_assert_true(index_commit(fixture->writer, NULL));
-  return changed;
+  return g_string_free(told, FALSE);
 }
 
 static bool append_name(const Inode *inode, gpointer names) {
@@ -76,7 +84,8 @@ static void test_tree(Fixture *fixture, gconstpointer data) {
                                       "outbox", "a/outbox",     "x,1.eml",
                                       "50%",    "..",           "Entw&APw-rfe/&AOk- &- co",
                                       NULL};
-  g_assert_true(put_tree(fixture, '/', first, NULL));
+  g_autofree char *told = put_tree(fixture, first);
+  g_assert_nonnull(strstr(told, "*1 "));
   g_autofree char *root = list(fixture->reader, INODE_ROOT);
   g_assert_nonnull(strstr(root, "INBOX "));
   g_assert_nonnull(strstr(root, "%6Futbox "));
@@ -98,19 +107,41 @@ static void test_tree(Fixture *fixture, gconstpointer data) {
   index_folder(fixture->reader, child(fixture, work, "2025"), &middle);
   g_assert_cmpuint(middle.attributes, ==, MAILBOX_NOSELECT);
 
-  g_assert_false(put_tree(fixture, '/', first, NULL));
+  g_autofree char *nothing = put_tree(fixture, first);
+  g_assert_cmpstr(nothing, ==, "");
   static const char *const second[] = {"INBOX", "inbox", "Work", NULL};
-  g_autoptr(GString) removed = g_string_new(NULL);
-  g_assert_true(put_tree(fixture, '/', second, removed));
-  g_assert_nonnull(strstr(removed->str, "-2025 "));
+  g_autofree char *removed = put_tree(fixture, second);
+  g_assert_nonnull(strstr(removed, "-2025 "));
   g_assert_cmpuint(child(fixture, INODE_ROOT, "Work"), ==, work);
   g_assert_cmpuint(child(fixture, work, "2025"), ==, 0);
+}
+
+// A new folder is told of where it lies, and where the root keeps a name for something else the
+// server's folder of that name moves aside, whenever that name comes to be kept.
+static void test_told_and_reserved(Fixture *fixture, gconstpointer data) {
+  static const char *const first[] = {"Lists", "outbox", NULL};
+  static const char *const second[] = {"Lists", "Lists/b", "outbox", NULL};
+  fixture->reserved = NULL;
+  g_free(put_tree(fixture, first));
+  uint64_t lists = child(fixture, INODE_ROOT, "Lists"), box = child(fixture, INODE_ROOT, "outbox");
+  g_autofree char *told = put_tree(fixture, second);
+  g_autofree char *expected = g_strdup_printf("*%" G_GUINT64_FORMAT " ", lists);
+  g_assert_cmpstr(told, ==, expected);
+  fixture->reserved = "outbox";
+  g_free(put_tree(fixture, second));
+  g_assert_cmpuint(child(fixture, INODE_ROOT, "%6Futbox"), ==, box);
+  g_assert_cmpuint(child(fixture, INODE_ROOT, "outbox"), ==, 0);
+  fixture->reserved = "Lists";
+  g_free(put_tree(fixture, second));
+  g_assert_cmpuint(child(fixture, INODE_ROOT, "outbox"), ==, box);
+  g_assert_cmpuint(child(fixture, INODE_ROOT, "%4Cists"), ==, lists);
 }
 
 // Two folders whose names look alike both stay in sight.
 static void test_clash(Fixture *fixture, gconstpointer data) {
   static const char *const names[] = {"&AOk-", "\xc3\xa9", "/", "a//b", "INBOX", "Inbox", NULL};
-  put_tree(fixture, '/', names, NULL);
+  g_autofree char *told = put_tree(fixture, names);
+  g_assert_nonnull(strstr(told, "*1 "));
   g_autofree char *root = list(fixture->reader, INODE_ROOT);
   g_auto(GStrv) shown = g_strsplit(g_strstrip(root), " ", -1);
   g_autoptr(GHashTable) distinct = g_hash_table_new(g_str_hash, g_str_equal);
@@ -132,20 +163,25 @@ static uint64_t add(Fixture *fixture, uint64_t folder, uint64_t generation, uint
 
 static const MailboxStatus STATUS = {.uidvalidity = 7, .uidnext = 1000000};
 
-static void end(Fixture *fixture, uint64_t folder, uint64_t generation) {
-  g_assert_true(index_end_sync(fixture->writer, folder, generation, &STATUS, true, 1, NULL));
+// Returns the names that went.
+static char *end(Fixture *fixture, uint64_t folder, uint64_t generation) {
+  GString *told = g_string_new(NULL);
+  const IndexListener listener = {hear_removed, hear_changed, told};
+  g_assert_true(
+      index_end_sync(fixture->writer, folder, generation, &STATUS, true, 1, &listener, NULL));
   g_assert_true(index_commit(fixture->writer, NULL));
+  return g_string_free(told, FALSE);
 }
 
 static uint64_t make_inbox(Fixture *fixture, uint64_t *generation, uint32_t messages) {
   static const char *const names[] = {"INBOX", NULL};
-  put_tree(fixture, '/', names, NULL);
+  g_free(put_tree(fixture, names));
   uint64_t inbox = child(fixture, INODE_ROOT, "INBOX");
   index_begin(fixture->writer, NULL);
   index_new_generation(fixture->writer, inbox, generation, NULL);
   for (uint32_t uid = 1; uid <= messages; uid++)
     add(fixture, inbox, *generation, uid);
-  end(fixture, inbox, *generation);
+  g_free(end(fixture, inbox, *generation));
   return inbox;
 }
 
@@ -165,7 +201,8 @@ static void test_generations(Fixture *fixture, gconstpointer data) {
   g_assert_cmpuint(child(fixture, inbox, "1970-01-01_0000_a@b_m5,5.eml"), ==, 0);
 
   index_begin(fixture->writer, NULL);
-  end(fixture, inbox, next);
+  g_autofree char *went = end(fixture, inbox, next);
+  g_assert_cmpstr(went, ==, "-1970-01-01_0000_a@b_m1,1.eml -1970-01-01_0000_a@b_m2,2.eml ");
   g_autofree char *after = list(fixture->reader, inbox);
   g_assert_cmpstr(after, ==, "1970-01-01_0000_a@b_m5,5.eml ");
   IndexUsage usage;
@@ -216,8 +253,8 @@ static void test_paging(Fixture *fixture, gconstpointer data) {
   UidRange gone = {11, 15};
   index_begin(fixture->writer, NULL);
   g_autoptr(GString) removed = g_string_new(NULL);
-  g_assert_true(
-      index_remove_range(fixture->writer, inbox, generation, gone, count_removed, removed, NULL));
+  const IndexListener listener = {hear_removed, hear_changed, removed};
+  g_assert_true(index_remove_range(fixture->writer, inbox, generation, gone, &listener, NULL));
   add(fixture, inbox, generation, 200);
   index_commit(fixture->writer, NULL);
   g_assert_true(g_str_has_prefix(removed->str, "-1970-01-01_0000_a@b_m11,11.eml "));
@@ -236,7 +273,10 @@ static void test_inodes(Fixture *fixture, gconstpointer data) {
   uint64_t last = child(fixture, inbox, "1970-01-01_0000_a@b_m3,3.eml");
   index_begin(fixture->writer, NULL);
   UidRange gone = {3, 3};
-  index_remove_range(fixture->writer, inbox, generation, gone, count_removed, NULL, NULL);
+  g_autoptr(GString) removed = g_string_new(NULL);
+  const IndexListener listener = {hear_removed, hear_changed, removed};
+  index_remove_range(fixture->writer, inbox, generation, gone, &listener, NULL);
+  g_assert_cmpstr(removed->str, ==, "-1970-01-01_0000_a@b_m3,3.eml ");
   g_assert_true(index_purge(fixture->writer, NULL, NULL, NULL));
   index_commit(fixture->writer, NULL);
   close_both(fixture);
@@ -292,6 +332,7 @@ int main(int argc, char **argv) {
     void (*test)(Fixture *fixture, gconstpointer data);
   } tests[] = {
       {"/index/tree", test_tree},
+      {"/index/told-and-reserved", test_told_and_reserved},
       {"/index/clash", test_clash},
       {"/index/generations", test_generations},
       {"/index/broken-off", test_broken_off},

@@ -4,12 +4,17 @@
 
 #include "cache/job.h"
 
+#include <sched.h>
+#include <semaphore.h>
+#include <time.h>
+
 typedef struct {
   JobBoard *board;
   unsigned session;
   const char *open_folder;
   Job *taken;
   GThread *thread;
+  sem_t *ready, *took;
 } Taker;
 
 static gpointer take(gpointer data) {
@@ -68,8 +73,9 @@ static void test_withdraw(void) {
 // Every job is taken exactly once, however many threads take.
 static void test_threads(void) {
   g_autoptr(JobBoard) board = job_board_new(4);
-  Taker takers[] = {
-      {board, 1, "a", NULL, NULL}, {board, 2, "b", NULL, NULL}, {board, 3, NULL, NULL, NULL}};
+  Taker takers[] = {{.board = board, .session = 1, .open_folder = "a"},
+                    {.board = board, .session = 2, .open_folder = "b"},
+                    {.board = board, .session = 3}};
   for (size_t i = 0; i < G_N_ELEMENTS(takers); i++)
     takers[i].thread = g_thread_new("taker", take, &takers[i]);
   for (uint64_t ino = 1; ino <= 3; ino++)
@@ -83,9 +89,52 @@ static void test_threads(void) {
   g_assert_cmpuint(sum, ==, 1 + 2 + 3);
 }
 
+static gpointer take_and_tell(gpointer data) {
+  Taker *taker = data;
+  sem_post(taker->ready);
+  take(taker);
+  sem_post(taker->took);
+  return NULL;
+}
+
+// A session that was woken for one job may take another: the first is not left lying while a third
+// session is idle. The order in which they run is the scheduler's, so it is tried many times.
+static void test_no_lost_wake_up(void) {
+  for (int i = 0; i < 300; i++) {
+    g_autoptr(JobBoard) board = job_board_new(4);
+    sem_t ready, took;
+    sem_init(&ready, 0, 0);
+    sem_init(&took, 0, 0);
+    Taker takers[] = {{.session = 0}, {.session = 2, .open_folder = "INBOX"}, {.session = 3}};
+    for (size_t t = 0; t < G_N_ELEMENTS(takers); t++) {
+      takers[t].board = board;
+      takers[t].ready = &ready;
+      takers[t].took = &took;
+      takers[t].thread = g_thread_new("taker", take_and_tell, &takers[t]);
+      sem_wait(&ready);
+    }
+    for (int turns = 0; turns < 50; turns++)
+      sched_yield();
+    job_board_push(board, new_job(JOB_FETCH, 1, "other"));
+    job_board_push(board, new_job(JOB_SYNC, 2, "INBOX"));
+    struct timespec deadline;
+    clock_gettime(CLOCK_REALTIME, &deadline);
+    deadline.tv_sec += 20;
+    for (int jobs = 0; jobs < 2; jobs++)
+      g_assert_cmpint(sem_timedwait(&took, &deadline), ==, 0);
+    job_board_close(board);
+    for (size_t t = 0; t < G_N_ELEMENTS(takers); t++) {
+      g_thread_join(takers[t].thread);
+      job_free(takers[t].taken);
+    }
+    sem_destroy(&ready);
+    sem_destroy(&took);
+  }
+}
+
 static void test_close(void) {
   g_autoptr(JobBoard) board = job_board_new(2);
-  Taker taker = {board, 1, NULL, NULL, NULL};
+  Taker taker = {.board = board, .session = 1};
   taker.thread = g_thread_new("taker", take, &taker);
   job_board_close(board);
   g_thread_join(taker.thread);
@@ -101,6 +150,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/job/open-folder-first", test_open_folder_first);
   g_test_add_func("/job/withdraw", test_withdraw);
   g_test_add_func("/job/threads", test_threads);
+  g_test_add_func("/job/no-lost-wake-up", test_no_lost_wake_up);
   g_test_add_func("/job/close", test_close);
   return g_test_run();
 }

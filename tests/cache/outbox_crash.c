@@ -13,8 +13,8 @@
 #include "outbox_fixture.h"
 
 // What the story below has done so far with each of its letters.
-typedef enum { PLAIN, RENAMED, REFUSED, LATER, TWICE, UNFINISHED, LETTERS } StoryLetter;
-static const char *const subjects[LETTERS] = {"plain", "renamed", "refused",
+typedef enum { PLAIN, RENAMED, REFUSED, PARTLY, LATER, TWICE, UNFINISHED, LETTERS } StoryLetter;
+static const char *const subjects[LETTERS] = {"plain", "renamed", "refused",   "partly",
                                               "later", "twice",   "unfinished"};
 typedef struct {
   atomic_bool begun[LETTERS];      // its commit was asked for
@@ -105,7 +105,8 @@ static void tear_down(Story *story, gconstpointer unused) {
 }
 
 static void copy_letter(Story *story, StoryLetter which) {
-  g_autofree char *text = fixture_letter(subjects[which]);
+  g_autofree char *text =
+      g_strdup_printf("To: a@example.org, b@example.org\nSubject: %s\n\n", subjects[which]);
   OutboxHandle *handle = fixture_create(&story->fixture, subjects[which]);
   fixture_write(handle, text);
   g_assert_cmpint(fixture_flush(&story->fixture, handle, getpid()), ==, 0);
@@ -137,8 +138,12 @@ static void tell_story(Story *story) {
   OutboxHandle *unfinished = begin_letter(story, UNFINISHED);
   copy_letter(story, PLAIN);
   rename_letter(story, RENAMED);
+  fixture_wait_sent(fixture);
   fake_server_expect(FAKE_REFUSE);
   copy_letter(story, REFUSED);
+  fixture_wait_sent(fixture);
+  fake_server_expect(FAKE_REFUSE_SECOND);
+  copy_letter(story, PARTLY);
   fixture_wait_sent(fixture);
   fake_server_expect(FAKE_LATER);
   copy_letter(story, LATER);
@@ -155,8 +160,6 @@ static void tell_story(Story *story) {
 
 typedef struct {
   bool sent_data[LETTERS];
-  bool failed[LETTERS];
-  bool removed;  // REFUSED has been removed by its user
 } Stored;
 
 static void look_at_row(const OutboxRow *row, GPtrArray *recipients, gpointer data) {
@@ -214,6 +217,15 @@ static void test_every_step(Story *story, gconstpointer unused) {
     start_again(story, g_ptr_array_index(story->snapshots, i));
 }
 
+static unsigned count_files(const Fixture *fixture) {
+  g_autofree char *letters = g_build_filename(fixture->directory, "letters", NULL);
+  g_autoptr(GDir) directory = g_dir_open(letters, 0, NULL);
+  unsigned count = 0;
+  while (g_dir_read_name(directory) != NULL)
+    count++;
+  return count;
+}
+
 // What was flushed but never closed lies in failed/ and says so; what never reached the disk by a
 // flush is gone, its file too.
 static void test_unfinished(Fixture *fixture, gconstpointer unused) {
@@ -225,6 +237,7 @@ static void test_unfinished(Fixture *fixture, gconstpointer unused) {
   fixture_reopen(fixture);
   fixture_wait_sent(fixture);
   fixture_assert_names(fixture, "", "flushed flushed.error");
+  g_assert_cmpuint(count_files(fixture), ==, 1);
   g_autofree char *note = fixture_read(fixture, OUTBOX_FAILED_INO, "flushed.error");
   g_assert_nonnull(strstr(note, "still being written when mailfs ended"));
   g_assert_cmpuint(fake_server_count(), ==, 0);
@@ -247,7 +260,7 @@ static void test_continued(Fixture *fixture, gconstpointer unused) {
 static void assert_will_not_open(Fixture *fixture, const char *words) {
   g_autoptr(GError) error = NULL;
   g_assert_null(outbox_open(&fixture->options, fixture->context, &error));
-  g_assert_error(error, G_FILE_ERROR, EIO);
+  g_assert_error(error, OUTBOX_ERROR, EIO);
   if (strstr(error->message, words) == NULL) g_error("%s", error->message);
 }
 

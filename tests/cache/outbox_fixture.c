@@ -6,16 +6,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "cache/outbox_private.h"
+
+// Long enough that nothing is sent before the test says so, by a restart.
+#define HOLD_MS (3600 * 1000)
 
 static pid_t other_process, killed_process;
 
 static pid_t start_process(void) {
   pid_t pid = fork();
   g_assert_cmpint(pid, >=, 0);
+  // A test that aborts leaves none behind.
+  if (pid == 0) prctl(PR_SET_PDEATHSIG, SIGKILL);
   while (pid == 0)
     pause();
   return pid;
@@ -159,7 +165,7 @@ static void take_answer(const GError *error, gpointer data) {
   g_assert_false(answer->called);
   answer->called = true;
   answer->code = error != NULL ? error->code : 0;
-  g_assert_true(error == NULL || error->domain == G_FILE_ERROR);
+  g_assert_true(error == NULL || error->domain == OUTBOX_ERROR);
 }
 
 static int wait_answer(Fixture *fixture, Answer *answer) {
@@ -282,4 +288,49 @@ bool fixture_was_told(const Fixture *fixture, const char *line) {
 char *fixture_letter(const char *subject) {
   return g_strdup_printf("From: alice@example.org\nTo: bob@example.org\nSubject: %s\n\nHello\n",
                          subject);
+}
+
+void fixture_set_up_holding(Fixture *fixture, gconstpointer unused) {
+  fixture_set_up_closed(fixture, unused);
+  fixture->options.send_delay_ms = HOLD_MS;
+  fixture_open(fixture);
+}
+
+void fixture_write_letter(OutboxHandle *handle, const char *subject) {
+  g_autofree char *letter = fixture_letter(subject);
+  fixture_write(handle, letter);
+}
+
+void fixture_finish(Fixture *fixture, OutboxHandle *handle, pid_t pid) {
+  g_assert_cmpint(fixture_flush(fixture, handle, pid), ==, 0);
+  g_assert_cmpint(fixture_release(fixture, handle), ==, 0);
+}
+
+void fixture_copy_letter(Fixture *fixture, const char *name) {
+  g_autofree char *letter = fixture_letter(name);
+  g_assert_cmpint(fixture_copy(fixture, name, letter), ==, 0);
+}
+
+void fixture_assert_state(Fixture *fixture, const char *name, const char *state) {
+  g_autofree char *found = fixture_state(fixture, OUTBOX_INO, name);
+  g_assert_cmpstr(found, ==, state);
+}
+
+void fixture_assert_sends(Fixture *fixture, unsigned count, const char *const *subjects) {
+  fixture_reopen(fixture);
+  fixture_wait_sent(fixture);
+  g_assert_cmpuint(fake_server_count(), ==, count);
+  for (unsigned i = 0; i < count; i++) {
+    g_autofree char *line = g_strdup_printf("\r\nSubject: %s\r\n", subjects[i]);
+    bool found = false;
+    for (unsigned j = 0; j < count; j++) {
+      g_autofree char *letter = fake_server_letter(j);
+      found |= strstr(letter, line) != NULL;
+    }
+    g_assert_true(found);
+  }
+}
+
+void fixture_fail_letter(Fixture *fixture, const char *name) {
+  fixture_copy(fixture, name, "no letter");
 }

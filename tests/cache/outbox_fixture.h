@@ -26,6 +26,8 @@ pid_t fixture_killed_process(void);
 void fixture_set_up(Fixture *fixture, gconstpointer unused);
 // Nothing is sent until fixture_open is called: the outbox is not open.
 void fixture_set_up_closed(Fixture *fixture, gconstpointer unused);
+// As fixture_set_up, but letters are held until fixture_assert_sends.
+void fixture_set_up_holding(Fixture *fixture, gconstpointer unused);
 void fixture_tear_down(Fixture *fixture, gconstpointer unused);
 void fixture_open(Fixture *fixture);   // opens and starts
 void fixture_close(Fixture *fixture);  // as the end of the program
@@ -63,3 +65,18 @@ bool fixture_was_told(const Fixture *fixture, const char *line);
 
 // A sound letter with that subject, to one recipient.
 char *fixture_letter(const char *subject);
+
+// Writes a sound letter; closes it, as the process that opened it does; both, by one named after
+// its subject; puts one that cannot be sent into failed/.
+void fixture_write_letter(OutboxHandle *handle, const char *subject);
+void fixture_finish(Fixture *fixture, OutboxHandle *handle, pid_t pid);
+void fixture_copy_letter(Fixture *fixture, const char *name);
+void fixture_fail_letter(Fixture *fixture, const char *name);
+
+void fixture_assert_state(Fixture *fixture, const char *name, const char *state);
+// Starts again, which ends every hold, and lets all be sent that was committed: letters of just
+// these subjects, in any order.
+void fixture_assert_sends(Fixture *fixture, unsigned count, const char *const *subjects);
+#define FIXTURE_ASSERT_SENDS(fixture, ...)                                       \
+  fixture_assert_sends((fixture), G_N_ELEMENTS(((const char *[]){__VA_ARGS__})), \
+                       (const char *[]){__VA_ARGS__})

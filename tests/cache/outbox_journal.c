@@ -6,6 +6,8 @@
 #include <sqlite3.h>
 #include <stdio.h>
 
+#include "cache/outbox.h"
+
 typedef struct {
   char *directory, *path;
   OutboxJournal *journal;
@@ -210,7 +212,7 @@ static void assert_left_alone(Fixture *fixture) {
   g_assert_true(g_file_get_contents(fixture->path, &before, &size_before, NULL));
   g_autoptr(GError) error = NULL;
   g_assert_null(outbox_journal_open(fixture->path, &error));
-  g_assert_error(error, G_FILE_ERROR, EIO);
+  g_assert_error(error, OUTBOX_ERROR, EIO);
   g_assert_true(g_file_get_contents(fixture->path, &after, &size_after, NULL));
   g_assert_cmpmem(before, size_before, after, size_after);
 }

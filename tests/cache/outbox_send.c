@@ -11,11 +11,6 @@
 
 #define TO_THREE "From: alice@example.org\nTo: a@example.org, b@example.org, c@example.org\n\nHi\n"
 
-static void copy_letter(Fixture *fixture, const char *name) {
-  g_autofree char *letter = fixture_letter(name);
-  g_assert_cmpint(fixture_copy(fixture, name, letter), ==, 0);
-}
-
 static void assert_sent(unsigned i, const char *what) {
   g_autofree char *letter = fake_server_letter(i);
   if (strstr(letter, what) == NULL) g_error("\"%s\" is not in\n%s", what, letter);
@@ -45,7 +40,7 @@ static void test_accepted(Fixture *fixture, gconstpointer unused) {
 
 // A restart finds nothing of what was sent, neither row nor file.
 static void test_nothing_left(Fixture *fixture, gconstpointer unused) {
-  copy_letter(fixture, "mail");
+  fixture_copy_letter(fixture, "mail");
   fixture_wait_sent(fixture);
   fixture_reopen(fixture);
   fixture_wait_sent(fixture);
@@ -59,7 +54,7 @@ static void test_nothing_left(Fixture *fixture, gconstpointer unused) {
 static void test_many_share_a_connection(Fixture *fixture, gconstpointer unused) {
   for (unsigned i = 0; i < 50; i++) {
     g_autofree char *name = g_strdup_printf("mail-%u", i);
-    copy_letter(fixture, name);
+    fixture_copy_letter(fixture, name);
   }
   fixture_wait_sent(fixture);
   g_assert_cmpuint(fake_server_count(), ==, 50);
@@ -68,7 +63,7 @@ static void test_many_share_a_connection(Fixture *fixture, gconstpointer unused)
 
 static void test_refused(Fixture *fixture, gconstpointer unused) {
   fake_server_expect(FAKE_REFUSE);
-  copy_letter(fixture, "mail");
+  fixture_copy_letter(fixture, "mail");
   fixture_wait_sent(fixture);
   fixture_assert_names(fixture, "", "mail mail.error");
   assert_note(fixture, "mail.error", "This letter was not sent.");
@@ -83,7 +78,7 @@ static void test_refused(Fixture *fixture, gconstpointer unused) {
 // Also after a restart, the note is there and the letter is not sent.
 static void test_refused_stays(Fixture *fixture, gconstpointer unused) {
   fake_server_expect(FAKE_REFUSE);
-  copy_letter(fixture, "mail");
+  fixture_copy_letter(fixture, "mail");
   fixture_wait_sent(fixture);
   fixture_reopen(fixture);
   fixture_wait_sent(fixture);
@@ -93,13 +88,20 @@ static void test_refused_stays(Fixture *fixture, gconstpointer unused) {
 
 static void test_retry_by_rename(Fixture *fixture, gconstpointer unused) {
   fake_server_expect(FAKE_REFUSE);
-  copy_letter(fixture, "mail");
+  fixture_copy_letter(fixture, "mail");
   fixture_wait_sent(fixture);
   g_assert_cmpint(fixture_rename(fixture, OUTBOX_FAILED_INO, "mail", "mail", 0), ==, 0);
   fixture_wait_sent(fixture);
   g_assert_cmpuint(fake_server_count(), ==, 1);
   fixture_assert_names(fixture, "", "");
   g_assert_true(fixture_was_told(fixture, "- failed/mail.error"));
+}
+
+static char *message_id_of(unsigned i) {
+  g_autofree char *letter = fake_server_letter(i);
+  const char *start = strstr(letter, "Message-ID: ");
+  g_assert_nonnull(start);
+  return g_strndup(start, strcspn(start, "\r"));
 }
 
 // The others have got it; only the refused one is asked for again.
@@ -116,14 +118,10 @@ static void test_one_of_three_refused(Fixture *fixture, gconstpointer unused) {
   fixture_wait_sent(fixture);
   g_assert_cmpuint(fake_server_count(), ==, 2);
   assert_sent(1, "-> b@example.org\n");
+  g_autofree char *first = message_id_of(0);
+  g_autofree char *second = message_id_of(1);
+  g_assert_cmpstr(first, ==, second);
   fixture_assert_names(fixture, "", "");
-}
-
-static char *message_id_of(unsigned i) {
-  g_autofree char *letter = fake_server_letter(i);
-  const char *start = strstr(letter, "Message-ID: ");
-  g_assert_nonnull(start);
-  return g_strndup(start, strcspn(start, "\r"));
 }
 
 static void test_one_of_three_later(Fixture *fixture, gconstpointer unused) {
@@ -142,7 +140,7 @@ static void test_one_of_three_later(Fixture *fixture, gconstpointer unused) {
 static void test_later(Fixture *fixture, gconstpointer unused) {
   for (unsigned i = 0; i < 4; i++)
     fake_server_expect(FAKE_LATER);
-  copy_letter(fixture, "mail");
+  fixture_copy_letter(fixture, "mail");
   fixture_wait_sent(fixture);
   g_assert_cmpuint(fake_server_count(), ==, 1);
   fixture_assert_names(fixture, "", "");
@@ -151,8 +149,8 @@ static void test_later(Fixture *fixture, gconstpointer unused) {
 static void test_offline(Fixture *fixture, gconstpointer unused) {
   for (unsigned i = 0; i < 3; i++)
     fake_server_expect(FAKE_OFFLINE);
-  copy_letter(fixture, "one");
-  copy_letter(fixture, "two");
+  fixture_copy_letter(fixture, "one");
+  fixture_copy_letter(fixture, "two");
   fixture_wait_sent(fixture);
   g_assert_cmpuint(fake_server_count(), ==, 2);
   fixture_assert_names(fixture, "", "");
@@ -160,7 +158,7 @@ static void test_offline(Fixture *fixture, gconstpointer unused) {
 
 static void test_hang_up_before_end(Fixture *fixture, gconstpointer unused) {
   fake_server_expect(FAKE_HANG_UP);
-  copy_letter(fixture, "mail");
+  fixture_copy_letter(fixture, "mail");
   fixture_wait_sent(fixture);
   g_assert_cmpuint(fake_server_count(), ==, 1);
   g_assert_cmpuint(fake_server_connections(), ==, 2);
@@ -169,7 +167,7 @@ static void test_hang_up_before_end(Fixture *fixture, gconstpointer unused) {
 // Nobody knows whether it was taken: it is sent again, recognisable by its Message-ID.
 static void test_hang_up_after_end(Fixture *fixture, gconstpointer unused) {
   fake_server_expect(FAKE_TAKE_HANG_UP);
-  copy_letter(fixture, "mail");
+  fixture_copy_letter(fixture, "mail");
   fixture_wait_sent(fixture);
   g_assert_cmpuint(fake_server_count(), ==, 2);
   g_autofree char *first = message_id_of(0);
@@ -181,10 +179,10 @@ static void test_hang_up_after_end(Fixture *fixture, gconstpointer unused) {
 static void test_kept_connection_broke(Fixture *fixture, gconstpointer unused) {
   fixture->options.retry_ms = 3600 * 1000;
   fixture_reopen(fixture);
-  copy_letter(fixture, "one");
+  fixture_copy_letter(fixture, "one");
   fixture_wait_sent(fixture);
   fake_server_expect(FAKE_HANG_UP);
-  copy_letter(fixture, "two");
+  fixture_copy_letter(fixture, "two");
   fixture_wait_sent(fixture);
   g_assert_cmpuint(fake_server_count(), ==, 2);
 }
@@ -193,7 +191,7 @@ static void test_too_old(Fixture *fixture, gconstpointer unused) {
   fixture->options.send_lifetime_s = 0;
   fixture_reopen(fixture);
   fake_server_expect(FAKE_LATER);
-  copy_letter(fixture, "mail");
+  fixture_copy_letter(fixture, "mail");
   fixture_wait_sent(fixture);
   fixture_assert_names(fixture, "", "mail mail.error");
   assert_note(fixture, "mail.error", "could not be sent in time; the last try: 451 4.3.0 later");
@@ -203,7 +201,7 @@ static void test_too_old(Fixture *fixture, gconstpointer unused) {
 // What is with the server cannot be taken back or written to; another letter takes its name.
 static void test_under_way(Fixture *fixture, gconstpointer unused) {
   fake_server_expect(FAKE_STALL);
-  copy_letter(fixture, "mail");
+  fixture_copy_letter(fixture, "mail");
   fake_server_wait_stalled();
   OutboxFile file;
   g_autoptr(GError) error = NULL;
@@ -225,7 +223,7 @@ static void test_under_way(Fixture *fixture, gconstpointer unused) {
 // The end of the program gives up what has not ended, and the next start sends it.
 static void test_restart_while_sending(Fixture *fixture, gconstpointer unused) {
   fake_server_expect(FAKE_STALL);
-  copy_letter(fixture, "mail");
+  fixture_copy_letter(fixture, "mail");
   fake_server_wait_stalled();
   fixture_close(fixture);
   g_assert_cmpuint(fake_server_count(), ==, 0);
@@ -237,7 +235,7 @@ static void test_restart_while_sending(Fixture *fixture, gconstpointer unused) {
 static void test_restart_finishes(Fixture *fixture, gconstpointer unused) {
   fixture->options.send_delay_ms = 3600 * 1000;
   fixture_reopen(fixture);
-  copy_letter(fixture, "mail");
+  fixture_copy_letter(fixture, "mail");
   g_autofree char *state = fixture_state(fixture, OUTBOX_INO, "mail");
   g_assert_cmpstr(state, ==, "held");
   g_assert_cmpuint(fake_server_count(), ==, 0);
@@ -249,8 +247,8 @@ static void test_restart_finishes(Fixture *fixture, gconstpointer unused) {
 static void test_waiting_and_elsewhere(Fixture *fixture, gconstpointer unused) {
   fixture->options.send_delay_ms = 3600 * 1000;
   fixture_reopen(fixture);
-  copy_letter(fixture, "one");
-  copy_letter(fixture, "two");
+  fixture_copy_letter(fixture, "one");
+  fixture_copy_letter(fixture, "two");
   g_assert_cmpuint(outbox_waiting(fixture->outbox), ==, 2);
   g_autofree char *above = g_path_get_dirname(fixture->directory);
   g_autofree char *sibling = g_build_filename(above, "no-such-account", NULL);

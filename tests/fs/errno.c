@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "cache/outbox.h"
 #include "net/error.h"
 
 static const struct {
@@ -36,9 +37,11 @@ static void test_others(void) {
     GQuark domain;
     int code, expected;
   } rows[] = {
-      {G_FILE_ERROR, EINVAL, EINVAL}, {G_FILE_ERROR, EMSGSIZE, EMSGSIZE}, {G_FILE_ERROR, 0, EIO},
-      {G_FILE_ERROR, -1, EIO},        {G_FILE_ERROR, 5000, EIO},          {NET_ERROR, -1, EIO},
-      {NET_ERROR, 1000, EIO},         {G_MARKUP_ERROR, 1, EIO},
+      {OUTBOX_ERROR, EINVAL, EINVAL}, {OUTBOX_ERROR, EMSGSIZE, EMSGSIZE},
+      {OUTBOX_ERROR, 0, EIO},         {G_FILE_ERROR, G_FILE_ERROR_NOENT, EIO},
+      {OUTBOX_ERROR, -1, EIO},        {OUTBOX_ERROR, 5000, EIO},
+      {NET_ERROR, -1, EIO},           {NET_ERROR, 1000, EIO},
+      {G_MARKUP_ERROR, 1, EIO},
   };
   for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
     g_autoptr(GError) error = g_error_new(rows[i].domain, rows[i].code, "row %zu", i);

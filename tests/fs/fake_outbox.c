@@ -4,6 +4,8 @@
 
 #include "tests/fs/fake.h"
 
+G_DEFINE_QUARK(mailfs_outbox_error, outbox_error)
+
 typedef struct {
   uint64_t ino;
   char *name;
@@ -44,7 +46,7 @@ void fake_outbox_free(Outbox *outbox) {
 }
 
 static void refuse(GError **error, int code) {
-  g_set_error(error, G_FILE_ERROR, code, "refused: %s", g_strerror(code));
+  g_set_error(error, OUTBOX_ERROR, code, "refused: %s", g_strerror(code));
 }
 
 static Letter *find(Outbox *outbox, uint64_t ino) {

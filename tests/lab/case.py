@@ -64,6 +64,26 @@ class LabCase(unittest.TestCase):
         mount.start()
         return mount
 
+    def background(self, mount, *command):
+        """Mount.popen, ended with the test."""
+        running = mount.popen(*command)
+        self.addCleanup(running.communicate)
+        self.addCleanup(running.kill)
+        return running
+
+    def blocked_reader(self, mount, path):
+        """A cat that waits in open() for a server that does not answer."""
+        reader = self.background(mount, "cat", path)
+        process.wait_until(lambda: process.waits_in_open(reader.pid) or reader.poll() is not None, 10,
+                           "a cat that waits")
+        self.assertIsNone(reader.poll(), f"cat {path} did not wait")
+        return reader
+
+    def freeze(self):
+        """Dovecot stands still, until the end of the test at the latest."""
+        self.addCleanup(self.dovecot.thaw)
+        self.dovecot.freeze()
+
     def truth(self, user="alice"):
         """A session of another client; ended with the test."""
         return self.enterContext(ImapTruth(self.dovecot, user))

@@ -104,6 +104,20 @@ protocol lmtp {{
 {extra}
 """
 
+# For `extra`: every user has so many MiB, and IMAP tells (RFC 9208).
+QUOTA_MIB = 50
+QUOTA = f"""
+mail_plugins = quota
+protocol imap {{
+  mail_plugins = quota imap_quota
+}}
+plugin {{
+  quota = count:User quota
+  quota_rule = *:storage={QUOTA_MIB}M
+  quota_vsizes = yes
+}}
+"""
+
 LOCATIONS = {
     "maildir": "maildir:~/Maildir:LAYOUT=fs:INBOX=~/Maildir/INBOX",
     "mdbox": "mdbox:~/mdbox",
@@ -121,6 +135,7 @@ class Dovecot:
         os.chmod(self.directory, 0o711)
         self.certificates = Certificates(os.path.join(directory, "tls"))
         self.ports = {}
+        self._config = os.path.join(self.directory, "dovecot.conf")
         self._homes = os.path.join(self.directory, "homes")
         os.makedirs(self._homes, exist_ok=True)
         os.chmod(self._homes, 0o711)
@@ -148,9 +163,9 @@ class Dovecot:
         raise process.LabError("Dovecot does not start:\n" + process.tail(self.log))
 
     def _try_start(self, ports):
-        config = self._write_config(ports)
+        self._write_config(ports)
         # Its own session: a Ctrl-C meant for a test must not end the servers of a demo.
-        daemon = subprocess.Popen(["dovecot", "-F", "-c", config], cwd=self.directory,
+        daemon = subprocess.Popen(["dovecot", "-F", "-c", self._config], cwd=self.directory,
                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                   stderr=subprocess.DEVNULL, start_new_session=True)
         self._daemon = daemon
@@ -162,19 +177,45 @@ class Dovecot:
         return daemon.poll() is None
 
     def _write_config(self, ports):
-        passwords = os.path.join(self.directory, "users")
-        with open(passwords, "w", encoding="utf-8") as table:
-            table.writelines(f"{user}:{{PLAIN}}{secret}\n" for user, secret in self.users.items())
-        os.chmod(passwords, 0o600)
-        os.chown(passwords, pwd.getpwnam("dovecot").pw_uid, -1)
-        config = os.path.join(self.directory, "dovecot.conf")
-        with open(config, "w", encoding="utf-8") as file:
+        passwords = self._write_passwords()
+        with open(self._config, "w", encoding="utf-8") as file:
             file.write(CONFIG.format(
                 run=os.path.join(self.directory, "run"), state=os.path.join(self.directory, "state"),
                 log=self.log, certificate=self.certificates.certificate, key=self.certificates.key,
                 homes=self._homes, location=LOCATIONS[self.storage], users=passwords,
                 extra=self.extra, **ports))
-        return config
+
+    def _write_passwords(self):
+        """Renamed into place, so that a running server reads all of it or nothing."""
+        path = os.path.join(self.directory, "users")
+        with open(path + ".new", "w", encoding="utf-8") as table:
+            table.writelines(f"{user}:{{PLAIN}}{secret}\n" for user, secret in self.users.items())
+        os.chmod(table.name, 0o600)
+        os.chown(table.name, pwd.getpwnam("dovecot").pw_uid, -1)
+        os.rename(table.name, path)
+        return path
+
+    def change_password(self, user, secret):
+        """For logins from now on; sessions that are logged in go on."""
+        self.users[user] = secret
+        self._write_passwords()
+
+    def doveadm(self, *arguments):
+        """The server's own tool, while it runs."""
+        return process.run(["doveadm", "-c", self._config, *arguments])
+
+    def freeze(self):
+        """Stops every process where it stands: connections stay, new ones are taken by the kernel,
+        and nothing is ever answered, until `thaw`."""
+        def running():
+            pids = [pid for pid in process.pids_inside(self.directory) if not process.is_stopped(pid)]
+            process.send_signal(pids, signal.SIGSTOP)
+            return pids
+
+        process.wait_until(lambda: not running(), 10, "a server that stands still")
+
+    def thaw(self):
+        process.send_signal(process.pids_inside(self.directory), signal.SIGCONT)
 
     def stop(self):
         """Ends the server in an orderly way; what does not listen is killed."""

@@ -7,6 +7,7 @@ the test with it. Every look is a command with a time-out.
 import glob
 import os
 import signal
+import subprocess
 
 from lab import process
 
@@ -43,6 +44,7 @@ class Mount:
     def __init__(self, directory, **options):
         self.directory = directory
         self.path = os.path.join(directory, "mnt")
+        self.other = os.path.join(directory, "other")
         self.account = "lab"
         self.environment = {
             "PATH": os.environ["PATH"], "HOME": directory, "LANG": "C.UTF-8",
@@ -107,6 +109,16 @@ class Mount:
             raise process.LabError(f"mailfs said success and mounted nothing: {done.stderr}")
         return done
 
+    def launch(self, *arguments, stderr=subprocess.PIPE):
+        """The program itself, running; with PIPE, communicate() gives what it said."""
+        return subprocess.Popen([MAILFS, *arguments], env=self.environment, text=True,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr)
+
+    def launch_second(self):
+        """The same account and directories once more, at the mount point `other`."""
+        os.makedirs(self.other, exist_ok=True)
+        return self.launch(self.account, self.other)
+
     def is_mounted(self):
         return self.path in process.mounts_below(self.path)
 
@@ -157,8 +169,8 @@ class Mount:
                 self.terminate()
             self.check_sanitizer()
         finally:
-            if self.is_mounted():
-                process.run(["fusermount3", "-uz", self.path], check=False)
+            for point in {self.path, self.other} & set(process.mounts_below(self.directory)):
+                process.run(["fusermount3", "-uz", point], check=False)
             process.send_signal(self.pids(), signal.SIGKILL)
 
     def peak_memory(self):
@@ -174,6 +186,18 @@ class Mount:
         """A command with the mount as its working directory."""
         return process.run(command, timeout * PATIENCE, check=check, cwd=self.path,
                            env={**os.environ, "LC_ALL": "C.UTF-8"}, **options)
+
+    def popen(self, *command):
+        """A command in the mount, running; Ctrl-C (SIGINT) ends it, wherever the tests were started
+        from. communicate() gives what it said."""
+        return subprocess.Popen(["env", "--default-signal=INT", *command], cwd=self.path, text=True,
+                                env={**os.environ, "LC_ALL": "C.UTF-8"}, stdin=subprocess.PIPE,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def as_nobody(self, *command, **options):
+        """A command as a user who has nothing to do with this mount."""
+        return self.run("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", *command,
+                        **options)
 
     def sh(self, script, *arguments, **options):
         return self.run("sh", "-c", script, "sh", *arguments, **options)

@@ -100,12 +100,31 @@ def pids_inside(directory):
     return [pid for pid in found if pid != os.getpid()]
 
 
-def is_running(pid):
+def state(pid):
+    """The letter of proc(5): R, S, D, Z, T...; None: there is no such process."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
+            return stat.read().rpartition(")")[2].split()[0]
+    except OSError:
+        return None
+
+
+def is_running(pid):
+    return state(pid) not in (None, "Z")
+
+
+def is_stopped(pid):
+    return state(pid) in (None, "Z", "T", "t")
+
+
+def waits_in_open(pid):
+    """True while the process waits for a FUSE file system to answer its open()."""
+    try:
+        with open(f"/proc/{pid}/stack", encoding="ascii", errors="replace") as stack:
+            frames = stack.read()
     except OSError:
         return False
+    return "request_wait_answer" in frames and "fuse_open" in frames
 
 
 def send_signal(pids, number):

@@ -1,0 +1,72 @@
+// Whatever somebody drops into the outbox: what would be sent has only CRLF line ends and no line
+// too long, no Bcc in its header, as many bytes as was announced, and recipients that can stand in
+// an SMTP command; else it is refused in words.
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "cache/letter.h"
+#include "cache/letter_header.h"
+#include "tests/fuzz/fuzz.h"
+
+static GString *read_stream(const Letter *letter, int fd) {
+  g_autoptr(LetterStream) stream = letter_stream_new(letter, fd);
+  GString *sent = g_string_new(NULL);
+  char buffer[61];
+  ssize_t got;
+  while ((got = letter_stream_read(stream, buffer, sizeof buffer, NULL)) > 0)
+    g_string_append_len(sent, buffer, got);
+  g_assert_cmpint(got, ==, 0);
+  return sent;
+}
+
+static void check_lines(const GString *sent) {
+  size_t length = 0;
+  for (size_t i = 0; i < sent->len; i++) {
+    char byte = sent->str[i];
+    g_assert_true(byte != '\0');
+    g_assert_true((byte == '\n') == (i > 0 && sent->str[i - 1] == '\r'));
+    length = byte == '\n' ? 0 : length + 1;
+    g_assert_cmpuint(length, <=, 999);
+  }
+  g_assert_true(g_str_has_suffix(sent->str, "\r\n"));
+}
+
+static void check_header(const GString *sent) {
+  g_autoptr(LetterHeader) header = letter_header_scan(sent->str, sent->len, NULL);
+  g_assert_nonnull(header);
+  static const char *const hidden[] = {"Bcc", "Resent-Bcc", "Return-Path", "Content-Length"};
+  static const char *const needed[] = {"Date", "From", "Message-ID"};
+  for (size_t i = 0; i < G_N_ELEMENTS(hidden); i++)
+    g_assert_null(letter_header_find(header, sent->str, hidden[i]));
+  for (size_t i = 0; i < G_N_ELEMENTS(needed); i++)
+    g_assert_nonnull(letter_header_find(header, sent->str, needed[i]));
+}
+
+static void check_address(const char *address) {
+  g_assert_nonnull(strchr(address, '@'));
+  g_assert_true(g_utf8_validate(address, -1, NULL));
+  for (const char *c = address; *c != '\0'; c++)
+    g_assert_false(g_ascii_iscntrl(*c));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  static const LetterDefaults defaults = {"me@example.org", "id@example.org", 1700000000};
+  int fd = memfd_create("letter", MFD_CLOEXEC);
+  g_assert_cmpint(write(fd, data, size), ==, (ssize_t)size);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(Letter) letter = letter_read(fd, &defaults, &error);
+  g_assert_true((letter == NULL) == (error != NULL));
+  if (letter != NULL) {
+    g_autoptr(GString) sent = read_stream(letter, fd);
+    g_assert_cmpuint(sent->len, ==, letter_size(letter));
+    check_lines(sent);
+    check_header(sent);
+    check_address(letter_from(letter));
+    g_assert_nonnull(letter_recipients(letter)[0]);
+    for (size_t i = 0; letter_recipients(letter)[i] != NULL; i++)
+      check_address(letter_recipients(letter)[i]);
+  }
+  close(fd);
+  return 0;
+}
