@@ -20,7 +20,8 @@ struct Courier {
   Post *results;
   Waker *waker;
   pthread_t thread;
-  Sender *sender;  // the thread's; NULL: not connected
+  Sender *sender;     // the thread's, as the next; NULL: not connected
+  uint64_t max_size;  // of a letter; 0: not known
 
   pthread_mutex_t mutex;
   bool stopping;
@@ -136,10 +137,18 @@ static CourierVerdict verdict_of(const GError *error) {
 }
 
 static bool connect_sender(Courier *courier, GError **error) {
-  if (courier->sender == NULL)
-    courier->sender =
-        courier->options.open_sender(courier->options.account, courier->waker, "smtp1", error);
+  if (courier->sender != NULL) return true;
+  courier->sender =
+      courier->options.open_sender(courier->options.account, courier->waker, "smtp1", error);
+  if (courier->sender != NULL) courier->max_size = sender_max_size(courier->sender);
   return courier->sender != NULL;
+}
+
+static CourierResult *offline_result(const CourierTask *task, const GError *error) {
+  CourierResult *result = result_new(task, COURIER_OFFLINE, error->message);
+  result->denied = g_error_matches(error, NET_ERROR, NET_ERROR_DENIED) ||
+                   g_error_matches(error, NET_ERROR, NET_ERROR_UNTRUSTED);
+  return result;
 }
 
 static void disconnect(Courier *courier) {
@@ -190,7 +199,7 @@ static CourierResult *send_letter(Courier *courier, const CourierTask *task, Let
   unsigned count = recipients->len - 1;
   if (count == 0) return result_new(task, COURIER_ANSWERED, NULL);
   g_autoptr(GError) error = NULL;
-  if (!connect_sender(courier, &error)) return result_new(task, COURIER_OFFLINE, error->message);
+  if (!connect_sender(courier, &error)) return offline_result(task, error);
   g_autoptr(LetterStream) stream = letter_stream_new(letter, fd);
   Delivery delivery = {
       .courier = courier,
@@ -255,6 +264,7 @@ static void journal_result(Courier *courier, const CourierTask *task, CourierRes
   SpoolJob *job = spool_job_new(SPOOL_ADVANCE);
   job->row.id = task->id;
   job->row.phase = accepted ? OUTBOX_ACCEPTED : OUTBOX_QUEUED;
+  job->vital = true;
   job->recipients = settled_of(result->outcomes);
   job->done = tell_journaled;
   job->done_data = courier;
@@ -280,6 +290,7 @@ static void *run_courier(void *data) {
       continue;
     }
     CourierResult *result = deliver(courier, task);
+    result->max_size = courier->max_size;
     if (result->verdict == COURIER_ANSWERED)
       journal_result(courier, task, result);
     else

@@ -53,18 +53,32 @@ static GByteArray *read_header(int fd, GError **error) {
   return g_steal_pointer(&bytes);
 }
 
-static void add_cut(Letter *letter, size_t start, size_t end) {
-  LetterCut cut = {start, end};
-  if (end > start) g_array_append_val(letter->cuts, cut);
+static uint64_t count_lines(const char *bytes, size_t size) {
+  uint64_t lines = 0;
+  for (size_t i = 0; i < size; i++)
+    if (bytes[i] == '\n') lines++;
+  return lines;
+}
+
+// Beyond the cuts there are already.
+static void add_cut(Letter *letter, const char *bytes, size_t start, size_t end) {
+  LetterCut last = {.line = 1};
+  unsigned n_cuts = letter->cuts->len;
+  if (end == start) return;
+  if (n_cuts > 0) last = g_array_index(letter->cuts, LetterCut, n_cuts - 1);
+  uint64_t between = count_lines(bytes + last.end, start - last.end);
+  LetterCut cut = {start, end, last.line + last.lines + between,
+                   count_lines(bytes + start, end - start)};
+  g_array_append_val(letter->cuts, cut);
 }
 
 static void find_cuts(Letter *letter, const LetterHeader *header, const char *bytes) {
-  add_cut(letter, 0, header->start);
+  add_cut(letter, bytes, 0, header->start);
   for (unsigned i = 0; i < header->fields->len; i++) {
     const LetterField *field = &g_array_index(header->fields, LetterField, i);
     for (unsigned name = 0; name < G_N_ELEMENTS(cut_fields); name++)
       if (letter_field_is(bytes, field, cut_fields[name]))
-        add_cut(letter, field->start, field->end);
+        add_cut(letter, bytes, field->start, field->end);
   }
 }
 
@@ -79,16 +93,6 @@ static bool find_envelope(Letter *letter, const LetterHeader *header, const char
     letter->needs_utf8 |= !g_str_is_ascii(g_ptr_array_index(letter->recipients, i));
   g_ptr_array_add(letter->recipients, NULL);
   return true;
-}
-
-// The id between the brackets of its Message-ID field, NULL if there is none.
-static char *find_message_id(const LetterHeader *header, const char *bytes) {
-  const LetterField *field = letter_header_find(header, bytes, "Message-ID");
-  if (field == NULL) return NULL;
-  g_autofree char *value = letter_field_value(bytes, field);
-  char *start = strchr(value, '<');
-  char *end = start != NULL ? strchr(start, '>') : NULL;
-  return end != NULL ? g_strndup(start + 1, (size_t)(end - start - 1)) : NULL;
 }
 
 static char *format_date(int64_t seconds) {
@@ -108,16 +112,24 @@ static void make_prefix(Letter *letter, const LetterHeader *header, const char *
   if (letter_header_find(header, bytes, "Message-ID") == NULL)
     g_string_append_printf(prefix, "Message-ID: <%s>\r\n", defaults->message_id);
   letter->prefix = g_string_free(prefix, false);
-  letter->message_id = find_message_id(header, bytes);
-  if (letter->message_id == NULL) letter->message_id = g_strdup(defaults->message_id);
 }
 
 // What is checked of the bytes as they will be sent.
 typedef struct {
-  uint64_t line;         // number, from 1
+  uint64_t line;         // how many went before
   uint64_t line_length;  // so far
   bool after_cr;
 } Check;
+
+// What would be sent after `line` lines, by its number in the file.
+static uint64_t line_in_file(const Letter *letter, uint64_t line) {
+  line = line + 1 - count_lines(letter->prefix, strlen(letter->prefix));
+  for (unsigned i = 0; i < letter->cuts->len; i++) {
+    const LetterCut *cut = &g_array_index(letter->cuts, LetterCut, i);
+    if (cut->line <= line) line += cut->lines;
+  }
+  return line;
+}
 
 static bool check_byte(Letter *letter, Check *check, unsigned char byte, GError **error) {
   const char *wrong = NULL;
@@ -135,14 +147,14 @@ static bool check_byte(Letter *letter, Check *check, unsigned char byte, GError 
   if (byte >= 0x80) letter->has_8bit = true;
   if (wrong == NULL) return true;
   g_set_error(error, LETTER_ERROR, LETTER_ERROR_INVALID,
-              "line %" PRIu64 " of what would be sent %s", check->line, wrong);
+              "line %" PRIu64 " %s", line_in_file(letter, check->line), wrong);
   return false;
 }
 
 static bool measure(Letter *letter, int fd, GError **error) {
   g_autoptr(LetterStream) stream = letter_stream_new(letter, fd);
   unsigned char buffer[16384];
-  Check check = {.line = 1};
+  Check check = {0};
   ssize_t got;
   while ((got = letter_stream_read(stream, buffer, sizeof buffer, error)) > 0) {
     for (ssize_t i = 0; i < got; i++)
@@ -172,7 +184,6 @@ void letter_free(Letter *letter) {
   if (letter == NULL) return;
   g_free(letter->from);
   if (letter->recipients != NULL) g_ptr_array_unref(letter->recipients);
-  g_free(letter->message_id);
   g_free(letter->prefix);
   g_array_unref(letter->cuts);
   g_free(letter);
@@ -191,10 +202,6 @@ const char *letter_from(const Letter *letter) {
 
 const char *const *letter_recipients(const Letter *letter) {
   return (const char *const *)letter->recipients->pdata;
-}
-
-const char *letter_message_id(const Letter *letter) {
-  return letter->message_id;
 }
 
 uint64_t letter_size(const Letter *letter) {

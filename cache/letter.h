@@ -42,9 +42,10 @@ char *letter_make_message_id(const char *from);
 
 const char *letter_from(const Letter *letter);               // envelope sender
 const char *const *letter_recipients(const Letter *letter);  // each once, in order
-const char *letter_message_id(const Letter *letter);         // found or given
 uint64_t letter_size(const Letter *letter);                  // as letter_stream gives it
+// Bytes above 127, in the header or the body: the server must take 8BITMIME.
 bool letter_has_8bit(const Letter *letter);
+// Such bytes in an address of the envelope: the server must take SMTPUTF8, see SenderLetter.
 bool letter_needs_utf8(const Letter *letter);
 
 // The bytes to send: CRLF line ends, cut and completed. `fd` is read with pread and stays the

@@ -10,7 +10,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GMimeParserOptions, g_mime_parser_options_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(InternetAddressList, g_object_unref)
 
 // Longer than any server takes (RFC 5321 section 4.5.3.1.3: 254), short enough for one command.
-#define ADDRESS_MAX 512
+#define ADDRESS_MAX 500
 // Of a broken piece, in an error.
 #define SHOWN_MAX 80
 
@@ -72,7 +72,7 @@ static bool is_local_part(const char *local, size_t length) {
 
 static bool is_sound(const char *address) {
   const char *at = strrchr(address, '@');
-  if (at == NULL || strlen(address) > ADDRESS_MAX || !g_utf8_validate(address, -1, NULL))
+  if (at == NULL || strpbrk(address, " <>") != NULL || !g_utf8_validate(address, -1, NULL))
     return false;
   for (const char *c = address; *c != '\0'; c++)
     if (g_ascii_iscntrl(*c)) return false;
@@ -109,7 +109,8 @@ static bool take_piece(Pieces *pieces, GError **error) {
   if (pieces->has_angle && *outside != '\0') return refuse(pieces, outside, error);
   const char *text = pieces->has_angle ? g_strstrip(pieces->inside->str) : outside;
   if (pieces->has_angle || *text != '\0') {
-    g_autofree char *address = count_at(text) == 1 ? parse_one(text) : NULL;
+    bool fits = strlen(text) <= ADDRESS_MAX;
+    g_autofree char *address = fits && count_at(text) == 1 ? parse_one(text) : NULL;
     if (address == NULL) return refuse(pieces, text, error);
     g_ptr_array_add(pieces->addresses, g_steal_pointer(&address));
   }

@@ -10,6 +10,7 @@
 
 // Adds the addresses of `value` (a field's value on one line) to `addresses` (of char *), in order
 // and without brackets. LETTER_ERROR_INVALID with `field` and the broken piece in its words. Each
-// is fit to stand between < and > in an SMTP command: no control character, valid UTF-8.
+// is fit to stand between < and > in an SMTP command: no blank, bracket or control character, valid
+// UTF-8, at most 500 bytes.
 bool letter_addresses_add(GPtrArray *addresses, const char *field, const char *value,
                           GError **error);

@@ -10,8 +10,7 @@
 #include "cache/outbox_rules.h"
 
 #define LETTERS_NAME "letters"
-// Numbers are set aside on disk in blocks of this.
-#define NUMBERS_BLOCK (1u << 16)
+#define RESERVE_NAME "reserve"
 
 G_DEFINE_QUARK(mailfs_outbox_error, outbox_error)
 
@@ -35,9 +34,11 @@ static bool open_spool(Outbox *outbox, GError **error) {
   g_autofree char *path = g_build_filename(outbox->options.directory, OUTBOX_JOURNAL_NAME, NULL);
   g_autoptr(OutboxJournal) journal = outbox_journal_open(path, error);
   if (journal == NULL || !outbox_recover(outbox, journal, error)) return false;
+  g_autofree char *reserve = g_build_filename(outbox->options.directory, RESERVE_NAME, NULL);
   const OutboxSpoolOptions options = {
       .journal = g_steal_pointer(&journal),
       .letters_fd = outbox->letters_fd,
+      .reserve_path = reserve,
       .context = outbox->context,
       .data = outbox,
       .after_step = outbox->options.after_step,
@@ -79,10 +80,16 @@ void outbox_start(Outbox *outbox) {
   outbox_run_agenda(outbox);
 }
 
+static bool store_unstored(OutboxLetter *letter, gpointer outbox) {
+  if (letter->unstored && letter->linked) outbox_store(outbox, letter, NULL, NULL);
+  return true;
+}
+
 // The courier hands its last news to the spool, so it goes first.
 void outbox_free(Outbox *outbox) {
   if (outbox == NULL) return;
   courier_free(outbox->courier);
+  outbox_table_from(outbox->table, 0, store_unstored, outbox);
   outbox_spool_free(outbox->spool);
   outbox_agenda_free(outbox->agenda);
   g_hash_table_unref(outbox->handles);
@@ -135,9 +142,9 @@ static void take_reserved(SpoolJob *job, gpointer data) {
 }
 
 bool outbox_new_number(Outbox *outbox, uint64_t *number, GError **error) {
-  if (!outbox->reserving && outbox->reserved - outbox->next_number < NUMBERS_BLOCK / 2) {
+  if (!outbox->reserving && outbox->reserved - outbox->next_number < OUTBOX_NUMBERS_BLOCK / 2) {
     SpoolJob *job = spool_job_new(SPOOL_RESERVE);
-    job->row.id = outbox->reserved + NUMBERS_BLOCK;
+    job->row.id = outbox->reserved + OUTBOX_NUMBERS_BLOCK;
     job->done = take_reserved;
     outbox->reserving = true;
     outbox_spool_push(outbox->spool, job);
@@ -162,19 +169,53 @@ SpoolJob *outbox_new_job(const OutboxLetter *letter, SpoolChange change) {
   return job;
 }
 
+static bool find_unstored(OutboxLetter *letter, gpointer found) {
+  if (letter->unstored && letter->linked) *(OutboxLetter **)found = letter;
+  return *(OutboxLetter **)found == NULL;
+}
+
+// One at a time: when that has succeeded, the next.
+static void store_next_unstored(Outbox *outbox) {
+  OutboxLetter *letter = NULL;
+  outbox_table_from(outbox->table, 0, find_unstored, &letter);
+  outbox->unstored = letter != NULL;
+  if (letter == NULL) return;
+  letter->unstored = false;
+  outbox_store(outbox, letter, NULL, NULL);
+}
+
+static void note_stored(Outbox *outbox, OutboxLetter *letter, const SpoolJob *job) {
+  if (job->error == NULL) {
+    if (outbox->unstored) store_next_unstored(outbox);
+  } else if (job->change == SPOOL_PUT || job->change == SPOOL_RELABEL) {
+    letter->unstored = outbox->unstored = true;
+  }
+}
+
 static void answer_plainly(SpoolJob *job, gpointer data) {
   if (job->error != NULL) g_warning("outbox: %s", job->error->message);
   outbox_end_errand(data, job, job->error);
 }
 
+static void take_answer(SpoolJob *job, gpointer data) {
+  const OutboxErrand *errand = job->detail;
+  if (job->unsynced != 0) errand->letter->row.broken = job->unsynced;
+  note_stored(data, errand->letter, job);
+  if (errand->answered != NULL)
+    errand->answered(job, data);
+  else
+    answer_plainly(job, data);
+}
+
 void outbox_push(Outbox *outbox, OutboxLetter *letter, SpoolJob *job, OutboxAnswered answered,
                  OutboxDone done, gpointer data) {
   OutboxErrand *errand = g_new0(OutboxErrand, 1);
-  *errand = (OutboxErrand){letter, letter->revision, letter->commit, done, data};
+  *errand = (OutboxErrand){letter, letter->revision, letter->commit, answered, done, data};
   letter->pins++;
+  job->max_size = outbox->max_size;
   job->detail = errand;
   job->free_detail = g_free;
-  job->done = answered != NULL ? answered : answer_plainly;
+  job->done = take_answer;
   outbox_spool_push(outbox->spool, job);
 }
 
@@ -185,7 +226,26 @@ void outbox_end_errand(Outbox *outbox, SpoolJob *job, const GError *error) {
   if (errand->done != NULL) errand->done(error, errand->data);
 }
 
+GError *outbox_refusal_of(const SpoolJob *job) {
+  if (job->refused == NULL) return NULL;
+  const char *name = job->row.name;
+  // Our own words about a letter may quote it.
+  g_debug("outbox: %s: %s", name, job->refused->message);
+  g_message("outbox: %s cannot be sent as it is", name);
+  return g_error_new(OUTBOX_ERROR, job->refused->code, "outbox: %s: %s", name,
+                     job->refused->message);
+}
+
 void outbox_store(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data) {
   letter->journaled = true;
-  outbox_push(outbox, letter, outbox_new_job(letter, SPOOL_PUT), NULL, done, data);
+  SpoolJob *job = outbox_new_job(letter, SPOOL_PUT);
+  job->vital = letter->row.phase == OUTBOX_FAILED;
+  outbox_push(outbox, letter, job, NULL, done, data);
+}
+
+void outbox_store_label(Outbox *outbox, OutboxLetter *letter, bool relaxed) {
+  if (!letter->journaled || !letter->linked) return;
+  SpoolJob *job = outbox_new_job(letter, SPOOL_RELABEL);
+  job->relaxed = relaxed;
+  outbox_push(outbox, letter, job, NULL, NULL, NULL);
 }

@@ -8,7 +8,7 @@
 //   gone
 //     ^  ^  (DRAFT: a name that is never sent, or empty)      │ 4xx          │
 //     │  └── opened again for writing ──┘         └───────────┴── later ─────┘
-//     └─ retry: rename out of failed/ ── FAILED <── 5xx, too old, broken
+//     └─ retry: rename out of failed/ ── FAILED <── 5xx, too old, broken, not whole
 //
 // Every call is for the main loop's thread and none waits for a server. Those that must reach the
 // disk first (flush, fsync, release, rename, unlink of a committed letter) answer through a
@@ -114,12 +114,15 @@ typedef void (*OutboxDone)(const GError *error, gpointer data);
 OutboxHandle *outbox_create(Outbox *outbox, uint64_t parent, const char *name, mode_t mode,
                             pid_t pid, OutboxFile *file, GError **error);
 // open_flags as open(2)'s. Writing to a letter under way: EBUSY. O_TRUNC on a letter that another
-// process closed leaves that letter alone: it goes on as NAME+1 (the listener is told), and `ino`
-// is a new empty letter.
+// process closed or has open leaves that letter alone: it goes on as NAME+1 (the listener is told),
+// and `ino` is a new empty letter. One that an editor's lock holds back goes to failed/ instead.
 OutboxHandle *outbox_open_file(Outbox *outbox, uint64_t ino, int open_flags, pid_t pid,
                                GError **error);
-// pread/pwrite on the letter's file: bytes done, or -1 with error.
+// pread/pwrite on the letter's file: bytes done, or -1 with error. A letter whose writing failed is
+// not whole until it was truncated to nothing: it cannot be committed, and flush answers with the
+// same errno.
 ssize_t outbox_read(OutboxHandle *handle, void *buffer, size_t size, off_t offset, GError **error);
+#define OUTBOX_APPEND (-1)  // as an offset: at the end
 ssize_t outbox_write(OutboxHandle *handle, const void *bytes, size_t size, off_t offset,
                      GError **error);
 // Truncates or extends the letter that `handle` holds open; NULL: by path, the one `ino` is. EBUSY
@@ -130,16 +133,17 @@ bool outbox_set_mode(Outbox *outbox, uint64_t ino, mode_t mode, GError **error);
 bool outbox_set_times(Outbox *outbox, uint64_t ino, int64_t atime_ns, int64_t mtime_ns,
                       GError **error);
 // Durable once `done` says so. Flush also checks a non-empty letter that its opener's process
-// flushes: EINVAL with the reason in the log. It never commits.
+// flushes: EINVAL, or EMSGSIZE where the server said how much it takes, with the reason in the log.
+// It never commits.
 void outbox_flush(OutboxHandle *handle, pid_t pid, OutboxDone done, gpointer data);
 void outbox_fsync(OutboxHandle *handle, OutboxDone done, gpointer data);
 // Takes the handle. The last writer's release commits the letter (see SPEC: never empty files,
 // dot-files, editors' files).
 void outbox_release(OutboxHandle *handle, OutboxDone done, gpointer data);
 // Within the outbox, from failed/ (a retry), never into failed/ (EPERM). From a name that is never
-// sent to one that is: commits at once, and a refused letter (EINVAL) stays under its old name.
-// Onto a closed letter: that one goes on as NAME+1. RENAME_NOREPLACE is honoured, other flags
-// EINVAL.
+// sent to one that is: commits at once, and a refused letter (EINVAL, EMSGSIZE, or what its writing
+// failed with) stays under its old name. Onto a letter: that one goes on, as above.
+// RENAME_NOREPLACE is honoured, other flags EINVAL.
 void outbox_rename(Outbox *outbox, uint64_t parent, const char *name, uint64_t new_parent,
                    const char *new_name, unsigned flags, OutboxDone done, gpointer data);
 // Cancels: a letter not under way is gone for good; ENOENT, or EBUSY while it is being sent.

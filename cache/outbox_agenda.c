@@ -57,18 +57,27 @@ static OutboxLetter *first_of(GTree *tree) {
   return node != NULL ? g_tree_node_value(node) : NULL;
 }
 
-// An editor may have opened it in the meantime. Another letter to send is a reason to try the
-// server again at once.
-static void end_hold(Outbox *outbox, OutboxLetter *letter) {
-  outbox_agenda_remove(outbox, letter);
-  if (outbox_is_locked(outbox, letter->row.name)) {
-    letter->row.phase = OUTBOX_DRAFT;
-    outbox_store(outbox, letter, NULL, NULL);
-    return;
-  }
-  letter->row.phase = OUTBOX_QUEUED;
+// A password refused once is not offered again for each letter: that locks accounts.
+void outbox_hurry(Outbox *outbox) {
+  if (outbox->denied) return;
   outbox->resume_us = 0;
   outbox->out_of_turn = outbox->failures > 0;
+}
+
+// An editor may have opened it in the meantime.
+static bool keep_locked(Outbox *outbox, OutboxLetter *letter) {
+  if (!outbox_is_locked(outbox, letter->row.name)) return false;
+  outbox_agenda_remove(outbox, letter);
+  letter->row.phase = OUTBOX_DRAFT;
+  outbox_store(outbox, letter, NULL, NULL);
+  return true;
+}
+
+static void end_hold(Outbox *outbox, OutboxLetter *letter) {
+  if (keep_locked(outbox, letter)) return;
+  outbox_agenda_remove(outbox, letter);
+  letter->row.phase = OUTBOX_QUEUED;
+  outbox_hurry(outbox);
   outbox_agenda_add(outbox, letter, g_get_monotonic_time());
 }
 
@@ -95,7 +104,7 @@ void outbox_run_agenda(Outbox *outbox) {
   now_us = g_get_monotonic_time();
   while (may_hand_over(outbox) && outbox->resume_us <= now_us &&
          (letter = first_of(outbox->agenda->queued)) != NULL && letter->due_us <= now_us)
-    outbox_hand_over(outbox, letter);
+    if (!keep_locked(outbox, letter)) outbox_hand_over(outbox, letter);
   set_clock(outbox);
 }
 

@@ -10,14 +10,15 @@ bool outbox_stands_alone(const OutboxLetter *letter, pid_t process) {
   bool same_writer = process != 0 && letter->writer == process;
   switch (letter->row.phase) {
     case OUTBOX_OPEN:
-      return letter->size > 0 && !same_writer && outbox_name_is_sendable(letter->row.name);
+      return !same_writer && outbox_name_is_sendable(letter->row.name);
+    case OUTBOX_DRAFT:
+      return !same_writer && letter->size > 0 && outbox_name_is_sendable(letter->row.name);
     case OUTBOX_HELD:
       return !same_writer;
     case OUTBOX_QUEUED:
     case OUTBOX_SENDING:
     case OUTBOX_SENT_DATA:
       return true;
-    case OUTBOX_DRAFT:
     case OUTBOX_ACCEPTED:
     case OUTBOX_FAILED:
       return false;
@@ -25,18 +26,27 @@ bool outbox_stands_alone(const OutboxLetter *letter, pid_t process) {
   return false;
 }
 
-bool outbox_step_aside(Outbox *outbox, OutboxLetter *letter, bool keep_ino, GError **error) {
-  uint64_t number = 0;
-  if (!keep_ino && !outbox_new_number(outbox, &number, error)) return false;
+static void take_next_name(Outbox *outbox, OutboxLetter *letter) {
   char *name = outbox_table_free_name(outbox->table, letter->row.directory, letter->row.name, 1);
   outbox_table_unlink(outbox->table, letter);
   g_free(letter->row.name);
   letter->row.name = name;
-  if (!keep_ino) outbox_table_renumber(outbox->table, letter, outbox_ino_of_number(number));
+  letter->aside = true;
   outbox_table_link(outbox->table, letter);
-  if (letter->journaled)
-    outbox_push(outbox, letter, outbox_new_job(letter, SPOOL_RELABEL), NULL, NULL, NULL);
+  outbox_store_label(outbox, letter, false);
   outbox_tell_changed(outbox, letter->row.directory);
+}
+
+bool outbox_step_aside(Outbox *outbox, OutboxLetter *letter, bool keep_ino, GError **error) {
+  uint64_t number = 0;
+  if (!keep_ino && !outbox_new_number(outbox, &number, error)) return false;
+  if (!keep_ino) outbox_table_renumber(outbox->table, letter, outbox_ino_of_number(number));
+  if (letter->row.phase == OUTBOX_DRAFT)
+    outbox_fail(outbox, letter, false,
+                "another program took its name while an editor was at work on it", NULL, NULL,
+                NULL);
+  else
+    take_next_name(outbox, letter);
   return true;
 }
 
@@ -82,11 +92,12 @@ void outbox_fail(Outbox *outbox, OutboxLetter *letter, bool by_server, const cha
   letter->commit++;
   outbox_place_failed(outbox, letter, note);
   outbox_store(outbox, letter, done, data);
+  const char *end = letter->row.perhaps_sent ? "perhaps not sent" : "not sent";
   // Our own words about a letter may quote it; the server's are the user's only hint.
   if (by_server)
-    g_message("outbox: %s was not sent: %s", name, reason);
+    g_message("outbox: %s was %s: %s", name, end, reason);
   else
-    g_message("outbox: %s was not sent: see %s/%s%s", name, OUTBOX_FAILED_NAME, letter->row.name,
+    g_message("outbox: %s was %s: see %s/%s%s", name, end, OUTBOX_FAILED_NAME, letter->row.name,
               OUTBOX_ERROR_SUFFIX);
   outbox_tell_removed(outbox, OUTBOX_INO, letter->row.ino, name);
   outbox_tell_changed(outbox, OUTBOX_INO);
@@ -138,13 +149,30 @@ static void keep(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer
   outbox_push(outbox, letter, job, NULL, done, data);
 }
 
+// Its name went to another before it had any bytes: nobody's file.
+static void drop(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data) {
+  g_autofree char *name = g_strdup(letter->row.name);
+  outbox_unlink_letter(outbox, letter, done, data);
+  outbox_tell_removed(outbox, OUTBOX_INO, letter->row.ino, name);
+}
+
+static void fail_broken(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data) {
+  g_autofree char *reason = g_strdup_printf("it is not whole, a part could not be written: %s",
+                                            g_strerror(letter->row.broken));
+  outbox_fail(outbox, letter, false, reason, NULL, done, data);
+}
+
 void outbox_close_letter(Outbox *outbox, OutboxLetter *letter, bool killed, OutboxDone done,
                          gpointer data) {
-  if (letter->row.phase == OUTBOX_FAILED || !outbox_is_fit_name(outbox, letter, letter->row.name))
+  if (letter->aside && letter->size == 0)
+    drop(outbox, letter, done, data);
+  else if (letter->row.phase == OUTBOX_FAILED || !outbox_is_fit_name(outbox, letter, letter->row.name))
     keep(outbox, letter, done, data);
   else if (killed)
     outbox_fail(outbox, letter, false,
                 "the program that wrote it was killed before it had finished", NULL, done, data);
+  else if (letter->row.broken != 0)
+    fail_broken(outbox, letter, done, data);
   else
     commit(outbox, letter, done, data);
 }
@@ -162,6 +190,6 @@ void outbox_lock_gone(Outbox *outbox, const char *name) {
   OutboxLetter *letter =
       target != NULL ? outbox_table_find(outbox->table, OUTBOX_INO, target) : NULL;
   if (letter != NULL && letter->row.phase == OUTBOX_DRAFT && letter->writers == 0 &&
-      outbox_is_fit_name(outbox, letter, target))
-    commit(outbox, letter, NULL, NULL);
+      !letter->moving && outbox_is_fit_name(outbox, letter, target))
+    outbox_close_letter(outbox, letter, false, NULL, NULL);
 }

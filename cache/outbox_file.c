@@ -1,4 +1,4 @@
-// Open files: create, read, write, close.
+// Open files: create, read, write; and the attributes of files.
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -8,15 +8,6 @@
 #include "cache/outbox_process.h"
 #include "cache/outbox_rules.h"
 
-struct OutboxHandle {
-  Outbox *outbox;
-  OutboxLetter *letter;  // NULL: a note
-  char *note;
-  bool writes;
-  pid_t process;  // that opened it
-  bool killed;    // the last to flush it was being killed
-};
-
 static int64_t now_ns(void) {
   return g_get_real_time() * 1000;
 }
@@ -25,6 +16,12 @@ void outbox_handle_free(gpointer item) {
   OutboxHandle *handle = item;
   g_free(handle->note);
   g_free(handle);
+}
+
+void outbox_close_idle(OutboxLetter *letter) {
+  if (letter->handles > 0 || letter->fd < 0) return;
+  close(letter->fd);
+  letter->fd = -1;
 }
 
 static OutboxHandle *handle_new(Outbox *outbox) {
@@ -125,13 +122,26 @@ static OutboxLetter *replace_letter(Outbox *outbox, OutboxLetter *letter, GError
   return fresh;
 }
 
-static bool resize(OutboxLetter *letter, uint64_t size, GError **error) {
-  if (size > INT64_MAX || ftruncate(letter->fd, (off_t)size) < 0)
-    return outbox_set_error(error, size > INT64_MAX ? EFBIG : errno, letter->row.name,
-                            "cannot be resized");
+static void set_changed(OutboxLetter *letter, uint64_t size) {
   letter->size = size;
   letter->revision++;
   letter->row.mtime_ns = letter->row.ctime_ns = now_ns();
+}
+
+// What its writer was told of, it may not heed: a letter that lacks a part is not sent.
+static bool set_broken(OutboxLetter *letter, int code, GError **error) {
+  letter->row.broken = code;
+  return outbox_set_error(error, code, letter->row.name, g_strerror(code));
+}
+
+static bool resize(OutboxLetter *letter, uint64_t size, GError **error) {
+  if (size > INT64_MAX) return outbox_set_error(error, EFBIG, letter->row.name, "too large");
+  if (ftruncate(letter->fd, (off_t)size) < 0) return set_broken(letter, errno, error);
+  set_changed(letter, size);
+  if (size == 0) {
+    letter->row.broken = 0;
+    letter->row.perhaps_sent = false;
+  }
   return true;
 }
 
@@ -167,9 +177,11 @@ OutboxHandle *outbox_open_file(Outbox *outbox, uint64_t ino, int open_flags, pid
     return NULL;
   }
   pid_t process = writes ? outbox_process_of(pid) : 0;
-  if (writes && !prepare_writing(outbox, &letter, truncate, process, error)) return NULL;
-  if (!open_file(outbox, letter, error)) return NULL;
-  return open_letter(outbox, letter, writes, process);
+  if ((!writes || prepare_writing(outbox, &letter, truncate, process, error)) &&
+      open_file(outbox, letter, error))
+    return open_letter(outbox, letter, writes, process);
+  if (letter != NULL) outbox_close_idle(letter);
+  return NULL;
 }
 
 static ssize_t read_note(const char *note, void *buffer, size_t size, off_t offset) {
@@ -187,37 +199,6 @@ ssize_t outbox_read(OutboxHandle *handle, void *buffer, size_t size, off_t offse
   return got;
 }
 
-ssize_t outbox_write(OutboxHandle *handle, const void *bytes, size_t size, off_t offset,
-                     GError **error) {
-  OutboxLetter *letter = handle->letter;
-  if (!handle->writes) {
-    outbox_set_error(error, EBADF, "a letter", "not opened for writing");
-    return -1;
-  }
-  ssize_t put = pwrite(letter->fd, bytes, size, offset);
-  if (put < 0) {
-    outbox_set_error(error, errno, letter->row.name, g_strerror(errno));
-    return -1;
-  }
-  letter->size = MAX(letter->size, (uint64_t)(offset + put));
-  letter->revision++;
-  letter->row.mtime_ns = letter->row.ctime_ns = now_ns();
-  return put;
-}
-
-// Without a writer, only what is not under way to the server can be resized by its path.
-bool outbox_truncate(Outbox *outbox, uint64_t ino, OutboxHandle *handle, uint64_t size,
-                     GError **error) {
-  OutboxLetter *letter = handle != NULL ? handle->letter : outbox_table_get(outbox->table, ino);
-  if (letter == NULL || (handle == NULL && (ino & 1) != 0))
-    return outbox_set_error(error, letter == NULL && handle == NULL ? ENOENT : EPERM, "a note",
-                            "cannot be resized");
-  if (handle != NULL ? !handle->writes : outbox_phase_is_waiting(letter->row.phase))
-    return outbox_set_error(error, handle != NULL ? EBADF : EBUSY, letter->row.name,
-                            "cannot be resized now");
-  return open_file(outbox, letter, error) && resize(letter, size, error);
-}
-
 static OutboxLetter *get_letter(Outbox *outbox, uint64_t ino, GError **error) {
   OutboxLetter *letter = outbox_table_get(outbox->table, ino);
   if (letter != NULL && (ino & 1) == 0) return letter;
@@ -226,12 +207,54 @@ static OutboxLetter *get_letter(Outbox *outbox, uint64_t ino, GError **error) {
   return NULL;
 }
 
+// How many bytes were written; where not all, errno tells why.
+static size_t write_all(int fd, const char *bytes, size_t size, off_t offset) {
+  size_t done = 0;
+  while (done < size) {
+    ssize_t put = pwrite(fd, bytes + done, size - done, offset + (off_t)done);
+    if (put == 0) errno = EIO;
+    if (put <= 0 && errno != EINTR) break;
+    if (put > 0) done += (size_t)put;
+  }
+  return done;
+}
+
+ssize_t outbox_write(OutboxHandle *handle, const void *bytes, size_t size, off_t offset,
+                     GError **error) {
+  OutboxLetter *letter = handle->letter;
+  if (!handle->writes) {
+    outbox_set_error(error, EBADF, "a letter", "not opened for writing");
+    return -1;
+  }
+  if (offset == OUTBOX_APPEND) offset = (off_t)letter->size;
+  size_t done = write_all(letter->fd, bytes, size, offset);
+  if (done < size) set_broken(letter, errno, error);
+  if (done > 0) set_changed(letter, MAX(letter->size, (uint64_t)offset + done));
+  return done == size ? (ssize_t)done : -1;
+}
+
+// Without a writer, only what is not on its way can be resized by its path.
+static bool truncate_path(Outbox *outbox, uint64_t ino, uint64_t size, GError **error) {
+  OutboxLetter *letter = get_letter(outbox, ino, error);
+  if (letter == NULL) return false;
+  if (letter->moving || outbox_phase_is_waiting(letter->row.phase))
+    return outbox_set_error(error, EBUSY, letter->row.name, "cannot be resized now");
+  bool done = open_file(outbox, letter, error) && resize(letter, size, error);
+  outbox_close_idle(letter);
+  return done;
+}
+
+bool outbox_truncate(Outbox *outbox, uint64_t ino, OutboxHandle *handle, uint64_t size,
+                     GError **error) {
+  if (handle == NULL) return truncate_path(outbox, ino, size, error);
+  if (!handle->writes) return outbox_set_error(error, EBADF, "a letter", "not opened for writing");
+  return resize(handle->letter, size, error);
+}
+
+// While it is renamed, the row on its way has another place; the rename's answer stores the rest.
 static void store_attributes(Outbox *outbox, OutboxLetter *letter) {
-  letter->row.ctime_ns = now_ns();
-  if (!letter->journaled || !letter->linked) return;
-  SpoolJob *job = outbox_new_job(letter, SPOOL_RELABEL);
-  job->relaxed = true;
-  outbox_push(outbox, letter, job, NULL, NULL, NULL);
+  letter->row.ctime_ns = MAX(now_ns(), letter->row.ctime_ns + 1);
+  if (!letter->moving) outbox_store_label(outbox, letter, true);
 }
 
 bool outbox_set_mode(Outbox *outbox, uint64_t ino, mode_t mode, GError **error) {
@@ -250,83 +273,4 @@ bool outbox_set_times(Outbox *outbox, uint64_t ino, int64_t atime_ns, int64_t mt
   letter->row.mtime_ns = mtime_ns;
   store_attributes(outbox, letter);
   return true;
-}
-
-static void answer(OutboxDone done, gpointer data) {
-  if (done != NULL) done(NULL, data);
-}
-
-// A letter refused here is on disk all the same, so that nothing is lost whatever its writer does.
-static void take_flush(SpoolJob *job, gpointer data) {
-  Outbox *outbox = data;
-  const OutboxErrand *errand = job->detail;
-  OutboxLetter *letter = errand->letter;
-  g_autoptr(GError) refused = NULL;
-  if (job->error == NULL) letter->synced = errand->revision;
-  if (job->refused != NULL) {
-    g_debug("outbox: %s: %s", job->row.name, job->refused->message);
-    g_message("outbox: %s cannot be sent as it is", job->row.name);
-    outbox_set_error(&refused, EINVAL, job->row.name, job->refused->message);
-  } else if (job->error == NULL && job->check) {
-    letter->checked = errand->revision;
-  }
-  outbox_end_errand(outbox, job, job->error != NULL ? job->error : refused);
-}
-
-static void save(OutboxHandle *handle, bool check, OutboxDone done, gpointer data) {
-  Outbox *outbox = handle->outbox;
-  OutboxLetter *letter = handle->letter;
-  bool synced = letter->journaled && letter->synced == letter->revision;
-  if (!letter->linked || letter->size == 0 || (synced && !check)) {
-    answer(done, data);
-    return;
-  }
-  outbox_set_defaults(outbox, &letter->row);
-  letter->journaled = true;
-  SpoolJob *job = outbox_new_job(letter, SPOOL_PUT);
-  job->check = check;
-  job->sync = !synced;
-  job->put_refused = true;
-  outbox_push(outbox, letter, job, take_flush, done, data);
-}
-
-// Another process than the opener's (a child that inherited it) says nothing of the letter's end.
-static bool is_to_be_checked(const OutboxHandle *handle, pid_t pid) {
-  const OutboxLetter *letter = handle->letter;
-  return letter->row.phase == OUTBOX_OPEN && letter->checked != letter->revision &&
-         outbox_name_is_sendable(letter->row.name) && handle->process != 0 &&
-         outbox_process_of(pid) == handle->process;
-}
-
-void outbox_flush(OutboxHandle *handle, pid_t pid, OutboxDone done, gpointer data) {
-  if (!handle->writes) {
-    answer(done, data);
-    return;
-  }
-  handle->killed = outbox_process_was_killed(pid);
-  save(handle, !handle->killed && is_to_be_checked(handle, pid), done, data);
-}
-
-void outbox_fsync(OutboxHandle *handle, OutboxDone done, gpointer data) {
-  if (handle->writes)
-    save(handle, false, done, data);
-  else
-    answer(done, data);
-}
-
-void outbox_release(OutboxHandle *handle, OutboxDone done, gpointer data) {
-  Outbox *outbox = handle->outbox;
-  OutboxLetter *letter = handle->letter;
-  bool wrote = handle->writes, killed = handle->killed;
-  g_hash_table_remove(outbox->handles, handle);
-  if (letter != NULL && --letter->handles == 0) {
-    close(letter->fd);
-    letter->fd = -1;
-  }
-  if (letter != NULL && wrote && --letter->writers == 0 && letter->linked) {
-    outbox_close_letter(outbox, letter, killed, done, data);
-    return;
-  }
-  if (letter != NULL) outbox_table_let_go(outbox->table, letter);
-  answer(done, data);
 }

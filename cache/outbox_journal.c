@@ -34,13 +34,14 @@ static const char *const statement_sql[STATEMENTS] = {
     [ROLLBACK] = "ROLLBACK",
     [LOAD] =
         "SELECT id, ino, directory, name, phase, mode, atime_ns, mtime_ns, ctime_ns,"
-        " queued_at, attempts, next_try, message_id, sender, date, error"
+        " queued_at, attempts, next_try, message_id, sender, date, error, broken, perhaps_sent"
         " FROM letter ORDER BY ino",
     [LOAD_RECIPIENTS] = "SELECT address, verdict, reply FROM recipient WHERE letter = ?1",
     [PUT] =
         "INSERT OR REPLACE INTO letter (id, ino, directory, name, phase, mode, atime_ns,"
-        " mtime_ns, ctime_ns, queued_at, attempts, next_try, message_id, sender, date, error)"
-        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+        " mtime_ns, ctime_ns, queued_at, attempts, next_try, message_id, sender, date, error,"
+        " broken, perhaps_sent) VALUES"
+        " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
     [RELABEL] =
         "UPDATE letter SET ino = ?2, directory = ?3, name = ?4, mode = ?6, atime_ns = ?7,"
         " mtime_ns = ?8, ctime_ns = ?9 WHERE id = ?1",
@@ -60,7 +61,8 @@ static const char schema_sql[] =
     " directory INTEGER NOT NULL, name TEXT NOT NULL, phase INTEGER NOT NULL,"
     " mode INTEGER NOT NULL, atime_ns INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,"
     " ctime_ns INTEGER NOT NULL, queued_at INTEGER NOT NULL, attempts INTEGER NOT NULL,"
-    " next_try INTEGER NOT NULL, message_id TEXT, sender TEXT, date INTEGER NOT NULL, error TEXT);"
+    " next_try INTEGER NOT NULL, message_id TEXT, sender TEXT, date INTEGER NOT NULL, error TEXT,"
+    " broken INTEGER NOT NULL, perhaps_sent INTEGER NOT NULL);"
     "CREATE TABLE recipient (letter INTEGER NOT NULL, address TEXT NOT NULL,"
     " verdict INTEGER NOT NULL, reply TEXT, PRIMARY KEY (letter, address)) WITHOUT ROWID;"
     "CREATE TABLE numbers (next INTEGER NOT NULL);"
@@ -182,6 +184,8 @@ static void read_row(sqlite3_stmt *statement, OutboxRow *row) {
       .from = column_text(statement, 13),
       .date = sqlite3_column_int64(statement, 14),
       .error = column_text(statement, 15),
+      .broken = sqlite3_column_int(statement, 16),
+      .perhaps_sent = sqlite3_column_int(statement, 17) != 0,
   };
 }
 
@@ -291,6 +295,8 @@ bool outbox_journal_put(OutboxJournal *journal, const OutboxRow *row, GPtrArray 
   bind_text(statement, 14, row->from);
   sqlite3_bind_int64(statement, 15, row->date);
   bind_text(statement, 16, row->error);
+  sqlite3_bind_int(statement, 17, row->broken);
+  sqlite3_bind_int(statement, 18, row->perhaps_sent);
   return run(journal, PUT, "note a letter", error) && remove_recipients(journal, row->id, error) &&
          put_recipients(journal, row->id, recipients, error);
 }

@@ -43,6 +43,9 @@ typedef struct {
   char *message_id, *from;
   int64_t date;
   char *error;  // FAILED: the text of NAME.error; else what the last try came to. NULL: nothing
+  // Of its bytes, since it was last empty.
+  int broken;         // the errno of a write that failed: it is not whole. 0: none did
+  bool perhaps_sent;  // a try ended after its last bytes, without an answer
 } OutboxRow;
 
 void outbox_row_copy(OutboxRow *to, const OutboxRow *from);

@@ -23,7 +23,7 @@ static bool is_under_way(const OutboxLetter *letter) {
   return letter->row.phase == OUTBOX_SENDING || letter->row.phase == OUTBOX_SENT_DATA;
 }
 
-static void unlink_letter(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data) {
+void outbox_unlink_letter(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data) {
   g_autofree char *name = g_strdup(letter->row.name);
   uint64_t directory = letter->row.directory;
   outbox_agenda_remove(outbox, letter);
@@ -56,17 +56,19 @@ void outbox_unlink(Outbox *outbox, uint64_t parent, const char *name, OutboxDone
   else if (is_under_way(letter) || letter->moving)
     refuse(done, data, EBUSY, name, "is being sent");
   else
-    unlink_letter(outbox, letter, done, data);
+    outbox_unlink_letter(outbox, letter, done, data);
 }
 
-// What stands where a letter is to be renamed to: a letter goes on, anything else is replaced.
-static void clear_place(Outbox *outbox, const char *name) {
+// What stands where a letter is to be renamed to: a letter goes on, anything else is replaced. So
+// is a draft by an editor that saves to a file beside it.
+static void clear_place(Outbox *outbox, const OutboxLetter *moved, const char *name) {
   OutboxLetter *letter = outbox_table_find(outbox->table, OUTBOX_INO, name);
   if (letter == NULL) return;
-  if (outbox_stands_alone(letter, 0))
+  pid_t process = letter->row.phase == OUTBOX_DRAFT ? moved->writer : 0;
+  if (outbox_stands_alone(letter, process))
     outbox_step_aside(outbox, letter, true, NULL);
   else
-    unlink_letter(outbox, letter, NULL, NULL);
+    outbox_unlink_letter(outbox, letter, NULL, NULL);
 }
 
 static void drop_note(Outbox *outbox, OutboxLetter *letter) {
@@ -79,7 +81,7 @@ static void drop_note(Outbox *outbox, OutboxLetter *letter) {
 static void take_name(Outbox *outbox, OutboxLetter *letter, const char *new_name) {
   g_autofree char *old_name = g_strdup(letter->row.name);
   uint64_t old_directory = letter->row.directory;
-  clear_place(outbox, new_name);
+  clear_place(outbox, letter, new_name);
   drop_note(outbox, letter);
   outbox_table_unlink(outbox->table, letter);
   g_free(letter->row.name);
@@ -132,12 +134,12 @@ static void prepare_queued(const Outbox *outbox, OutboxRow *row) {
 
 static void queue_letter(Outbox *outbox, OutboxLetter *letter, const char *new_name) {
   take_name(outbox, letter, new_name);
+  letter->aside = false;
   prepare_queued(outbox, &letter->row);
   forget_refusals(letter->recipients);
   letter->commit++;
   letter->journaled = true;
-  letter->checked = letter->synced = letter->revision;
-  outbox->resume_us = 0;
+  outbox_hurry(outbox);
   outbox_agenda_add(outbox, letter, g_get_monotonic_time());
   outbox_run_agenda(outbox);
 }
@@ -146,15 +148,14 @@ static void take_commit(SpoolJob *job, gpointer data) {
   Outbox *outbox = data;
   const OutboxErrand *errand = job->detail;
   OutboxLetter *letter = errand->letter;
-  g_autoptr(GError) refused = NULL;
+  g_autoptr(GError) refused = outbox_refusal_of(job);
   letter->moving = false;
-  if (job->refused != NULL) {
-    g_debug("outbox: %s: %s", letter->row.name, job->refused->message);
-    g_message("outbox: %s cannot be sent as it is", letter->row.name);
-    outbox_set_error(&refused, EINVAL, letter->row.name, job->refused->message);
-  } else if (job->error == NULL) {
+  if (job->error == NULL && refused == NULL) {
+    letter->checked = letter->synced = errand->revision;
     queue_letter(outbox, letter, job->row.name);
   }
+  bool changed = letter->row.ctime_ns != job->row.ctime_ns;
+  if (changed) outbox_store_label(outbox, letter, true);
   outbox_end_errand(outbox, job, job->error != NULL ? job->error : refused);
 }
 
@@ -205,9 +206,12 @@ void outbox_rename(Outbox *outbox, uint64_t parent, const char *name, uint64_t n
     return;
   }
   bool closed = letter->row.phase == OUTBOX_DRAFT || letter->row.phase == OUTBOX_FAILED;
+  bool commits = !same && closed && outbox_is_fit_name(outbox, letter, new_name);
   if (same)
     done(NULL, data);
-  else if (closed && outbox_is_fit_name(outbox, letter, new_name))
+  else if (commits && letter->row.broken != 0)
+    refuse(done, data, letter->row.broken, name, "a write failed");
+  else if (commits)
     rename_and_commit(outbox, letter, new_name, done, data);
   else
     rename_plainly(outbox, letter, new_name, done, data);

@@ -4,7 +4,8 @@
 //   outbox.c          life, numbers, errands to the spool
 //   outbox_read.c     what the file system sees
 //   outbox_recover.c  what a crash left
-//   outbox_file.c     create, open, read, write, close
+//   outbox_file.c     create, open, read, write
+//   outbox_close.c    flush, fsync, release
 //   outbox_commit.c   from being written to being held; into failed/
 //   outbox_move.c     rename, unlink
 //   outbox_agenda.c   when what is due
@@ -22,6 +23,8 @@
 #define OUTBOX_JOURNAL_NAME "outbox.db"
 // The directory in outbox/.
 #define OUTBOX_FAILED_NAME "failed"
+// Numbers are set aside on disk in blocks of this.
+#define OUTBOX_NUMBERS_BLOCK (1u << 16)
 
 typedef struct OutboxAgenda OutboxAgenda;
 
@@ -43,12 +46,25 @@ struct Outbox {
   uint64_t reserved;     // numbers below this are ours to give out
   bool reserving;
   int64_t changed_ns[2];  // outbox/, failed/
+  bool unstored;          // so may be letters
 
   GHashTable *handles;   // set of OutboxHandle *, owned: all that are open
   GPtrArray *under_way;  // OutboxLetter *, with the courier
   unsigned failures;     // connections that failed in a row
   int64_t resume_us;     // no connection is tried before, monotonic
   bool out_of_turn;      // the next try is not the one that the delay was for
+  bool denied;           // the server did not let us in
+  uint64_t max_size;     // of a letter, as the server last said; 0: not known
+};
+
+// One open file.
+struct OutboxHandle {
+  Outbox *outbox;
+  OutboxLetter *letter;  // NULL: a note
+  char *note;
+  bool writes;
+  pid_t process;  // that opened it
+  bool killed;    // the last to flush it was being killed
 };
 
 // -- outbox.c
@@ -62,32 +78,42 @@ void outbox_touch(Outbox *outbox, uint64_t directory);
 void outbox_tell_changed(Outbox *outbox, uint64_t directory);
 void outbox_tell_removed(Outbox *outbox, uint64_t directory, uint64_t ino, const char *name);
 
+// Takes a job that was done: it has to end with outbox_end_errand.
+typedef void (*OutboxAnswered)(SpoolJob *job, gpointer outbox);
 // Who waits for what the spool does to a letter.
 typedef struct {
   OutboxLetter *letter;       // pinned
   unsigned revision, commit;  // as they were
-  OutboxDone done;            // NULL: nobody
+  OutboxAnswered answered;
+  OutboxDone done;  // NULL: nobody
   gpointer data;
 } OutboxErrand;
 // A job for the spool with a copy of the letter's row and recipients.
 SpoolJob *outbox_new_job(const OutboxLetter *letter, SpoolChange change);
 // Pushes the job; `answered`, with an OutboxErrand as job->detail, is called with the outcome on
-// the main loop and has to end with outbox_end_errand. NULL: errors are logged, `done` is called.
-typedef void (*OutboxAnswered)(SpoolJob *job, gpointer outbox);
+// the main loop. NULL: errors are logged, `done` is called.
 void outbox_push(Outbox *outbox, OutboxLetter *letter, SpoolJob *job, OutboxAnswered answered,
                  OutboxDone done, gpointer data);
 void outbox_end_errand(Outbox *outbox, SpoolJob *job, const GError *error);
-// Stores the letter as it is now.
+// What a caller is told of a letter that the check refused; NULL: it did not.
+GError *outbox_refusal_of(const SpoolJob *job);
+// Stores the letter as it is now. One that cannot be stored is tried again as soon as something
+// else can be, and at the end.
 void outbox_store(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data);
+// Stores its place, mode and times only. relaxed: need not survive a power failure.
+void outbox_store_label(Outbox *outbox, OutboxLetter *letter, bool relaxed);
 
 // -- outbox_file.c
 void outbox_handle_free(gpointer handle);
+// Closes the letter's file if nobody has it open.
+void outbox_close_idle(OutboxLetter *letter);
 
 // -- outbox_commit.c
 // Whether a letter that others want the name of goes on under another name instead of being
 // overwritten. `process`: who wants it; 0: not known.
 bool outbox_stands_alone(const OutboxLetter *letter, pid_t process);
-// That: gives it the next free NAME+n, and another inode unless `keep_ino`.
+// That: gives it the next free NAME+n, and another inode unless `keep_ino`. A draft goes to failed/:
+// without its name, the lock that holds it back is no more its own.
 bool outbox_step_aside(Outbox *outbox, OutboxLetter *letter, bool keep_ino, GError **error);
 // Sets what LetterDefaults wants to have, where it is not set yet.
 void outbox_set_defaults(const Outbox *outbox, OutboxRow *row);
@@ -111,6 +137,8 @@ char *outbox_report(const Outbox *outbox, const OutboxLetter *letter, bool by_se
                     const char *reason, const GPtrArray *outcomes);
 
 // -- outbox_move.c
+// Takes the name away, and then as below. Not one under way.
+void outbox_unlink_letter(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data);
 // Takes the letter and its row away for good.
 void outbox_remove_letter(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data);
 
@@ -125,6 +153,8 @@ void outbox_run_agenda(Outbox *outbox);
 typedef void (*OutboxAgendaEach)(Outbox *outbox, OutboxLetter *letter);
 // `each` may take its letter off the agenda.
 void outbox_agenda_each_queued(Outbox *outbox, OutboxAgendaEach each);
+// Another letter to send is a reason to try the server again at once.
+void outbox_hurry(Outbox *outbox);
 
 // -- outbox_send.c
 void outbox_hand_over(Outbox *outbox, OutboxLetter *letter);

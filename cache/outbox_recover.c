@@ -9,7 +9,6 @@
 #include "cache/outbox_private.h"
 #include "cache/outbox_rules.h"
 
-#define NUMBERS_BLOCK (1u << 16)
 // 2020-01-01: a state directory made anew starts beyond every number an older one has given out.
 #define NUMBERS_EPOCH 1577836800
 
@@ -75,6 +74,7 @@ static void take_row(const OutboxRow *row, GPtrArray *recipients, gpointer data)
   if (row->phase == OUTBOX_FAILED) {
     if (row->error != NULL) outbox_table_set_note(outbox->table, letter, row->error);
   } else if (outbox_phase_is_waiting(row->phase)) {
+    if (row->phase == OUTBOX_SENT_DATA) letter->row.perhaps_sent = true;
     letter->row.phase = OUTBOX_QUEUED;
     outbox_agenda_add(outbox, letter, g_get_monotonic_time());
   } else {
@@ -102,7 +102,7 @@ static bool reserve_numbers(Recovery *recovery, GError **error) {
   int64_t seconds = g_get_real_time() / G_USEC_PER_SEC - NUMBERS_EPOCH;
   uint64_t by_time = seconds > 0 ? (uint64_t)seconds << 12 : 1u << 12;
   outbox->next_number = MAX(outbox->next_number, by_time);
-  outbox->reserved = outbox->next_number + NUMBERS_BLOCK;
+  outbox->reserved = outbox->next_number + OUTBOX_NUMBERS_BLOCK;
   return outbox_journal_reserve(recovery->journal, outbox->reserved, error);
 }
 

@@ -30,23 +30,37 @@ static unsigned append_recipients(GString *text, const GPtrArray *recipients) {
   return accepted;
 }
 
+static const char *outcome_words(const OutboxLetter *letter, unsigned accepted) {
+  if (accepted > 0) return "This letter was sent to some of its recipients only.";
+  if (letter->row.perhaps_sent)
+    return "This letter was perhaps sent: a try ended before the server had answered.";
+  return "This letter was not sent.";
+}
+
+static void append_advice(GString *text, const OutboxLetter *letter, unsigned accepted) {
+  if (letter->row.broken != 0)
+    g_string_append(text, "\nIt can only be sent when it was written anew.");
+  else
+    g_string_append_printf(
+        text,
+        "\nIt will not be tried again unless you ask for it: move it from %s/ back to the outbox"
+        " (mv)%s.",
+        OUTBOX_FAILED_NAME,
+        accepted > 0 ? ", and it goes to those only who have not got it yet" : "");
+  g_string_append(text, "\nTo give it up, remove it (rm).\n");
+}
+
 char *outbox_report(const Outbox *outbox, const OutboxLetter *letter, bool by_server,
                     const char *reason, const GPtrArray *outcomes) {
   g_autofree char *now = format_time(g_get_real_time() / G_USEC_PER_SEC);
   g_autoptr(GString) recipients = g_string_new(NULL);
   unsigned accepted = append_recipients(recipients, letter->recipients);
   append_recipients(recipients, outcomes);
-  GString *text = g_string_new(accepted > 0 ? "This letter was sent to some of its recipients only."
-                                            : "This letter was not sent.");
+  GString *text = g_string_new(outcome_words(letter, accepted));
   g_string_append_printf(text, "\n\nWhen: %s\n", now);
   if (by_server) g_string_append_printf(text, "Server: %s\n", outbox->server);
   g_string_append_printf(text, "Why: %s\n", reason);
   if (recipients->len > 0) g_string_append_printf(text, "Recipients:\n%s", recipients->str);
-  g_string_append_printf(
-      text,
-      "\nIt will not be tried again unless you ask for it: move it from %s/ back to the outbox"
-      " (mv)%s.\nTo give it up, remove it (rm).\n",
-      OUTBOX_FAILED_NAME,
-      accepted > 0 ? ", and it goes to those only who have not got it yet" : "");
+  append_advice(text, letter, accepted);
   return g_string_free(text, false);
 }

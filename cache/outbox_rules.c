@@ -55,7 +55,9 @@ char *outbox_label(const char *name, unsigned n) {
     while (length > 0 && ((unsigned char)name[length] & 0xc0) == 0x80)
       length--;
   }
-  return g_strdup_printf("%.*s%s", (int)length, name, number);
+  char *label = g_strdup_printf("%.*s%s", (int)length, name, number);
+  if (outbox_name_is_note(label)) label[strlen(label) - 1] = '\0';
+  return label;
 }
 
 int64_t outbox_retry_delay_ms(int64_t first_ms, unsigned attempts) {

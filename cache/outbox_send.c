@@ -126,6 +126,9 @@ void outbox_take_result(const CourierResult *result, const GError *error, gpoint
   Outbox *outbox = data;
   OutboxLetter *letter = take_back(outbox, result->id);
   if (error != NULL) g_warning("outbox: %s", error->message);
+  if (result->max_size > 0) outbox->max_size = result->max_size;
+  if (result->uncertain) letter->row.perhaps_sent = true;
+  outbox->denied = result->denied;
   if (result->verdict != COURIER_OFFLINE) {
     outbox->failures = 0;
     outbox->resume_us = 0;

@@ -9,12 +9,14 @@
 
 #include "cache/letter.h"
 #include "cache/outbox.h"
+#include "cache/outbox_reserve.h"
 
 // More jobs than this do not share a commit, so that the first need not wait for too many.
 #define BATCH_MAX 256
 
 struct OutboxSpool {
   OutboxSpoolOptions options;
+  OutboxReserve *reserve;  // the thread's
   Queue *jobs;
   Post *answers;
   pthread_t thread;
@@ -52,13 +54,20 @@ static void fail_job(SpoolJob *job, int code, const char *doing) {
                 doing, g_strerror(code));
 }
 
+static void check_size(SpoolJob *job, uint64_t size) {
+  if (job->max_size > 0 && size > job->max_size)
+    g_set_error(&job->refused, OUTBOX_ERROR, EMSGSIZE,
+                "it has %" PRIu64 " bytes, the server takes %" PRIu64, size, job->max_size);
+}
+
 static void check_letter(SpoolJob *job, int fd) {
   LetterDefaults defaults = {job->row.from, job->row.message_id, job->row.date};
   g_autoptr(GError) error = NULL;
   g_autoptr(Letter) letter = letter_read(fd, &defaults, &error);
-  if (letter != NULL) return;
-  if (g_error_matches(error, LETTER_ERROR, LETTER_ERROR_INVALID))
-    job->refused = g_steal_pointer(&error);
+  if (letter != NULL)
+    check_size(job, letter_size(letter));
+  else if (g_error_matches(error, LETTER_ERROR, LETTER_ERROR_INVALID))
+    g_set_error(&job->refused, OUTBOX_ERROR, EINVAL, "%s", error->message);
   else
     g_set_error(&job->error, OUTBOX_ERROR, EIO, "%s", error->message);
 }
@@ -72,7 +81,10 @@ static void prepare(OutboxSpool *spool, SpoolJob *job) {
     return;
   }
   if (job->check) check_letter(job, fd);
-  if (job->sync && fsync(fd) < 0) fail_job(job, errno, "write it to the disk");
+  if (job->sync && fsync(fd) < 0) {
+    job->unsynced = errno;
+    fail_job(job, job->unsynced, "write it to the disk");
+  }
   close(fd);
 }
 
@@ -121,8 +133,12 @@ static bool store_rows(OutboxSpool *spool, SpoolJob *const *jobs, unsigned count
 static void store_each(OutboxSpool *spool, SpoolJob *const *jobs, unsigned count) {
   for (unsigned i = 0; i < count; i++) {
     g_autoptr(GError) error = NULL;
-    if (!store_rows(spool, &jobs[i], 1, &error) && jobs[i]->error == NULL)
-      jobs[i]->error = g_steal_pointer(&error);
+    bool stored = store_rows(spool, &jobs[i], 1, &error);
+    if (!stored && jobs[i]->vital && outbox_reserve_give_up(spool->reserve)) {
+      g_clear_error(&error);
+      stored = store_rows(spool, &jobs[i], 1, &error);
+    }
+    if (!stored && jobs[i]->error == NULL) jobs[i]->error = g_steal_pointer(&error);
   }
 }
 
@@ -166,7 +182,10 @@ static void commit_batch(OutboxSpool *spool, SpoolJob *const *jobs, unsigned cou
   if (syncs) sync_directory(spool, jobs, count);
   tell_step(spool);
   g_autoptr(GError) error = NULL;
-  if (!store_rows(spool, jobs, count, &error)) store_each(spool, jobs, count);
+  if (store_rows(spool, jobs, count, &error))
+    outbox_reserve_keep(spool->reserve);
+  else
+    store_each(spool, jobs, count);
   tell_step(spool);
   for (unsigned i = 0; i < count; i++)
     if (jobs[i]->change == SPOOL_REMOVE) remove_file(spool, jobs[i]);
@@ -178,6 +197,7 @@ static void commit_batch(OutboxSpool *spool, SpoolJob *const *jobs, unsigned cou
 static void *run_spool(void *data) {
   OutboxSpool *spool = data;
   SpoolJob *jobs[BATCH_MAX];
+  outbox_reserve_keep(spool->reserve);
   while ((jobs[0] = queue_pop(spool->jobs, -1)) != NULL) {
     unsigned count = 1;
     while (count < BATCH_MAX && (jobs[count] = queue_pop(spool->jobs, 0)) != NULL)
@@ -199,6 +219,7 @@ static void take_answer(gpointer item, gpointer data) {
 OutboxSpool *outbox_spool_new(const OutboxSpoolOptions *options) {
   OutboxSpool *spool = g_new0(OutboxSpool, 1);
   spool->options = *options;
+  spool->reserve = outbox_reserve_new(options->reserve_path);
   spool->jobs = queue_new((GDestroyNotify)spool_job_free);
   spool->answers = post_new(options->context, take_answer, spool, (GDestroyNotify)spool_job_free);
   int failed = pthread_create(&spool->thread, NULL, run_spool, spool);
@@ -213,6 +234,7 @@ void outbox_spool_free(OutboxSpool *spool) {
   queue_free(spool->jobs);
   post_free(spool->answers);
   outbox_journal_free(spool->options.journal);
+  outbox_reserve_free(spool->reserve);
   g_free(spool);
 }
 

@@ -2,7 +2,8 @@
 // the journal and takes SpoolJobs, in order. All that wait when it comes round share one group
 // commit: their letters are checked and fsynced, then the directory, then one transaction for all
 // rows, then files that are no more wanted are removed; only then is each answered. If the shared
-// commit fails, each job is tried by itself, so that one cannot spoil another.
+// commit fails, each job is tried by itself, so that one cannot spoil another; what must not be lost
+// has the space of the OutboxReserve then.
 //
 //   main loop, courier ──SpoolJob──> spool thread ──the same SpoolJob──> main loop, or a Queue
 #pragma once
@@ -31,8 +32,10 @@ typedef struct SpoolJob {
   bool check;    // letter_read; the row's from, message_id and date are the defaults
   bool sync;     // fsync the letter's file
   bool relaxed;  // need not survive a power failure
+  bool vital;    // on a full disk, the reserve is given up for it
   // Where `check` refuses the letter, the row is stored only if this is set.
   bool put_refused;
+  uint64_t max_size;  // for `check`: of what may be sent; 0: not known
   SpoolChange change;
   OutboxRow row;          // owned
   GPtrArray *recipients;  // of OutboxRecipient, owned; may be NULL
@@ -44,9 +47,12 @@ typedef struct SpoolJob {
   gpointer detail;  // for `done`, with its own free function
   GDestroyNotify free_detail;
 
-  // The outcome. refused: the letter is not fit to be sent (LETTER_ERROR_INVALID); error: an
-  // OUTBOX_ERROR with an errno, nothing of this job can be relied on.
+  // The outcome, each an OUTBOX_ERROR with an errno. refused: the letter is not fit to be sent
+  // (EINVAL) or too large (EMSGSIZE); error: nothing of this job can be relied on.
   GError *refused, *error;
+  // The errno of an fsync that failed, 0: none did. What was written since the last one may be lost
+  // and another fsync would not tell, see fsync(2).
+  int unsynced;
 } SpoolJob;
 
 SpoolJob *spool_job_new(SpoolChange change);
@@ -56,6 +62,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(SpoolJob, spool_job_free)
 typedef struct {
   OutboxJournal *journal;             // taken
   int letters_fd;                     // the directory of letters; stays the caller's
+  const char *reserve_path;           // where the reserve is kept
   GMainContext *context;              // where answers are given
   gpointer data;                      // for `done`
   void (*after_step)(gpointer data);  // NULL, or called on the spool thread after each step

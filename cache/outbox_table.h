@@ -17,6 +17,7 @@ typedef struct {
   uint64_t size;
   bool linked;     // has a name; else it is open still, or only its note is left
   bool journaled;  // the journal has a row of it, or soon will
+  bool unstored;   // what it is now could not be stored
   char *note;      // FAILED: the text of NAME.error; NULL: none
   int64_t note_ns;
 
@@ -30,6 +31,7 @@ typedef struct {
   unsigned commit;    // counts commits and what takes them back: a late answer tells by it
   unsigned pins;      // answers of other threads that are still to come for it
   bool moving;        // one of them is a rename's
+  bool aside;         // another process took its name while it was written
   int64_t due_us;     // HELD, QUEUED: when its next step is due, monotonic; 0: not on the agenda
 } OutboxLetter;
 

@@ -76,13 +76,6 @@ void queue_close(Queue *queue) {
   pthread_mutex_unlock(&queue->mutex);
 }
 
-bool queue_is_closed(Queue *queue) {
-  pthread_mutex_lock(&queue->mutex);
-  bool closed = queue->closed;
-  pthread_mutex_unlock(&queue->mutex);
-  return closed;
-}
-
 // A GSource that is ready for as long as it holds items.
 struct Post {
   GSource source;

@@ -19,7 +19,6 @@ void queue_push(Queue *queue, gpointer item);
 gpointer queue_pop(Queue *queue, int timeout_ms);
 // No item will come any more: ends waits once the queue is empty. Any thread.
 void queue_close(Queue *queue);
-bool queue_is_closed(Queue *queue);
 
 typedef struct Post Post;
 typedef void (*PostFunc)(gpointer item, gpointer data);

@@ -172,7 +172,9 @@ void outbox_dir_read(OutboxDir *dir, fuse_req_t req, size_t size, off_t offset,
 void outbox_dir_write(OutboxDir *dir, fuse_req_t req, const char *bytes, size_t size, off_t offset,
                       const struct fuse_file_info *file) {
   g_autoptr(GError) error = NULL;
-  ssize_t done = outbox_write(handle_of(file), bytes, size, offset, &error);
+  // The kernel's own idea of the end may be that of a letter which had this inode before.
+  off_t at = (file->flags & O_APPEND) ? OUTBOX_APPEND : offset;
+  ssize_t done = outbox_write(handle_of(file), bytes, size, at, &error);
   if (done < 0)
     refuse(req, error);
   else

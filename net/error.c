@@ -9,10 +9,10 @@ bool net_error_ends_connection(const GError *error) {
     case NET_ERROR_OFFLINE:
     case NET_ERROR_TIMEOUT:
     case NET_ERROR_UNTRUSTED:
+    case NET_ERROR_DENIED:
     case NET_ERROR_PROTOCOL:
     case NET_ERROR_CANCELLED:
       return true;
-    case NET_ERROR_DENIED:
     case NET_ERROR_FORBIDDEN:
     case NET_ERROR_GONE:
     case NET_ERROR_BUSY:

@@ -26,6 +26,6 @@ typedef enum {
   NET_ERROR_CANCELLED,    // we were told to stop
 } NetError;
 
-// True for errors of the connection itself (host, offline, time-out, TLS, protocol, cancelled):
-// the connection is of no more use. Errors of another domain count as not.
+// True for errors of the connection itself (host, offline, time-out, TLS, login, protocol,
+// cancelled): the connection is of no more use. Errors of another domain count as not.
 bool net_error_ends_connection(const GError *error);

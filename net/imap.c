@@ -118,10 +118,6 @@ static bool mailbox_imap_quota(Mailbox *mailbox, MailboxQuota *quota, GError **e
   return imap_session_run_words(session, "GETQUOTAROOT \"INBOX\"", note_quota, quota, error);
 }
 
-static bool mailbox_imap_check(Mailbox *mailbox, GError **error) {
-  return imap_session_run_words(session_of(mailbox), "NOOP", NULL, NULL, error);
-}
-
 static void mailbox_imap_free(Mailbox *mailbox) {
   imap_session_free(session_of(mailbox));
   g_free(mailbox);
@@ -133,7 +129,6 @@ static const MailboxOps imap_ops = {
     .scan = mailbox_imap_scan,
     .fetch = mailbox_imap_fetch,
     .quota = mailbox_imap_quota,
-    .check = mailbox_imap_check,
     .free = mailbox_imap_free,
 };
 
@@ -149,9 +144,23 @@ static bool introduce(ImapSession *session, GError **error) {
   return false;
 }
 
+// RFC 3501 6.1.1 has no NO for it: a server that refuses for good speaks no IMAP that we do.
+static bool ask_capabilities(ImapSession *session, GError **error) {
+  g_autoptr(GError) refusal = NULL;
+  if (imap_session_run_words(session, "CAPABILITY", NULL, NULL, &refusal)) return true;
+  if (net_error_ends_connection(refusal)) {
+    g_propagate_error(error, g_steal_pointer(&refusal));
+    return false;
+  }
+  bool is_put_off = g_error_matches(refusal, NET_ERROR, NET_ERROR_BUSY);
+  g_set_error(error, NET_ERROR, is_put_off ? NET_ERROR_OFFLINE : NET_ERROR_PROTOCOL,
+              "asked for its capabilities, %s", refusal->message);
+  return false;
+}
+
 Mailbox *imap_mailbox_new(Wire *wire, const char *name, GError **error) {
   g_autoptr(ImapSession) session = imap_session_new(wire, name);
-  if (!imap_session_run_words(session, "CAPABILITY", NULL, NULL, error)) return NULL;
+  if (!ask_capabilities(session, error)) return NULL;
   imap_session_move(session, IMAP_AUTHENTICATED, NULL);
   if (!introduce(session, error)) return NULL;
   ImapMailbox *mailbox = g_new0(ImapMailbox, 1);

@@ -16,6 +16,7 @@ typedef struct {
   bool arrived;   // the response being read brought the whole body
   bool complete;  // and its UID was the right one
   bool withheld;  // the server named the message, but gave no bytes for it
+  bool expunged;  // and said that this is because there is none any more
 } Fetch;
 
 static bool wrong_response(GError **error, const char *words) {
@@ -36,6 +37,8 @@ static bool end_response(Fetch *fetch, const ImapResponse *response, GError **er
   bool incomplete = fetch->wanted, arrived = fetch->arrived;
   fetch->wanted = fetch->arrived = false;
   if (incomplete) return wrong_response(error, "the server broke off within the message");
+  // Only one message was asked for, so it is the one (RFC 5530 section 3).
+  if (g_strcmp0(response->code, "EXPUNGEISSUED") == 0) fetch->expunged = true;
   if (!response->name || strcmp(response->name, "FETCH") != 0 || !response->values) return true;
 
   const ImapValue *items = response->values->first;
@@ -71,7 +74,7 @@ bool imap_fetch(ImapSession *session, uint32_t uid, MailboxSink sink, gpointer d
   g_autofree char *words = g_strdup_printf("UID FETCH %" PRIu32 " (UID BODY.PEEK[])", uid);
   if (!imap_session_run_words(session, words, handle, &fetch, error)) return false;
   if (fetch.complete) return true;
-  if (fetch.withheld)
+  if (fetch.withheld && !fetch.expunged)
     g_set_error(error, NET_ERROR, NET_ERROR_REFUSED,
                 "the server lists message %" PRIu32 " but does not give it", uid);
   else

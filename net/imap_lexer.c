@@ -257,10 +257,20 @@ static ImapToken lex_text(ImapLexer *lexer) {
       .type = IMAP_TOKEN_TEXT, .bytes = lexer->kept->str, .size = MIN(size, lexer->max_atom)};
 }
 
-static ImapToken lex_skip_literal(ImapLexer *lexer);
+// Drops bytes of a literal; false if it goes on beyond what was fed.
+static bool skip_literal(ImapLexer *lexer) {
+  uint64_t size = MIN(lexer->literal_left, (uint64_t)(lexer->end - lexer->at));
+  lexer->at += size;
+  lexer->literal_left -= size;
+  if (lexer->literal_left > 0) return false;
+  imap_lexer_skip_line(lexer);
+  return true;
+}
 
 static ImapToken lex_skip(ImapLexer *lexer) {
-  while (lexer->at < lexer->end) {
+  for (;;) {
+    if (lexer->state == LEX_SKIP_LITERAL && !skip_literal(lexer)) break;
+    if (lexer->at == lexer->end) break;
     char byte = *lexer->at++;
     bool announced = lexer->size_phase == SIZE_CLOSED;
     lexer->size_phase = follow_size(lexer, byte);
@@ -271,29 +281,16 @@ static ImapToken lex_skip(ImapLexer *lexer) {
     }
     if (lexer->literal_left > lexer->max_literal) return fatal(lexer);
     lexer->state = LEX_SKIP_LITERAL;
-    return lex_skip_literal(lexer);
   }
   return token_of(IMAP_TOKEN_MORE);
 }
 
-static ImapToken lex_skip_literal(ImapLexer *lexer) {
-  uint64_t available = (uint64_t)(lexer->end - lexer->at);
-  uint64_t size = MIN(lexer->literal_left, available);
-  lexer->at += size;
-  lexer->literal_left -= size;
-  if (lexer->literal_left > 0) return token_of(IMAP_TOKEN_MORE);
-  imap_lexer_skip_line(lexer);
-  return lex_skip(lexer);
-}
-
 ImapToken imap_lexer_next(ImapLexer *lexer) {
   static ImapToken (*const lex[])(ImapLexer *) = {
-      [LEX_BETWEEN] = lex_between, [LEX_TILDE] = lex_tilde,
-      [LEX_ATOM] = lex_atom,       [LEX_SIZE] = lex_size,
-      [LEX_LITERAL] = lex_literal, [LEX_QUOTED] = lex_quoted,
-      [LEX_ESCAPED] = lex_quoted,  [LEX_TEXT] = lex_text,
-      [LEX_SKIP] = lex_skip,       [LEX_SKIP_LITERAL] = lex_skip_literal,
-      [LEX_FATAL] = fatal,
+      [LEX_BETWEEN] = lex_between,   [LEX_TILDE] = lex_tilde,     [LEX_ATOM] = lex_atom,
+      [LEX_SIZE] = lex_size,         [LEX_LITERAL] = lex_literal, [LEX_QUOTED] = lex_quoted,
+      [LEX_ESCAPED] = lex_quoted,    [LEX_TEXT] = lex_text,       [LEX_SKIP] = lex_skip,
+      [LEX_SKIP_LITERAL] = lex_skip, [LEX_FATAL] = fatal,
   };
   return lex[lexer->state](lexer);
 }

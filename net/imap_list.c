@@ -4,6 +4,10 @@
 #include "net/imap.h"
 #include "net/imap_error.h"
 
+// No mailbox has more; a server that goes on shall not fill our memory.
+#define MAX_FOLDERS 100000
+#define MAX_NAMES_BYTES (16 << 20)
+
 typedef struct {
   char *prefix;  // "user." or ""
   char delimiter;
@@ -13,6 +17,7 @@ typedef struct {
 typedef struct {
   GArray *namespaces;  // Namespace
   GHashTable *told;    // names
+  size_t names_bytes;  // of them
   MailboxFolderFunc each;
   gpointer data;
 } Listing;
@@ -101,6 +106,14 @@ static bool is_missing(const ImapValue *attributes) {
   return value != NULL;
 }
 
+// False if it was told before. INBOX is one folder however it is spelled; servers repeat it.
+static bool is_new(Listing *listing, const char *name) {
+  const char *key = is_inbox(name) ? "INBOX" : name;
+  bool is_added = g_hash_table_add(listing->told, g_strdup(key));
+  if (is_added) listing->names_bytes += strlen(key);
+  return is_added;
+}
+
 // `* LIST (attributes) delimiter name` (RFC 3501 7.2.2).
 static bool tell_folder(const ImapEvent *event, gpointer data, GError **error) {
   Listing *listing = data;
@@ -108,9 +121,12 @@ static bool tell_folder(const ImapEvent *event, gpointer data, GError **error) {
   if (event->type != IMAP_EVENT_RESPONSE || strcmp(response->name, "LIST") != 0) return true;
   const char *name = imap_value_text(imap_value_nth(response->values, 2));
   if (!name || !*name || !is_personal(listing->namespaces, name)) return true;
-  // INBOX is one folder however it is spelled; servers repeat it.
-  char *key = is_inbox(name) ? g_strdup("INBOX") : g_strdup(name);
-  if (!g_hash_table_add(listing->told, key)) return true;
+  if (!is_new(listing, name)) return true;
+  if (g_hash_table_size(listing->told) > MAX_FOLDERS || listing->names_bytes > MAX_NAMES_BYTES) {
+    g_set_error_literal(error, NET_ERROR, NET_ERROR_LIMIT,
+                        "the server lists more folders than any mailbox has");
+    return false;
+  }
   MailboxFolder folder = {.name = name,
                           .delimiter = delimiter_of(imap_value_nth(response->values, 1)),
                           .attributes = read_attributes(response->values)};

@@ -115,9 +115,12 @@ static Reply read_reply(ImapSession *session, Exchange *exchange, bool may_go_ah
     } else if (strcmp(response->tag, "+") == 0) {
       if (may_go_ahead) return REPLY_GO_AHEAD;
     } else if (strcmp(response->tag, imap_command_tag(exchange->command)) == 0) {
-      if (strcmp(response->name, "OK") == 0) return REPLY_OK;
-      imap_error_set(error, response);
-      return REPLY_REFUSED;
+      if (strcmp(response->name, "OK") != 0) {
+        imap_error_set(error, response);
+        return REPLY_REFUSED;
+      }
+      hand_over(exchange, &event);
+      return REPLY_OK;
     }
   }
 }

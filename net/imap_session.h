@@ -27,8 +27,8 @@ typedef enum {
   IMAP_CLOSED,
 } ImapState;
 
-// Is told each event before the tagged reply, asked for or not. After it returned false the rest
-// is read without it, and its error is the command's.
+// Is told each event before the tagged reply, asked for or not, and a tagged OK too. After it
+// returned false the rest is read without it, and its error is the command's.
 typedef bool (*ImapHandler)(const ImapEvent *event, gpointer data, GError **error);
 
 // Takes over the wire. `name` begins log lines.

@@ -36,10 +36,6 @@ bool mailbox_quota(Mailbox *mailbox, MailboxQuota *quota, GError **error) {
   return mailbox->ops->quota(mailbox, quota, error);
 }
 
-bool mailbox_check(Mailbox *mailbox, GError **error) {
-  return mailbox->ops->check(mailbox, error);
-}
-
 void mailbox_free(Mailbox *mailbox) {
   if (mailbox) mailbox->ops->free(mailbox);
 }

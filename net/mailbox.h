@@ -83,7 +83,6 @@ typedef struct {
                MailboxMessageFunc each, gpointer data, GError **error);
   bool (*fetch)(Mailbox *mailbox, uint32_t uid, MailboxSink sink, gpointer data, GError **error);
   bool (*quota)(Mailbox *mailbox, MailboxQuota *quota, GError **error);
-  bool (*check)(Mailbox *mailbox, GError **error);
   void (*free)(Mailbox *mailbox);
 } MailboxOps;
 
@@ -98,7 +97,8 @@ typedef Mailbox *(*MailboxOpen)(const Account *account, Waker *waker, const char
                                 GError **error);
 
 // Tells every personal folder (RFC 2342: those of other users and shared ones are left out) once,
-// parents not necessarily first. If `each` fails, its error is the result.
+// parents not necessarily first. If `each` fails, its error is the result. LIMIT: more than 100,000
+// folders, or 16 MiB of their names.
 bool mailbox_list(Mailbox *mailbox, MailboxFolderFunc each, gpointer data, GError **error);
 // Opens a folder read-only (EXAMINE): nothing that follows can change a flag. GONE: no such folder;
 // FORBIDDEN: no right to it. Examining the open folder again tells its state now.
@@ -109,13 +109,11 @@ bool mailbox_examine(Mailbox *mailbox, const char *folder, MailboxStatus *status
 bool mailbox_scan(Mailbox *mailbox, uint32_t first, uint32_t last, MailboxItems items,
                   MailboxMessageFunc each, gpointer data, GError **error);
 // Streams one message's exact bytes to `sink`, without setting \Seen. GONE: the server says OK but
-// gives nothing; REFUSED: it says NO, or NIL. After an error the bytes that reached the sink are
-// to be forgotten.
+// gives nothing, or that the message was expunged; REFUSED: it says NO, or NIL. After an error the
+// bytes that reached the sink are to be forgotten.
 bool mailbox_fetch(Mailbox *mailbox, uint32_t uid, MailboxSink sink, gpointer data, GError **error);
 // RFC 9208. A server without quotas: limit 0.
 bool mailbox_quota(Mailbox *mailbox, MailboxQuota *quota, GError **error);
-// Proves that the connection is alive (NOOP).
-bool mailbox_check(Mailbox *mailbox, GError **error);
 // Says goodbye (waits for it at most 1 s, not at all after an error) and closes. NULL is fine.
 void mailbox_free(Mailbox *mailbox);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Mailbox, mailbox_free)

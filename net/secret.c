@@ -150,51 +150,83 @@ static bool load_file(const Secret *secret, char *buffer, size_t *length, GError
   return true;
 }
 
-// Our threads block signals; a command must not inherit that.
-static void unblock_signals(gpointer data) {
+typedef struct {
+  pid_t pid;
+  int pidfd;
+  int out;
+} Command;
+
+// In the child. Our threads block signals; a command must not inherit that. In a group that is not
+// the terminal's foreground it would be stopped as soon as it asks there.
+static void prepare_command(gpointer data) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
+  int terminal = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+  if (terminal < 0)
+    setpgid(0, 0);
+  else
+    close(terminal);
+}
+
+static bool command_start(Command *command, const Secret *secret, GError **error) {
+  char *argv[] = {(char *)"/bin/sh", (char *)"-c", secret->text, NULL};
+  g_autoptr(GError) cause = NULL;
+  if (g_spawn_async_with_pipes(NULL, argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, prepare_command, NULL,
+                               &command->pid, NULL, &command->out, NULL, &cause)) {
+    command->pidfd = pidfd_open(command->pid, 0);
+    return true;
+  }
+  g_set_error(error, NET_ERROR, NET_ERROR_DENIED, "the %s command cannot be run: %s",
+              kind_name(secret), cause->message);
+  return false;
+}
+
+// Waits for the command's end, and returns what waitpid tells of it.
+static int command_finish(Command *command, bool is_killed) {
+  bool has_group = getpgid(command->pid) == command->pid;
+  if (is_killed) kill(has_group ? -command->pid : command->pid, SIGKILL);
+  int status = 0;
+  while (waitpid(command->pid, &status, 0) < 0 && errno == EINTR)
+    continue;
+  close(command->out);
+  if (command->pidfd >= 0) close(command->pidfd);
+  return status;
 }
 
 // Collects the output until the command itself has ended: something that it left running may keep
-// the pipe open. Returns false when it took too long.
-static bool collect_output(int pidfd, int out, char *buffer, size_t *length) {
+// the pipe open. Returns false when it took too long or was cancelled.
+static bool collect_output(const Command *command, const Waker *waker, char *buffer,
+                           size_t *length) {
   int64_t deadline = g_get_monotonic_time() + COMMAND_TIMEOUT_MS * INT64_C(1000);
-  struct pollfd fds[2] = {{.fd = pidfd, .events = POLLIN}, {.fd = out, .events = POLLIN}};
-  for (;;) {
+  struct pollfd fds[] = {{.fd = command->pidfd, .events = POLLIN},
+                         {.fd = command->out, .events = POLLIN},
+                         {.fd = waker_cancel_fd(waker), .events = POLLIN}};
+  while (command->pidfd >= 0) {
     int64_t left_ms = (deadline - g_get_monotonic_time()) / 1000;
     if (left_ms <= 0) return false;
     if (poll(fds, G_N_ELEMENTS(fds), (int)left_ms) <= 0) continue;
+    if (fds[2].revents != 0) return false;
     if (fds[1].revents != 0) {
-      if (!read_some(out, buffer, length)) fds[1].fd = -1;
+      if (!read_some(command->out, buffer, length)) fds[1].fd = -1;
     } else if (fds[0].revents != 0) {
       return true;
     }
   }
+  return false;
 }
 
-static bool load_command(const Secret *secret, char *buffer, size_t *length, GError **error) {
-  char *argv[] = {(char *)"/bin/sh", (char *)"-c", secret->text, NULL};
-  GPid pid;
-  int out;
-  g_autoptr(GError) spawn_error = NULL;
-  if (!g_spawn_async_with_pipes(NULL, argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, unblock_signals, NULL,
-                                &pid, NULL, &out, NULL, &spawn_error)) {
-    g_set_error(error, NET_ERROR, NET_ERROR_DENIED, "the %s command cannot be run: %s",
-                kind_name(secret), spawn_error->message);
-    return false;
-  }
-  int pidfd = pidfd_open(pid, 0);
-  bool in_time = pidfd >= 0 && collect_output(pidfd, out, buffer, length);
-  if (!in_time) kill(pid, SIGKILL);
-  int status = 0;
-  while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-    continue;
-  close(out);
-  if (pidfd >= 0) close(pidfd);
-  if (in_time && WIFEXITED(status) && WEXITSTATUS(status) == 0) return true;
-  if (!in_time)
+static bool load_command(const Secret *secret, const Waker *waker, char *buffer, size_t *length,
+                         GError **error) {
+  Command command;
+  if (!command_start(&command, secret, error)) return false;
+  bool has_ended = collect_output(&command, waker, buffer, length);
+  int status = command_finish(&command, !has_ended);
+  if (has_ended && WIFEXITED(status) && WEXITSTATUS(status) == 0) return true;
+  if (!has_ended && waker_is_cancelled(waker))
+    g_set_error(error, NET_ERROR, NET_ERROR_CANCELLED, "the %s command was cancelled",
+                kind_name(secret));
+  else if (!has_ended)
     g_set_error(error, NET_ERROR, NET_ERROR_DENIED, "the %s command took longer than %d s",
                 kind_name(secret), COMMAND_TIMEOUT_MS / 1000);
   else if (WIFEXITED(status))
@@ -206,13 +238,16 @@ static bool load_command(const Secret *secret, char *buffer, size_t *length, GEr
   return false;
 }
 
-static bool load_bytes(const Secret *secret, char *buffer, size_t *length, GError **error) {
+static bool load_bytes(const Secret *secret, const Waker *waker, char *buffer, size_t *length,
+                       GError **error) {
   switch (secret->source) {
     case SOURCE_COMMAND:
-      return load_command(secret, buffer, length, error);
+      return load_command(secret, waker, buffer, length, error);
     case SOURCE_FILE:
       return load_file(secret, buffer, length, error);
     case SOURCE_VALUE:
+      // Once more: a process does not inherit its parent's locks.
+      mlock(secret->value, secret->pages);
       *length = MIN(secret->pages - 1, SECRET_MAX_BYTES);
       memcpy(buffer, secret->value, *length);
       return true;
@@ -220,17 +255,20 @@ static bool load_bytes(const Secret *secret, char *buffer, size_t *length, GErro
   g_assert_not_reached();
 }
 
-char *secret_load(Secret *secret, GError **error) {
+char *secret_load(Secret *secret, const Waker *waker, GError **error) {
   char *buffer = g_malloc(SECRET_MAX_BYTES);
   size_t length = 0;
   char *value = NULL;
   g_autoptr(GError) load_error = NULL;
   const char *reason = NULL;
-  if (load_bytes(secret, buffer, &length, &load_error)) value = first_line(buffer, length, &reason);
+  if (load_bytes(secret, waker, buffer, &length, &load_error))
+    value = first_line(buffer, length, &reason);
   OPENSSL_cleanse(buffer, SECRET_MAX_BYTES);
   g_free(buffer);
+  bool is_cancelled = g_error_matches(load_error, NET_ERROR, NET_ERROR_CANCELLED);
   if (load_error != NULL)
-    g_set_error_literal(error, NET_ERROR, NET_ERROR_DENIED, load_error->message);
+    g_set_error_literal(error, NET_ERROR, is_cancelled ? NET_ERROR_CANCELLED : NET_ERROR_DENIED,
+                        load_error->message);
   else if (value == NULL)
     g_set_error(error, NET_ERROR, NET_ERROR_DENIED, "the %s %s", kind_name(secret), reason);
   return value;

@@ -1,12 +1,15 @@
 // A Secret is where a password or an OAuth2 token comes from: a command, a file, the environment or
 // what the user typed. The value is fetched when a login needs it and wiped after; only a typed or
-// inherited one is kept, in memory that is not dumped. Never logged, never an argument.
+// inherited one is kept, in memory that is neither swapped nor dumped. Never logged, never an
+// argument.
 // Immutable: any thread may ask.
 #pragma once
 
 #include <stdbool.h>
 
 #include <glib.h>
+
+#include "net/waker.h"
 
 typedef struct Secret Secret;
 
@@ -31,8 +34,10 @@ SecretKind secret_kind(const Secret *secret);
 bool secret_is_renewable(const Secret *secret);
 
 // The secret as a string to be given to secret_wipe, or NULL with NET_ERROR_DENIED (command failed,
-// empty output, unreadable file; a value with NUL, CR or LF is refused). Blocks while the command
-// runs, at most 60 s; the command's standard error is ours.
-char *secret_load(Secret *secret, GError **error);
+// empty output, unreadable file; a value with NUL, CR or LF is refused) or CANCELLED. Blocks while
+// the command runs, at most 60 s or until `waker` cancels, which kills it. The command's standard
+// error is ours. With a terminal it stays in our process group, so that it may ask there; without
+// one it gets a group of its own and is killed with all that it started.
+char *secret_load(Secret *secret, const Waker *waker, GError **error);
 // Overwrites and frees; NULL is fine.
 void secret_wipe(char *value);

@@ -1,6 +1,6 @@
 // A Sender is one logged-in connection to a submission server: the contract that smtp fulfils and
 // all that the outbox knows of it. Every call blocks over the wire and is made by the one thread
-// that owns the sender; its Waker cancels.
+// that owns the sender; its Waker cancels, and nothing else: it is never woken.
 #pragma once
 
 #include <stdbool.h>
@@ -31,8 +31,11 @@ typedef struct {
   const char *from;               // envelope sender without brackets; "" is the null sender
   const char *const *recipients;  // NULL-terminated, without brackets, at least one
   uint64_t size_bytes;            // exact size with CRLF line ends, before dot-stuffing
-  bool has_8bit;                  // body has bytes above 127
-  bool needs_utf8;                // an address or a header has non-ASCII characters
+  bool has_8bit;                  // there are bytes above 127, in the header or the body
+  // An address of the envelope has non-ASCII characters. Raw 8-bit text in a header alone does not
+  // ask for SMTPUTF8, though RFC 6532 would: mail programs write it, every server with 8BITMIME
+  // takes it, and a refusal would only lose the letter.
+  bool needs_utf8;
   // Gives the next bytes of the letter, lines ending in CRLF, not dot-stuffed; 0 at the end, -1
   // with error set.
   ssize_t (*read)(void *buffer, size_t size, gpointer data, GError **error);

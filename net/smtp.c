@@ -219,8 +219,8 @@ static void smtp_free(Sender *sender) {
 
 static const SenderOps smtp_ops = {smtp_send, smtp_max_size, smtp_free};
 
-Sender *smtp_sender_new(Wire *wire, Waker *waker, const char *name, GError **error) {
-  SmtpConnection *connection = smtp_connection_new(wire, waker, error);
+Sender *smtp_sender_new(Wire *wire, const char *name, GError **error) {
+  SmtpConnection *connection = smtp_connection_new(wire, error);
   if (connection == NULL) return NULL;
   SmtpSender *self = g_new0(SmtpSender, 1);
   self->sender.ops = &smtp_ops;

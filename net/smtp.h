@@ -9,6 +9,5 @@
 #include "net/sender.h"
 #include "net/wire.h"
 
-// Takes over the wire, also when it fails, and says EHLO. `waker` is the wire's, so that a wake is
-// not lost while a reply is awaited; NULL for a wire that is never woken. Errors: as sender_open.
-Sender *smtp_sender_new(Wire *wire, Waker *waker, const char *name, GError **error);
+// Takes over the wire, also when it fails, and says EHLO. Errors: as sender_open.
+Sender *smtp_sender_new(Wire *wire, const char *name, GError **error);

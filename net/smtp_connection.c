@@ -48,20 +48,10 @@ SmtpReply *smtp_connection_reply(SmtpConnection *connection, GError **error) {
   return reply;
 }
 
-// Waits for the first byte longer than a wire_recv would. A wake is not for us to answer: it is
-// put back when the wait is over.
+// Waits for the first byte longer than a wire_recv would.
 static bool wait_for_reply(SmtpConnection *connection, GError **error) {
-  int64_t deadline = g_get_monotonic_time() + LATE_REPLY_MS * INT64_C(1000);
-  bool was_woken = false;
-  WireWait waited = WIRE_WOKEN;
-  while (waited == WIRE_WOKEN) {
-    int64_t left_ms = (deadline - g_get_monotonic_time()) / 1000;
-    waited = wire_wait(connection->wire, (int)MAX(left_ms, 0), error);
-    if (waited != WIRE_WOKEN) break;
-    was_woken = true;
-    waker_clear(connection->waker);
-  }
-  if (was_woken) waker_wake(connection->waker);
+  WireWait waited = wire_wait(connection->wire, LATE_REPLY_MS, error);
+  g_assert(waited != WIRE_WOKEN);
   if (waited == WIRE_EXPIRED)
     g_set_error_literal(
         error, NET_ERROR, NET_ERROR_TIMEOUT,
@@ -88,9 +78,9 @@ static void read_extension(SmtpConnection *connection, const char *line) {
     const char *keyword;
     SmtpExtensions extension;
   } known[] = {
-      {"SIZE", SMTP_SIZE},         {"8BITMIME", SMTP_8BITMIME},
-      {"SMTPUTF8", SMTP_UTF8},     {"PIPELINING", SMTP_PIPELINING},
-      {"CHUNKING", SMTP_CHUNKING}, {"ENHANCEDSTATUSCODES", SMTP_ENHANCED_CODES},
+      {"SIZE", SMTP_SIZE},
+      {"8BITMIME", SMTP_8BITMIME},
+      {"SMTPUTF8", SMTP_UTF8},
   };
   size_t length = strcspn(line, " ");
   for (size_t i = 0; i < G_N_ELEMENTS(known); i++) {
@@ -120,10 +110,9 @@ static bool say_hello(SmtpConnection *connection, GError **error) {
   return true;
 }
 
-SmtpConnection *smtp_connection_new(Wire *wire, Waker *waker, GError **error) {
+SmtpConnection *smtp_connection_new(Wire *wire, GError **error) {
   g_autoptr(SmtpConnection) connection = g_new0(SmtpConnection, 1);
   connection->wire = wire;
-  connection->waker = waker;
   connection->parser = smtp_reply_parser_new();
   return say_hello(connection, error) ? g_steal_pointer(&connection) : NULL;
 }

@@ -8,21 +8,16 @@
 #include <glib.h>
 
 #include "net/smtp_reply.h"
-#include "net/waker.h"
 #include "net/wire.h"
 
 typedef enum {
-  SMTP_SIZE = 1 << 0,            // RFC 1870
-  SMTP_8BITMIME = 1 << 1,        // RFC 6152
-  SMTP_UTF8 = 1 << 2,            // RFC 6531
-  SMTP_PIPELINING = 1 << 3,      // RFC 2920
-  SMTP_CHUNKING = 1 << 4,        // RFC 3030
-  SMTP_ENHANCED_CODES = 1 << 5,  // RFC 2034
+  SMTP_SIZE = 1 << 0,      // RFC 1870
+  SMTP_8BITMIME = 1 << 1,  // RFC 6152
+  SMTP_UTF8 = 1 << 2,      // RFC 6531
 } SmtpExtensions;
 
 typedef struct {
   Wire *wire;
-  Waker *waker;  // NULL: never woken
   SmtpReplyParser *parser;
   char in[4096];  // received, not yet parsed
   size_t in_at, in_end;
@@ -33,7 +28,7 @@ typedef struct {
 
 // Takes over the wire, also when it fails; says EHLO and reads the extensions. NULL with BUSY
 // (4xx), REFUSED (5xx) or an error of the connection.
-SmtpConnection *smtp_connection_new(Wire *wire, Waker *waker, GError **error);
+SmtpConnection *smtp_connection_new(Wire *wire, GError **error);
 // QUIT, its reply awaited for at most 1 s, and close; NULL is fine.
 void smtp_connection_free(SmtpConnection *connection);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SmtpConnection, smtp_connection_free)

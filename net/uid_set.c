@@ -1,10 +1,13 @@
 #include "net/uid_set.h"
 
-#include <inttypes.h>
-#include <stdio.h>
+// How many ranges may wait out of order behind a set of few.
+#define MIN_LOOSE 1024
 
 struct UidSet {
-  GArray *ranges;  // UidRange, rising, with at least one missing UID between two
+  // UidRange. The first n_settled are rising, with at least one missing UID between two; what came
+  // out of order stands behind them until somebody asks: in its place it would move all the others.
+  GArray *ranges;
+  size_t n_settled;
 };
 
 UidSet *uid_set_new(void) {
@@ -23,18 +26,33 @@ static UidRange *range_at(const UidSet *set, size_t index) {
   return &g_array_index(set->ranges, UidRange, index);
 }
 
-// The first range that ends at `uid` or later; n_ranges if there is none.
-static size_t find_range(const UidSet *set, uint32_t uid) {
-  size_t low = 0, high = set->ranges->len;
-  if (high > 0 && range_at(set, high - 1)->last < uid) return high;
-  while (low < high) {
-    size_t middle = low + (high - low) / 2;
-    if (range_at(set, middle)->last < uid)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low;
+static int compare_ranges(const void *a, const void *b) {
+  uint32_t first = ((const UidRange *)a)->first, second = ((const UidRange *)b)->first;
+  return (first > second) - (first < second);
+}
+
+// Puts the range behind the settled ones, or into the last of them; false if it belongs before it.
+static bool append_range(UidSet *set, UidRange range) {
+  UidRange *last = set->n_settled > 0 ? range_at(set, set->n_settled - 1) : NULL;
+  if (last && range.first < last->first) return false;
+  if (last && range.first - 1 <= last->last)
+    last->last = MAX(last->last, range.last);
+  else
+    *range_at(set, set->n_settled++) = range;
+  return true;
+}
+
+// Brings all ranges in order. What is in the set does not change.
+static const UidSet *settle(const UidSet *set) {
+  UidSet *self = (UidSet *)set;
+  guint count = self->ranges->len;
+  if (self->n_settled == count) return set;
+  g_array_sort(self->ranges, compare_ranges);
+  self->n_settled = 0;
+  for (guint i = 0; i < count; i++)
+    append_range(self, *range_at(self, i));
+  g_array_set_size(self->ranges, (guint)self->n_settled);
+  return set;
 }
 
 void uid_set_add(UidSet *set, uint32_t uid) {
@@ -44,25 +62,15 @@ void uid_set_add(UidSet *set, uint32_t uid) {
 void uid_set_add_range(UidSet *set, uint32_t first, uint32_t last) {
   if (first == 0) first = 1;
   if (last < first) return;
-  UidRange merged = {first, last};
-  size_t start = find_range(set, first - 1), end = start;  // a range that ends just before joins
-  while (end < set->ranges->len && range_at(set, end)->first - 1 <= last) {
-    merged.first = MIN(merged.first, range_at(set, end)->first);
-    merged.last = MAX(merged.last, range_at(set, end)->last);
-    end++;
-  }
-  if (end == start) {
-    g_array_insert_val(set->ranges, (guint)start, merged);
+  UidRange range = {first, last};
+  bool is_settled = set->n_settled == set->ranges->len;
+  g_array_append_val(set->ranges, range);
+  if (is_settled && append_range(set, range)) {
+    g_array_set_size(set->ranges, (guint)set->n_settled);
     return;
   }
-  *range_at(set, start) = merged;
-  if (end - start > 1)
-    g_array_remove_range(set->ranges, (guint)start + 1, (guint)(end - start - 1));
-}
-
-bool uid_set_contains(const UidSet *set, uint32_t uid) {
-  size_t index = find_range(set, uid);
-  return uid != 0 && index < set->ranges->len && range_at(set, index)->first <= uid;
+  // The same UIDs said again and again shall not fill the memory.
+  if (set->ranges->len - set->n_settled > set->n_settled + MIN_LOOSE) settle(set);
 }
 
 bool uid_set_is_empty(const UidSet *set) {
@@ -70,33 +78,36 @@ bool uid_set_is_empty(const UidSet *set) {
 }
 
 uint64_t uid_set_count(const UidSet *set) {
+  const UidSet *settled = settle(set);
   uint64_t count = 0;
-  for (size_t i = 0; i < set->ranges->len; i++)
-    count += (uint64_t)range_at(set, i)->last - range_at(set, i)->first + 1;
+  for (size_t i = 0; i < settled->n_settled; i++)
+    count += (uint64_t)range_at(settled, i)->last - range_at(settled, i)->first + 1;
   return count;
 }
 
 uint32_t uid_set_last(const UidSet *set) {
-  return set->ranges->len > 0 ? range_at(set, set->ranges->len - 1)->last : 0;
+  size_t count = settle(set)->n_settled;
+  return count > 0 ? range_at(set, count - 1)->last : 0;
 }
 
 size_t uid_set_n_ranges(const UidSet *set) {
-  return set->ranges->len;
+  return settle(set)->n_settled;
 }
 
 UidRange uid_set_range(const UidSet *set, size_t index) {
-  g_assert(index < set->ranges->len);
-  return *range_at(set, index);
+  const UidSet *settled = settle(set);
+  g_assert(index < settled->n_settled);
+  return *range_at(settled, index);
 }
 
 UidSet *uid_set_subtract(const UidSet *a, const UidSet *b) {
   UidSet *rest = uid_set_new();
-  size_t hole = 0;
-  for (size_t i = 0; i < a->ranges->len; i++) {
+  size_t hole = 0, n_holes = settle(b)->n_settled, n_ranges = settle(a)->n_settled;
+  for (size_t i = 0; i < n_ranges; i++) {
     uint64_t first = range_at(a, i)->first, last = range_at(a, i)->last;
-    while (hole < b->ranges->len && range_at(b, hole)->last < first)
+    while (hole < n_holes && range_at(b, hole)->last < first)
       hole++;
-    for (size_t j = hole; j < b->ranges->len && range_at(b, j)->first <= last; j++) {
+    for (size_t j = hole; j < n_holes && range_at(b, j)->first <= last; j++) {
       if (range_at(b, j)->first > first)
         uid_set_add_range(rest, (uint32_t)first, range_at(b, j)->first - 1);
       first = (uint64_t)range_at(b, j)->last + 1;
@@ -104,57 +115,4 @@ UidSet *uid_set_subtract(const UidSet *a, const UidSet *b) {
     if (first <= last) uid_set_add_range(rest, (uint32_t)first, (uint32_t)last);
   }
   return rest;
-}
-
-char *uid_set_format(const UidSet *set, size_t *next, size_t max_bytes) {
-  if (*next >= set->ranges->len) return NULL;
-  g_autoptr(GString) text = g_string_new(NULL);
-  for (; *next < set->ranges->len; (*next)++) {
-    const UidRange *range = range_at(set, *next);
-    char piece[sizeof ",4294967295:4294967295"];
-    int size =
-        range->first == range->last
-            ? snprintf(piece, sizeof piece, ",%" PRIu32, range->first)
-            : snprintf(piece, sizeof piece, ",%" PRIu32 ":%" PRIu32, range->first, range->last);
-    size_t skip = text->len == 0 ? 1 : 0;
-    // One range always fits, so that a caller's loop ends.
-    if (text->len > 0 && text->len + (size_t)size > max_bytes) break;
-    g_string_append(text, piece + skip);
-  }
-  return g_string_free(g_steal_pointer(&text), FALSE);
-}
-
-// An nz-number of 32 bits (RFC 3501 section 9); 0 if there is none.
-static uint32_t take_uid(const char **at) {
-  uint64_t uid = 0;
-  if (**at == '0') return 0;
-  for (; g_ascii_isdigit(**at); (*at)++) {
-    uid = uid * 10 + (uint64_t)(**at - '0');
-    if (uid > UINT32_MAX) return 0;
-  }
-  return (uint32_t)uid;
-}
-
-static bool take_range(const char **at, UidRange *range) {
-  range->first = range->last = take_uid(at);
-  if (range->first == 0) return false;
-  if (**at == ':') {
-    (*at)++;
-    range->last = take_uid(at);
-  }
-  return range->last != 0;
-}
-
-bool uid_set_parse(UidSet *set, const char *text) {
-  g_autoptr(UidSet) found = uid_set_new();
-  for (const char *at = text;; at++) {
-    UidRange range;
-    if (!take_range(&at, &range)) return false;
-    uid_set_add_range(found, MIN(range.first, range.last), MAX(range.first, range.last));
-    if (*at == '\0') break;
-    if (*at != ',') return false;
-  }
-  for (size_t i = 0; i < found->ranges->len; i++)
-    uid_set_add_range(set, range_at(found, i)->first, range_at(found, i)->last);
-  return true;
 }

@@ -18,10 +18,10 @@ UidSet *uid_set_new(void);
 void uid_set_free(UidSet *set);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(UidSet, uid_set_free)
 
-// 0 is not a UID and is ignored. Appending in rising order is O(1), else O(ranges).
+// 0 is not a UID and is ignored. Costs O(1) in rising order; what comes in any other is sorted when
+// somebody asks, O(log n) for each.
 void uid_set_add(UidSet *set, uint32_t uid);
 void uid_set_add_range(UidSet *set, uint32_t first, uint32_t last);
-bool uid_set_contains(const UidSet *set, uint32_t uid);
 bool uid_set_is_empty(const UidSet *set);
 uint64_t uid_set_count(const UidSet *set);
 uint32_t uid_set_last(const UidSet *set);  // 0 when empty
@@ -30,10 +30,3 @@ UidRange uid_set_range(const UidSet *set, size_t index);
 
 // What is in `a` and not in `b`, as a new set.
 UidSet *uid_set_subtract(const UidSet *a, const UidSet *b);
-
-// "1:3,5,7:9"; at most `max_bytes`, beginning with the range at *next, which moves on; NULL when
-// nothing is left. For commands that must stay below a line limit.
-char *uid_set_format(const UidSet *set, size_t *next, size_t max_bytes);
-// Adds the sequence-set of `text` (RFC 3501 sequence-set without `*`); false if it is not one, and
-// then the set is as before.
-bool uid_set_parse(UidSet *set, const char *text);

@@ -1,7 +1,7 @@
 #include "net/wire.h"
 
-#include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <curl/curl.h>
@@ -9,6 +9,8 @@
 #include "net/error.h"
 #include "net/wire_connect.h"
 #include "net/wire_dialogue.h"
+#include "net/wire_memory.h"
+#include "net/wire_socket.h"
 
 // What one TLS record can hold.
 #define AHEAD_BYTES 16384
@@ -35,10 +37,7 @@ typedef struct {
   Wire wire;
   CURLM *multi;  // connects; holds the easy handle for as long as the connection lives
   CURL *easy;
-  curl_socket_t socket;
-  Waker *waker;
-  char *server;
-  unsigned timeout_ms;
+  WireSocket socket;
   WireDialogue *dialogue;  // until logged in
   char reason[CURL_ERROR_SIZE];
   // What wire_wait received in order to know that there is something.
@@ -53,46 +52,14 @@ static void curl_wire_free(Wire *wire) {
   curl_easy_cleanup(self->easy);
   curl_multi_cleanup(self->multi);
   wire_dialogue_free(self->dialogue);
-  g_free(self->server);
+  wire_socket_clear(&self->socket);
   g_free(self);
-}
-
-static bool check_cancelled(const CurlWire *self, GError **error) {
-  if (!waker_is_cancelled(self->waker)) return false;
-  g_set_error(error, NET_ERROR, NET_ERROR_CANCELLED, "%s: cancelled", self->server);
-  return true;
 }
 
 static void set_broken(const CurlWire *self, CURLcode code, GError **error) {
   const char *reason = *self->reason != '\0' ? self->reason : curl_easy_strerror(code);
-  g_set_error(error, NET_ERROR, NET_ERROR_OFFLINE, "the connection to %s broke: %s", self->server,
-              reason);
-}
-
-static void set_silent(const CurlWire *self, GError **error) {
-  g_set_error(error, NET_ERROR, NET_ERROR_TIMEOUT, "%s was silent for %u s", self->server,
-              (self->timeout_ms + 999) / 1000);
-}
-
-// Waits for the socket and for a cancel; with `is_wakeable` also for a mere wake. A time of -1 has
-// no end.
-static WireWait wait_socket(const CurlWire *self, short events, bool is_wakeable, int timeout_ms,
-                            GError **error) {
-  int64_t deadline = g_get_monotonic_time() + timeout_ms * INT64_C(1000);
-  struct pollfd fds[2] = {
-      {.fd = self->socket, .events = events},
-      {.fd = is_wakeable ? waker_fd(self->waker) : waker_cancel_fd(self->waker), .events = POLLIN},
-  };
-  for (;;) {
-    int64_t left_ms = (deadline - g_get_monotonic_time() + 999) / 1000;
-    int ready = poll(fds, G_N_ELEMENTS(fds), timeout_ms < 0 ? -1 : (int)MAX(left_ms, 0));
-    if (check_cancelled(self, error)) return WIRE_BROKEN;
-    if (fds[0].revents != 0) return WIRE_READY;
-    if (ready > 0) return WIRE_WOKEN;
-    if (ready == 0) return WIRE_EXPIRED;
-    g_assert(errno == EINTR);
-    fds[0].revents = fds[1].revents = 0;
-  }
+  g_set_error(error, NET_ERROR, NET_ERROR_OFFLINE, "the connection to %s broke: %s",
+              self->socket.server, reason);
 }
 
 // One try to receive, without waiting: CURLE_AGAIN if there is nothing. Only after that may the
@@ -106,7 +73,7 @@ static CURLcode receive_now(CurlWire *self, void *buffer, size_t size, size_t *g
 
 static ssize_t curl_wire_recv(Wire *wire, void *buffer, size_t size, GError **error) {
   CurlWire *self = (CurlWire *)wire;
-  if (check_cancelled(self, error)) return -1;
+  if (!wire_socket_check(&self->socket, error)) return -1;
   if (self->ahead_at < self->ahead_end) {
     size = MIN(size, self->ahead_end - self->ahead_at);
     memcpy(buffer, self->ahead + self->ahead_at, size);
@@ -121,16 +88,14 @@ static ssize_t curl_wire_recv(Wire *wire, void *buffer, size_t size, GError **er
       set_broken(self, code, error);
       return -1;
     }
-    WireWait waited = wait_socket(self, POLLIN, false, (int)self->timeout_ms, error);
-    if (waited == WIRE_EXPIRED) set_silent(self, error);
-    if (waited != WIRE_READY) return -1;
+    if (!wire_socket_await(&self->socket, POLLIN, error)) return -1;
   }
   return 0;
 }
 
 static bool curl_wire_send(Wire *wire, const void *bytes, size_t size, GError **error) {
   CurlWire *self = (CurlWire *)wire;
-  if (check_cancelled(self, error)) return false;
+  if (!wire_socket_check(&self->socket, error)) return false;
   const char *next = bytes;
   while (size > 0) {
     size_t sent = 0;
@@ -145,16 +110,14 @@ static bool curl_wire_send(Wire *wire, const void *bytes, size_t size, GError **
       set_broken(self, code, error);
       return false;
     }
-    WireWait waited = wait_socket(self, POLLOUT, false, (int)self->timeout_ms, error);
-    if (waited == WIRE_EXPIRED) set_silent(self, error);
-    if (waited != WIRE_READY) return false;
+    if (!wire_socket_await(&self->socket, POLLOUT, error)) return false;
   }
   return true;
 }
 
 static WireWait curl_wire_wait(Wire *wire, int timeout_ms, GError **error) {
   CurlWire *self = (CurlWire *)wire;
-  if (check_cancelled(self, error)) return WIRE_BROKEN;
+  if (!wire_socket_check(&self->socket, error)) return WIRE_BROKEN;
   while (self->ahead_at == self->ahead_end && !self->ended) {
     size_t got = 0;
     CURLcode code = receive_now(self, self->ahead, sizeof self->ahead, &got);
@@ -167,7 +130,7 @@ static WireWait curl_wire_wait(Wire *wire, int timeout_ms, GError **error) {
       set_broken(self, code, error);
       return WIRE_BROKEN;
     }
-    WireWait waited = wait_socket(self, POLLIN, true, timeout_ms, error);
+    WireWait waited = wire_socket_wait(&self->socket, timeout_ms, error);
     if (waited != WIRE_READY) return waited;
   }
   return WIRE_READY;
@@ -181,7 +144,9 @@ static const WireOps curl_wire_ops = {curl_wire_recv, curl_wire_send, curl_wire_
 static void initialize_curl(void) {
   static size_t done = 0;
   if (!g_once_init_enter(&done)) return;
-  if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) g_error("libcurl cannot be initialized");
+  CURLcode code = curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wire_memory_free,
+                                       wire_memory_realloc, strdup, calloc);
+  if (code != CURLE_OK) g_error("libcurl cannot be initialized");
   g_once_init_leave(&done, 1);
 }
 
@@ -241,17 +206,15 @@ static CurlWire *curl_wire_new(const Account *account, Waker *waker, WireDialogu
   initialize_curl();
   CurlWire *self = g_new0(CurlWire, 1);
   self->wire.ops = &curl_wire_ops;
-  self->waker = waker;
-  self->server = account_server(account);
-  self->timeout_ms = account->timeout_ms;
+  wire_socket_init(&self->socket, account, waker);
   self->dialogue = dialogue;
   self->multi = curl_multi_init();
   self->easy = curl_easy_init();
   if (self->multi == NULL || self->easy == NULL) g_error("libcurl: out of memory");
-  g_autofree char *url = g_strconcat(self->server, "/", NULL);
+  g_autofree char *url = g_strconcat(self->socket.server, "/", NULL);
   if (account->protocol == ACCOUNT_SMTP) {
     g_free(url);
-    url = g_strconcat(self->server, "/" EHLO_NAME, NULL);
+    url = g_strconcat(self->socket.server, "/" EHLO_NAME, NULL);
   }
   curl_easy_setopt(self->easy, CURLOPT_URL, url);
   curl_easy_setopt(self->easy, CURLOPT_PROTOCOLS_STR, "imap,imaps,pop3,pop3s,smtp,smtps");
@@ -267,12 +230,13 @@ static CurlWire *curl_wire_new(const Account *account, Waker *waker, WireDialogu
 // Connects and logs in, or stops at a cancel (the code is then CURLE_ABORTED_BY_CALLBACK) or when
 // the account's time-out is over.
 static CURLcode perform(CurlWire *self) {
-  struct curl_waitfd cancel = {.fd = waker_cancel_fd(self->waker), .events = CURL_WAIT_POLLIN};
-  int64_t deadline = g_get_monotonic_time() + self->timeout_ms * INT64_C(1000);
+  struct curl_waitfd cancel = {.fd = waker_cancel_fd(self->socket.waker),
+                               .events = CURL_WAIT_POLLIN};
+  int64_t deadline = g_get_monotonic_time() + self->socket.timeout_ms * INT64_C(1000);
   curl_multi_add_handle(self->multi, self->easy);
   for (;;) {
     int running = 0, messages = 0;
-    if (waker_is_cancelled(self->waker)) return CURLE_ABORTED_BY_CALLBACK;
+    if (waker_is_cancelled(self->socket.waker)) return CURLE_ABORTED_BY_CALLBACK;
     if (curl_multi_perform(self->multi, &running) != CURLM_OK) return CURLE_FAILED_INIT;
     CURLMsg *message = curl_multi_info_read(self->multi, &messages);
     if (message != NULL) return message->data.result;
@@ -347,7 +311,8 @@ Wire *wire_connect(const Account *account, Waker *waker, const char *name, const
   if (login != NULL) set_login(self->easy, account, login);
   CURLcode code = perform(self);
   if (code == CURLE_OK && lacks_login(self, account)) code = CURLE_LOGIN_DENIED;
-  if (code == CURLE_OK) code = curl_easy_getinfo(self->easy, CURLINFO_ACTIVESOCKET, &self->socket);
+  if (code == CURLE_OK)
+    code = curl_easy_getinfo(self->easy, CURLINFO_ACTIVESOCKET, &self->socket.fd);
   *no_mechanism = code == CURLE_LOGIN_DENIED && !wire_dialogue_has_login(self->dialogue) &&
                   wire_dialogue_refusal(self->dialogue) == NULL;
   if (code != CURLE_OK) {

@@ -55,13 +55,32 @@ static size_t login_end(const char *bytes, size_t size) {
   return is_login_word(bytes + first + 1, second - first - 1) ? second : 0;
 }
 
+static bool begins_with(const char *bytes, size_t size, const char *word) {
+  size_t length = strlen(word);
+  return size >= length && g_ascii_strncasecmp(bytes, word, length) == 0;
+}
+
+// How much of what is sent to an HTTP proxy may be shown.
+static size_t proxy_end(const char *bytes, size_t size) {
+  static const char field[] = "authorization:";
+  const char *line_end = memchr(bytes, '\n', size);
+  if (begins_with(bytes, size, "CONNECT ") && line_end != NULL)
+    return (size_t)(line_end - bytes) + 1;
+  for (size_t i = 0; i < size; i++) {
+    if (begins_with(bytes + i, size - i, field)) return i + strlen(field);
+  }
+  return size;
+}
+
 bool wire_line_is_login(const char *bytes, size_t size) {
   return login_end(bytes, size) > 0;
 }
 
 char *wire_line_redacted(const char *bytes, size_t size, bool in_login) {
   size_t shown = login_end(bytes, size);
-  if (shown == 0) return in_login ? g_strdup(STRUCK_OUT) : wire_line_printable(bytes, size);
-  g_autofree char *command = wire_line_printable(bytes, shown);
-  return g_strconcat(command, " " STRUCK_OUT, NULL);
+  if (shown == 0 && in_login) return g_strdup(STRUCK_OUT);
+  if (shown == 0) shown = proxy_end(bytes, size);
+  g_autofree char *start = wire_line_printable(bytes, shown);
+  bool is_whole = without_line_end(bytes, size) <= shown;
+  return is_whole ? g_steal_pointer(&start) : g_strconcat(start, " " STRUCK_OUT, NULL);
 }

@@ -13,5 +13,7 @@ char *wire_line_printable(const char *bytes, size_t size);
 bool wire_line_is_login(const char *bytes, size_t size);
 
 // Like wire_line_printable, for what a client sends: what follows the command of a login is struck
-// out. `in_login` is for the lines of such an exchange that have no command: struck out whole.
+// out, and so is what follows the first line of a request to an HTTP proxy (CONNECT, RFC
+// 9110 9.3.6) or the name of an Authorization field. `in_login` is for the lines of a login that
+// have no command: struck out whole.
 char *wire_line_redacted(const char *bytes, size_t size, bool in_login);

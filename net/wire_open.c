@@ -33,12 +33,16 @@ static Wire *log_in(const Account *account, Waker *waker, const char *name, cons
 
 // A password may have changed, a token expired: where the secret comes anew from its source and is
 // another one, it gets its chance. The same one is never offered twice. NULL leaves or replaces
-// `*error`.
+// `*error`: that no other secret is to be had says less than the refusal.
 static Wire *log_in_anew(const Account *account, Waker *waker, const char *name,
                          const char *refused, GError **error) {
-  g_autoptr(GError) ignored = NULL;
-  char *secret = secret_load(account->secret, &ignored);
+  g_autoptr(GError) cause = NULL;
+  char *secret = secret_load(account->secret, waker, &cause);
   Wire *wire = NULL;
+  if (g_error_matches(cause, NET_ERROR, NET_ERROR_CANCELLED)) {
+    g_clear_error(error);
+    g_propagate_error(error, g_steal_pointer(&cause));
+  }
   if (secret != NULL && strcmp(secret, refused) != 0) {
     g_clear_error(error);
     wire = log_in(account, waker, name, secret, error);
@@ -50,7 +54,7 @@ static Wire *log_in_anew(const Account *account, Waker *waker, const char *name,
 static Wire *open_with_secret(const Account *account, Waker *waker, const char *name,
                               GError **error) {
   g_autoptr(GError) cause = NULL;
-  char *secret = secret_load(account->secret, &cause);
+  char *secret = secret_load(account->secret, waker, &cause);
   if (secret == NULL) {
     g_autofree char *server = account_server(account);
     g_propagate_prefixed_error(error, g_steal_pointer(&cause), "%s: ", server);

@@ -257,18 +257,14 @@ static bool fake_quota(Mailbox *mailbox, MailboxQuota *quota, GError **error) {
   return true;
 }
 
-static bool fake_check(Mailbox *mailbox, GError **error) {
-  return true;
-}
-
 static void fake_free(Mailbox *mailbox) {
   g_free(((FakeMailbox *)mailbox)->open);
   g_free(mailbox);
 }
 
 Mailbox *fake_mailbox_open(const Account *account, Waker *waker, const char *name, GError **error) {
-  static const MailboxOps ops = {fake_list,  fake_examine, fake_scan, fake_fetch,
-                                 fake_quota, fake_check,   fake_free};
+  static const MailboxOps ops = {fake_list,  fake_examine, fake_scan,
+                                 fake_fetch, fake_quota,   fake_free};
   if (!leave(enter(FAKE_OPEN, error))) return NULL;
   FakeMailbox *fake = g_new0(FakeMailbox, 1);
   fake->base.ops = &ops;

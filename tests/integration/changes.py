@@ -1,7 +1,7 @@
 """What other clients do to the mailbox shows in the mount after `refresh`."""
 
 import hashlib
-import subprocess
+import time
 import unittest
 
 from lab import process, samples
@@ -14,6 +14,16 @@ with open(sys.argv[1], "rb") as file:
     print("open", flush=True)
     sys.stdin.readline()
     print(hashlib.sha256(start + file.read()).hexdigest(), flush=True)
+"""
+
+# Opens a directory at once, and reads files in it by that directory when told their names.
+HOLD_DIRECTORY = """
+import hashlib, os, sys
+directory = os.open(sys.argv[1], os.O_RDONLY)
+print("open", flush=True)
+for name in sys.stdin:
+    with open(os.open(name.rstrip("\\n"), os.O_RDONLY, dir_fd=directory), "rb") as file:
+        print(hashlib.sha256(file.read()).hexdigest(), flush=True)
 """
 
 
@@ -60,10 +70,7 @@ class Changes(LabCase):
         entries = self.fs.messages("INBOX")
         uid = sorted(entries)[-1]
         expected = hashlib.sha256(self.client.content("INBOX", uid)).hexdigest()
-        reader = subprocess.Popen(["/usr/bin/python3", "-c", HOLD, f"INBOX/{entries[uid].name}"],
-                                  cwd=self.fs.path, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                  text=True)
-        self.addCleanup(reader.kill)
+        reader = self.background(self.fs, "/usr/bin/python3", "-c", HOLD, f"INBOX/{entries[uid].name}")
         self.assertEqual(reader.stdout.readline(), "open\n")
         self.client.expunge("INBOX", uid)
         self.wait_for_listing("INBOX", lambda names: entries[uid].name not in names, "its absence")
@@ -79,6 +86,17 @@ class Changes(LabCase):
         done = fs.run("cat", f"INBOX/{entries[uid].name}", check=False)
         self.assertIn("No such file", done.stderr)
         self.assertEqual(fs.run("cat", f"INBOX/{entries[sorted(entries)[1]].name}").returncode, 0)
+
+    def test_expunged_behind_an_open_folder(self):
+        # The same where our session has the folder open already, because it fetched from it.
+        fs = self.mount(refresh=3600, connections=1)
+        entries = fs.messages("INBOX")
+        first, second, third = sorted(entries)[:3]
+        fs.read(f"INBOX/{entries[second].name}")
+        self.client.expunge("INBOX", first)
+        done = fs.run("cat", f"INBOX/{entries[first].name}", check=False)
+        self.assertIn("No such file", done.stderr)
+        self.assertEqual(fs.read(f"INBOX/{entries[third].name}"), self.client.content("INBOX", third))
 
     def test_flags_change(self):
         # A flag set elsewhere shows in the attribute.
@@ -102,6 +120,38 @@ class Changes(LabCase):
         process.wait_until(lambda: "New" not in (self.fs.ls("Projects", check=False)), 20,
                            "the folder's absence")
 
+    def test_a_folder_below_a_listed_one(self):
+        # Asking the folder itself is enough to see a new folder in it: nobody looks at the root.
+        for parent in "Other", "INBOX":
+            with self.subTest(parent):
+                before = self.fs.ls(parent)
+                self.client.imap.create(f"{parent}/Deeper")
+                self.addCleanup(self.client.imap.delete, f"{parent}/Deeper")
+                started = time.monotonic()
+                self.wait_for_listing(parent, lambda names: "Deeper" in names, "the new folder")
+                self.assertLess(time.monotonic() - started, 10)  # refresh, and one sync of 5 s
+                self.assertEqual(set(self.fs.ls(parent)) - set(before), {"Deeper"})
+                self.assertEqual(self.fs.ls(f"{parent}/Deeper"), [])
+
+    def test_a_folder_deleted_under_its_listing(self):
+        # A folder that was listed and is gone is ENOENT soon, never empty and never another error.
+        self.client.imap.create("Doomed")
+        self.client.append("Doomed", b"From: a@example.org\r\nSubject: last\r\n\r\nx\r\n")
+        process.wait_until(lambda: "Doomed" in self.fs.ls("."), 20, "the folder")
+        [name] = self.fs.ls("Doomed")
+        self.client.imap.delete("Doomed")
+
+        def ends():
+            done = self.fs.run("ls", "Doomed", check=False)
+            if done.returncode == 0:
+                self.assertEqual(done.stdout.split(), [name])
+            else:
+                self.assertIn("No such file", done.stderr)
+            return done.returncode != 0
+
+        process.wait_until(ends, 10, "the end of the listing")
+        self.assertIn("No such file", self.fs.run("cat", f"Doomed/{name}", check=False).stderr)
+
     def test_a_directorys_mtime_moves(self):
         # And stands still while nothing changes: tools that watch directories rely on both.
         def mtime():
@@ -116,7 +166,7 @@ class Changes(LabCase):
         process.wait_until(lambda: len(self.fs.ls("Other")) >= 4, 20, f"a fourth message, not {count}")
         self.assertNotEqual(mtime(), before)
 
-    def test_uidvalidity_changes(self):
+    def test_a_folder_made_anew(self):
         # A folder deleted and made anew has the new messages, under names of their own.
         self.assertEqual(len(self.fs.ls("Other")), len(self.client.messages("Other")))
         self.client.imap.unselect()
@@ -126,6 +176,62 @@ class Changes(LabCase):
         self.client.append("Other", content)
         self.wait_for_listing("Other", lambda names: len(names) == 1, "the new folder's one message")
         self.assertEqual(self.fs.read(self.fs.first("Other")), content)
+
+
+class Renumbered(LabCase):
+    """UIDVALIDITY changes while messages and UIDs stay, in a folder of more names than the kernel
+    asks for with their attributes (READDIRPLUS) at once."""
+
+    @classmethod
+    def fill(cls, maildir):
+        author = samples.Author(seed=8, size=400)
+        maildir.put_all("INBOX", (author.write() for _ in range(300)))
+
+    def renumber(self, uidvalidity):
+        self.dovecot.doveadm("mailbox", "update", "-u", "alice", "--uid-validity", str(uidvalidity),
+                             "INBOX")
+
+    def inodes(self, mount):
+        """{name: inode} as the directory says, which asks for no attribute."""
+        lines = mount.run("ls", "-1i", "INBOX").stdout.splitlines()
+        return {name: int(inode) for inode, name in (line.split() for line in lines)}
+
+    def test_uidvalidity_changes(self):
+        # Every name of the new listing can be read, whatever was read or held open before.
+        mount = self.mount(refresh=1)
+        before = self.inodes(mount)
+        names = sorted(before)
+        chosen = names[0], names[150], names[-1]
+        held = {uid: truth.sha256 for uid, truth in self.truth().messages("INBOX").items()}
+        for name in chosen:
+            mount.read(f"INBOX/{name}")
+        holder = self.background(mount, "/usr/bin/python3", "-c", HOLD_DIRECTORY, "INBOX")
+        self.assertEqual(holder.stdout.readline(), "open\n")
+        self.renumber(1234567)
+        process.wait_until(lambda: not set(before.values()) & set(self.inodes(mount).values()), 20,
+                           "new inode numbers")
+        after = sorted(self.inodes(mount))
+        self.assertEqual(after, names)
+        for name in chosen:
+            digest = held[int(name.removesuffix(".eml").rpartition(",")[2])]
+            self.assertEqual(hashlib.sha256(mount.read(f"INBOX/{name}")).hexdigest(), digest, name)
+            holder.stdin.write(f"{name}\n")
+            holder.stdin.flush()
+            self.assertEqual(holder.stdout.readline().strip(), digest, name)
+        self.assertEqual(self.read_all(mount), self.held())
+
+    def test_a_change_not_yet_noticed(self):
+        # A name of the old listing gives its own message's bytes or ENOENT, and never EIO.
+        mount = self.mount(refresh=3600)
+        names = sorted(self.inodes(mount))
+        mount.read(f"INBOX/{names[0]}")
+        self.renumber(2345678)
+        done = mount.run("cat", f"INBOX/{names[1]}", check=False, text=False)
+        if done.returncode == 0:
+            uid = int(names[1].removesuffix(".eml").rpartition(",")[2])
+            self.assertEqual(done.stdout, self.truth().content("INBOX", uid))
+        else:
+            self.assertIn(b"No such file", done.stderr)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import unittest
 
 from lab import samples
 from lab.case import LabCase
+from lab.dovecot import PASSWORD
 from lab.samples import EPOCH, Sample
 
 # From and Subject as they stand in the header, and the name that comes of them.
@@ -111,6 +112,7 @@ class Names(LabCase):
         mount.start()
         after = {entry.path: entry.inode for entry in mount.tree()}
         self.assertEqual(after.keys(), before.keys())
+        self.assertEqual(len(set(after.values()) & set(before.values())), 0)
 
     def test_names_are_the_same_on_another_machine(self):
         # A second mount with nothing in common with the first gives the same names.
@@ -121,6 +123,61 @@ class Names(LabCase):
         # names=uid: the UID is the whole name.
         mount = self.mount(names="uid")
         self.assertEqual(set(mount.ls("Named")), {f"{uid}.eml" for uid in range(1, len(NAMES) + 1)})
+
+
+class Clashes(LabCase):
+    """Folders of the server with names that our own directories may take."""
+
+    @classmethod
+    def fill(cls, maildir):
+        author = samples.Author(seed=9, size=500)
+        for folder in "INBOX", "outbox", "outbox/inner", "post":
+            maildir.put_all(folder, (author.write() for _ in range(3)))
+
+    def remount(self, mount, **options):
+        mount.unmount()
+        mount.configure(imap=self.dovecot.url("imaps", "alice"), password=PASSWORD,
+                        ca_file=self.dovecot.certificates.ca, **options)
+        mount.start()
+
+    def shows(self, mount, expected, ours=None):
+        """The root has exactly these names, each once; `expected` names the server's folders by
+        their names here, and all of their messages are there and right."""
+        own = {ours} if ours else set()
+        listed = mount.ls()
+        self.assertEqual(sorted(listed), sorted(set(expected) | own))
+        held = {folder: {uid: truth.sha256 for uid, truth in messages.items()}
+                for folder, messages in self.truth().everything().items()}
+        for shown, folder in expected.items():
+            for below in "", "/inner":
+                if folder + below not in held:
+                    continue
+                seen = {int(path.removesuffix(".eml").rpartition(",")[2]): digest
+                        for path, digest in mount.hashes(shown + below).items() if "/" not in path}
+                self.assertEqual(seen, held[folder + below], shown + below)
+        if ours:
+            self.assertEqual(mount.ls(ours), ["failed"])
+
+    def test_an_outbox_that_comes_later(self):
+        # Mounted without smtp=, then with: the server's `outbox` moves to an escape, nothing is lost,
+        # and it moves back when the outbox goes.
+        plain = {name: name for name in ("INBOX", "outbox", "post")}
+        escaped = {"INBOX": "INBOX", "%6Futbox": "outbox", "post": "post"}
+        mount = self.mount()
+        self.shows(mount, plain)
+        self.remount(mount, smtp="smtps://alice@localhost:1")
+        self.shows(mount, escaped, ours="outbox")
+        self.remount(mount)
+        self.shows(mount, plain)
+
+    def test_another_name_for_the_outbox(self):
+        # outbox= changed to another folder's name: that one moves aside, the first comes back.
+        mount = self.mount(smtp="smtps://alice@localhost:1")
+        self.shows(mount, {"INBOX": "INBOX", "%6Futbox": "outbox", "post": "post"}, ours="outbox")
+        self.remount(mount, smtp="smtps://alice@localhost:1", outbox="post")
+        self.shows(mount, {"INBOX": "INBOX", "outbox": "outbox", "%70ost": "post"}, ours="post")
+        self.remount(mount, smtp="smtps://alice@localhost:1", outbox="")
+        self.shows(mount, {name: name for name in ("INBOX", "outbox", "post")})
 
 
 class Objections(unittest.TestCase):

@@ -44,6 +44,23 @@ class Recovery(OutboxCase):
         for name in names:
             self.assertEqual(len(self.letters("bob", f"{name}-test")), 1)
 
+    def test_a_second_mount_sends_nothing(self):
+        # Refused while the first has a letter waiting: the letter goes once, by the first.
+        mount = self.mount(send_delay=14)  # longer than the second waits for the first
+        self.write(mount, "waiting", letter("second-test"))
+        second = mount.launch_second()
+        _, message = second.communicate(timeout=30)
+        self.assertEqual(second.returncode, 75, message)
+        self.assertEqual(self.letters("bob", "second-test"), [])
+        self.assertIn("waiting", mount.ls("outbox"))
+        self.arrived("bob", "second-test")
+        self.wait_taken(mount, "waiting")
+        mount.unmount()
+        mount.start("-o", "send_delay=0")
+        self.write(mount, "sentinel", letter("after-second"))
+        self.arrived("bob", "after-second")
+        self.assertEqual(len(self.letters("bob", "second-test")), 1)
+
     def test_a_busy_recipient_is_not_a_failure(self):
         # 4xx: the letter stays in outbox/ for the next try.
         mount = self.mount()

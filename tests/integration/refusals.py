@@ -1,11 +1,14 @@
 """What cannot be mounted says so: the exit code, one clear line, and nothing is left behind."""
 
+import base64
 import os
 import time
 import unittest
 
+from integration.outbox import OutboxCase
 from lab import process
 from lab.case import LabCase
+from lab.dovecot import PASSWORD
 
 SECRET = "hunter2-not-for-anyone"
 
@@ -129,12 +132,70 @@ class Refusals(LabCase):
         mount.start()
         self.assertEqual(mount.ls("."), ["INBOX"])
 
-    def test_the_password_is_nowhere_to_be_seen(self):
-        # Not in the daemon's arguments, not in what -d logs.
+    def test_plain_text_says_so(self):
+        # tls=off mounts, with one line about it; with TLS there is nothing to say.
+        mount = self.new_mount(imap=self.dovecot.url("imap", "alice"), tls="off")
+        self.assertRegex(mount.start().stderr, "(?i)^mailfs: .*(TLS|encrypt|plain text).*\n$")
+        self.assertEqual(mount.ls("."), ["INBOX"])
+        self.assertEqual(self.new_mount().start().stderr, "")
+
+
+class Secrets(OutboxCase):
+    """A password is seen by the server alone."""
+
+    def traces(self, secret):
+        """The bytes by which a password can be known: itself, and what any base64 with it contains."""
+        found = [secret]
+        for before in range(3):
+            encoded = base64.b64encode(bytes(before) + secret)
+            # The first and the last group of four mix with what stands beside the password.
+            found.append(encoded[4 if before else 0:(before + len(secret)) // 3 * 4])
+        return found
+
+    def assert_no_secret(self, content):
+        for trace in self.traces(PASSWORD.encode()):
+            self.assertNotIn(trace, content)
+
+    def test_the_judge(self):
+        # The traces above are found in each form in which a password goes over a wire.
+        secret = PASSWORD.encode()
+        for said in (secret, base64.b64encode(secret), base64.b64encode(b"\0alice\0" + secret),
+                     base64.b64encode(b"alice\0alice\0" + secret + b"!"),
+                     base64.b64encode(b"\0alice.x\0" + secret)):
+            with self.assertRaises(AssertionError):
+                self.assert_no_secret(b"before " + said + b" after")
+
+    def test_what_debug_logs(self):
+        # -d logs both conversations, login included, and neither password nor SASL answer is in it.
+        for auth in "", "PLAIN", "LOGIN", "CRAM-MD5":
+            with self.subTest(auth):
+                log = self.logged(auth)
+                self.assert_no_secret(log)
+                for words in b"imap", b"EXAMINE", b"smtp", b"RCPT TO":
+                    self.assertIn(words, log)
+
+    def logged(self, auth):
+        """What `mailfs -f -d` writes while a message is read and a letter is sent."""
+        mount = self.new_mount(**({"auth": auth} if auth else {}))
+        path = os.path.join(mount.directory, "debug")
+        with open(path, "wb") as log:
+            daemon = mount.launch("-f", "-d", mount.account, mount.path, stderr=log)
+        process.wait_until(lambda: mount.is_mounted() or daemon.poll() is not None, 20, "the mount")
+        subject = f"debug-test{auth}"
+        self.write(mount, "letter", f"To: alice@example.org\nSubject: {subject}\n\nx\n".encode())
+        self.arrived("alice", subject)
+        mount.hashes("INBOX")
+        mount.unmount()
+        self.assertEqual(daemon.wait(10), 0)
+        with open(path, "rb") as log:
+            return log.read()
+
+    def test_what_other_users_see(self):
+        # Not in the arguments of the daemon nor in those of anything it started.
         mount = self.mount()
         [pid] = mount.pids()
         with open(f"/proc/{pid}/cmdline", "rb") as command:
-            self.assertNotIn(self.dovecot.users["alice"].encode(), command.read())
+            self.assert_no_secret(command.read())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """The base of the integration tests: servers for a class, mounts for a test, nothing left behind."""
 
+import contextlib
 import os
+import subprocess
 import tempfile
 import unittest
 
@@ -66,9 +68,13 @@ class LabCase(unittest.TestCase):
 
     def background(self, mount, *command):
         """Mount.popen, ended with the test."""
+        def end():
+            running.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # the mount's own end comes next
+                running.communicate(timeout=10)
+
         running = mount.popen(*command)
-        self.addCleanup(running.communicate)
-        self.addCleanup(running.kill)
+        self.addCleanup(end)
         return running
 
     def blocked_reader(self, mount, path):

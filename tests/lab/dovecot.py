@@ -199,10 +199,14 @@ class Dovecot:
         """For logins from now on; sessions that are logged in go on."""
         self.users[user] = secret
         self._write_passwords()
+        # It looks at the file once a second at most.
+        process.wait_until(
+            lambda: self.doveadm("auth", "test", user, secret, check=False).returncode == 0, 10,
+            f"the new password of {user}")
 
-    def doveadm(self, *arguments):
+    def doveadm(self, *arguments, check=True):
         """The server's own tool, while it runs."""
-        return process.run(["doveadm", "-c", self._config, *arguments])
+        return process.run(["doveadm", "-c", self._config, *arguments], check=check)
 
     def freeze(self):
         """Stops every process where it stands: connections stay, new ones are taken by the kernel,

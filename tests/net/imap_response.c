@@ -157,6 +157,15 @@ static void test_giant_subject(void) {
   g_assert_cmpstr(events, ==, "* 1 FETCH (UID 7 ENVELOPE (\"date\" <too long> \"from\"))\n");
 }
 
+// A bad line of a million empty literals is one bad line, and takes no more of the stack than one.
+static void test_many_literals(void) {
+  g_autoptr(GString) stream = g_string_new("* X )");
+  for (unsigned i = 0; i < 1000000; i++)
+    g_string_append(stream, "{0}\n");
+  g_string_append(stream, "\n* 1 EXISTS\n");
+  check_cut(stream->str, stream->len, "BAD * X\n* 1 EXISTS\n", 0, 0);
+}
+
 // Only what is a number of at most 63 bits is one, as an atom or as a string.
 static void test_numbers(void) {
   static const struct {
@@ -184,6 +193,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/imap-response/nul", test_nul);
   g_test_add_func("/imap-response/too-many-values", test_too_many_values);
   g_test_add_func("/imap-response/giant-subject", test_giant_subject);
+  g_test_add_func("/imap-response/many-literals", test_many_literals);
   g_test_add_func("/imap-response/values-as-numbers", test_numbers);
   return g_test_run();
 }

@@ -7,7 +7,7 @@
 //   do scan 1 * summary|flags      E: message uid=1 flags=.. date=.. size=.. name=.. address=..
 //                                             subject=.. sent=.. id=..
 //   do fetch 7                     E: body 5 bytes       (written out)
-//   do quota, do check             E: quota 10 of 20
+//   do quota                       E: quota 10 of 20
 //   do refuse                      the callbacks of the next `do` fail
 //
 // Each `do` ends in `E: ok` or `E: CODE message`; so does the login, if it fails. Bytes other than
@@ -124,10 +124,6 @@ static bool do_quota(Player *player, char **words, GError **error) {
   return true;
 }
 
-static bool do_check(Player *player, char **words, GError **error) {
-  return mailbox_check(player->mailbox, error);
-}
-
 static char *error_text(const GError *error) {
   static const char *const codes[] = {
       [NET_ERROR_HOST] = "HOST",           [NET_ERROR_OFFLINE] = "OFFLINE",
@@ -153,7 +149,7 @@ static void play_line(Player *player, const char *line) {
     bool (*play)(Player *player, char **words, GError **error);
   } verbs[] = {
       {"list", 1, do_list},   {"examine", 2, do_examine}, {"scan", 4, do_scan},
-      {"fetch", 2, do_fetch}, {"quota", 1, do_quota},     {"check", 1, do_check},
+      {"fetch", 2, do_fetch}, {"quota", 1, do_quota},
   };
   if (strcmp(line, "refuse") == 0) {
     player->refuses = true;

@@ -124,8 +124,7 @@ static void replay(const char *path, WireScriptCut cut, unsigned seed) {
   g_autofree char *expected = g_strjoinv("\n", expected_lines);
   g_autoptr(GString) seen = g_string_new(NULL);
   g_autoptr(GError) error = NULL;
-  g_autoptr(Sender) sender =
-      smtp_sender_new(wire_script_new(path, cut, seed), NULL, "smtp1", &error);
+  g_autoptr(Sender) sender = smtp_sender_new(wire_script_new(path, cut, seed), "smtp1", &error);
   if (sender == NULL) note_outcomes(seen, NULL, 0, error);
   for (char **line = letters; sender != NULL && *line != NULL; line++)
     send_one(sender, *line, seen);
@@ -171,7 +170,7 @@ static void test_bad_envelope(gconstpointer data) {
   Wire *wire = wire_script_new(
       "C: EHLO localhost\nS: 250-mail.example.org\nS: 250 SMTPUTF8\nC: QUIT\nS: 221 Bye\n",
       WIRE_SCRIPT_WHOLE, 0);
-  g_autoptr(Sender) sender = smtp_sender_new(wire, NULL, "smtp1", NULL);
+  g_autoptr(Sender) sender = smtp_sender_new(wire, "smtp1", NULL);
   Script script;
   script_init(&script, letter_text, strlen(letter_text));
   g_ptr_array_add(script.recipients, g_strdup(bad_envelopes[row].from));
@@ -211,7 +210,7 @@ static void test_large(void) {
   g_ptr_array_add(script.recipients, g_strdup("bob@example.org"));
   script_finish(&script);
   g_autoptr(Sender) sender =
-      smtp_sender_new(wire_script_new(whole->str, WIRE_SCRIPT_WHOLE, 0), NULL, "smtp1", NULL);
+      smtp_sender_new(wire_script_new(whole->str, WIRE_SCRIPT_WHOLE, 0), "smtp1", NULL);
   SenderOutcome outcome = {0};
   g_autoptr(GError) error = NULL;
   g_assert_true(sender_send(sender, &script.letter, &outcome, &error));

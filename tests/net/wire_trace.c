@@ -99,6 +99,31 @@ static void test_dialogue(GString **log, gconstpointer unused) {
 }
 
 static const struct {
+  const char *sent, *shown;
+} requests[] = {
+    {"CONNECT mail.example.org:993 HTTP/1.1\r\nHost: mail.example.org:993\r\n"
+     "Proxy-Authorization: Basic cHJveHk6c2VjcmV0\r\nUser-Agent: x\r\n\r\n",
+     "CONNECT mail.example.org:993 HTTP/1.1 ***"},
+    {"connect mail.example.org:993 HTTP/1.1\r\nX: cHJveHk6c2VjcmV0\r\n\r\n",
+     "connect mail.example.org:993 HTTP/1.1 ***"},
+    {"CONNECT mail.example.org:993 HTTP/1.1\r\n", "CONNECT mail.example.org:993 HTTP/1.1"},
+    {"CONNECT mail.example.org:993", "CONNECT mail.example.org:993"},
+    {"Host: mail\r\nproxy-authorization:Basic cHJveHk6c2VjcmV0\r\n\r\n",
+     "Host: mail  proxy-authorization: ***"},
+    {"Authorization: Bearer c2VjcmV0\r\n", "Authorization: ***"},
+    {"a LIST \"\" connect\r\n", "a LIST \"\" connect"},
+};
+
+// What a proxy is told in order to let us through is shown without what comes behind its first
+// line, and nothing is shown behind the name of a header field that holds a secret.
+static void test_proxy(void) {
+  for (size_t i = 0; i < G_N_ELEMENTS(requests); i++) {
+    g_autofree char *shown = wire_line_redacted(requests[i].sent, strlen(requests[i].sent), false);
+    g_assert_cmpstr(shown, ==, requests[i].shown);
+  }
+}
+
+static const struct {
   const char *line, *printable;
 } lines[] = {
     {"plain\r\n", "plain"},
@@ -138,6 +163,7 @@ int main(int argc, char **argv) {
   g_log_set_writer_func(collect, NULL, NULL);
   g_test_add("/wire-trace/trace", GString *, NULL, log_open, test_trace, log_close);
   g_test_add("/wire-trace/dialogue", GString *, NULL, log_open, test_dialogue, log_close);
+  g_test_add_func("/wire-trace/proxy", test_proxy);
   g_test_add_func("/wire-trace/printable", test_printable);
   return g_test_run();
 }
