@@ -286,8 +286,11 @@ static NetError classify(const CurlWire *self, CURLcode code) {
 
 // The reason in words: for a refused connection the system's, libcurl's would name host and port
 // again.
-static const char *reason_of(const CurlWire *self, CURLcode code) {
+static const char *reason_of(const CurlWire *self, const Account *account, CURLcode code) {
   long number = 0;
+  // libcurl would name the proxy whole, its password too.
+  if (account->proxy != NULL && strstr(self->reason, account->proxy) != NULL)
+    return "the proxy's URL cannot be used";
   if (code == CURLE_COULDNT_CONNECT) curl_easy_getinfo(self->easy, CURLINFO_OS_ERRNO, &number);
   if (number != 0) return g_strerror((int)number);
   if (code == CURLE_COULDNT_RESOLVE_PROXY) return "the proxy's name does not resolve";
@@ -317,7 +320,7 @@ Wire *wire_connect(const Account *account, Waker *waker, const char *name, const
                   wire_dialogue_refusal(self->dialogue) == NULL;
   if (code != CURLE_OK) {
     wire_failure_set(error, classify(self, code), account, wire_dialogue_refusal(self->dialogue),
-                     reason_of(self, code));
+                     reason_of(self, account, code));
     return NULL;
   }
   forget_login(self->easy);

@@ -12,7 +12,8 @@ typedef struct {
   bool is_stalled;
   GArray *steps;       // of FakeStep
   GPtrArray *letters;  // of char *
-  unsigned connections;
+  unsigned connections, tries;
+  uint64_t max_size;
 } FakeServer;
 
 typedef struct {
@@ -71,6 +72,19 @@ unsigned fake_server_connections(void) {
   unsigned count = server->connections;
   pthread_mutex_unlock(&server->mutex);
   return count;
+}
+
+unsigned fake_server_tries(void) {
+  pthread_mutex_lock(&server->mutex);
+  unsigned tries = server->tries;
+  pthread_mutex_unlock(&server->mutex);
+  return tries;
+}
+
+void fake_server_limit(uint64_t max_size) {
+  pthread_mutex_lock(&server->mutex);
+  server->max_size = max_size;
+  pthread_mutex_unlock(&server->mutex);
 }
 
 char *fake_server_letter(unsigned i) {
@@ -149,6 +163,7 @@ static SenderVerdict verdict_of(FakeStep step, unsigned recipient) {
     case FAKE_HANG_UP:
     case FAKE_TAKE_HANG_UP:
     case FAKE_OFFLINE:
+    case FAKE_DENIED:
     case FAKE_STALL:
       return SENDER_ACCEPTED;
   }
@@ -177,7 +192,10 @@ static bool fake_send(Sender *sender, const SenderLetter *letter, SenderOutcome 
 }
 
 static uint64_t fake_max_size(const Sender *sender) {
-  return 0;
+  pthread_mutex_lock(&server->mutex);
+  uint64_t max_size = server->max_size;
+  pthread_mutex_unlock(&server->mutex);
+  return max_size;
 }
 
 static void fake_free(Sender *sender) {
@@ -186,14 +204,17 @@ static void fake_free(Sender *sender) {
 
 Sender *fake_sender_open(const Account *account, Waker *waker, const char *name, GError **error) {
   static const SenderOps ops = {fake_send, fake_max_size, fake_free};
-  if (first_step() == FAKE_OFFLINE) {
-    take_step();
+  FakeStep step = first_step();
+  bool refused = step == FAKE_OFFLINE || step == FAKE_DENIED;
+  if (refused) take_step();
+  if (step == FAKE_OFFLINE)
     g_set_error(error, NET_ERROR, NET_ERROR_OFFLINE, "cannot reach the server");
-    return NULL;
-  }
+  if (step == FAKE_DENIED) g_set_error(error, NET_ERROR, NET_ERROR_DENIED, "wrong password");
   pthread_mutex_lock(&server->mutex);
-  server->connections++;
+  server->tries++;
+  if (!refused) server->connections++;
   pthread_mutex_unlock(&server->mutex);
+  if (refused) return NULL;
   FakeSender *fake = g_new0(FakeSender, 1);
   fake->sender.ops = &ops;
   fake->waker = waker;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include <glib.h>
 
@@ -18,6 +19,7 @@ typedef enum {
   FAKE_HANG_UP,        // the connection breaks before the final dot
   FAKE_TAKE_HANG_UP,   // ... after it, with the letter taken
   FAKE_OFFLINE,        // no connection is had
+  FAKE_DENIED,         // the login is refused
   FAKE_STALL,          // nothing is said until the waker cancels
 } FakeStep;
 
@@ -28,6 +30,9 @@ void fake_server_end(void);
 void fake_server_expect(FakeStep step);
 unsigned fake_server_count(void);        // letters taken
 unsigned fake_server_connections(void);  // connections made
+unsigned fake_server_tries(void);        // to make one
+// What the server says from now on of the largest letter it takes.
+void fake_server_limit(uint64_t max_size);
 // Waits until a letter has met FAKE_STALL.
 void fake_server_wait_stalled(void);
 // "from -> to to\n" and the letter's bytes; newly allocated.

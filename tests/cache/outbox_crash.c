@@ -19,11 +19,12 @@ static const char *const subjects[LETTERS] = {"plain", "renamed", "refused",   "
 typedef struct {
   atomic_bool begun[LETTERS];      // its commit was asked for
   atomic_bool committed[LETTERS];  // ... and answered
+  atomic_bool unfinished;          // UNFINISHED was flushed, and not yet given up
 } Progress;
 
 typedef struct {
   char *directory;
-  bool begun[LETTERS], committed[LETTERS];
+  bool begun[LETTERS], committed[LETTERS], unfinished;
   unsigned taken[LETTERS];  // how often the server has taken it by then
 } Snapshot;
 
@@ -72,6 +73,7 @@ static void take_snapshot(gpointer data) {
   Snapshot *snapshot = g_new0(Snapshot, 1);
   for (unsigned i = 0; i < LETTERS; i++)
     snapshot->committed[i] = atomic_load(&story->progress.committed[i]);
+  snapshot->unfinished = atomic_load(&story->progress.unfinished);
   count_taken(snapshot->taken);
   snapshot->directory =
       g_strdup_printf("%s/copies/%u", story->fixture.directory, story->snapshots->len);
@@ -129,6 +131,7 @@ static OutboxHandle *begin_letter(Story *story, StoryLetter which) {
   OutboxHandle *handle = fixture_create(&story->fixture, subjects[which]);
   fixture_write(handle, text);
   g_assert_cmpint(fixture_fsync(&story->fixture, handle), ==, 0);
+  atomic_store(&story->progress.unfinished, true);
   return handle;
 }
 
@@ -152,6 +155,7 @@ static void tell_story(Story *story) {
   copy_letter(story, TWICE);
   fixture_wait_sent(fixture);
   g_assert_cmpint(fixture_unlink(fixture, OUTBOX_FAILED_INO, subjects[REFUSED]), ==, 0);
+  atomic_store(&story->progress.unfinished, false);
   g_assert_cmpint(fixture_unlink(fixture, OUTBOX_INO, subjects[UNFINISHED]), ==, 0);
   g_assert_cmpint(fixture_release(fixture, unfinished), ==, 0);
   fixture_wait_sent(fixture);
@@ -204,6 +208,8 @@ static void start_again(Story *story, const Snapshot *snapshot) {
     check_letter(snapshot, (StoryLetter)i, &stored, taken[i],
                  outbox_lookup(again.outbox, OUTBOX_FAILED_INO, subjects[i], &file));
   g_assert_cmpuint(taken[UNFINISHED], ==, 0);
+  if (snapshot->unfinished)
+    g_assert_true(outbox_lookup(again.outbox, OUTBOX_FAILED_INO, subjects[UNFINISHED], &file));
   g_autofree char *left = fixture_names(&again, OUTBOX_INO);
   g_assert_true(*left == '\0' || strcmp(left, ".hidden") == 0);
   fixture_close(&again);

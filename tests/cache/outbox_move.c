@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cache/outbox_private.h"
 #include "outbox_fixture.h"
 
 static void test_rm_cancels(Fixture *fixture, gconstpointer unused) {
@@ -102,6 +103,77 @@ static void test_editor_lock(Fixture *fixture, gconstpointer unused) {
   FIXTURE_ASSERT_SENDS(fixture, "mail", "mail2");
 }
 
+// A lock is heeded whenever it comes before the letter goes: also after a restart, and for a letter
+// that waits for its next try.
+static void test_late_lock(Fixture *fixture, gconstpointer unused) {
+  fixture_copy_letter(fixture, "mail");
+  g_assert_cmpint(fixture_copy(fixture, ".#mail", "alice@host"), ==, 0);
+  fixture_reopen(fixture);
+  fixture_wait_disk(fixture);
+  fixture_assert_state(fixture, "mail", "draft");
+  g_assert_cmpint(fixture_unlink(fixture, OUTBOX_INO, ".#mail"), ==, 0);
+  fixture_assert_state(fixture, "mail", "held");
+  FIXTURE_ASSERT_SENDS(fixture, "mail");
+}
+
+static bool is_offline(Fixture *fixture) {
+  return fixture->outbox->failures > 0;
+}
+
+static void test_lock_between_tries(Fixture *fixture, gconstpointer unused) {
+  fixture->options.send_delay_ms = 0;
+  fixture->options.retry_ms = 3600 * 1000;
+  fixture_reopen(fixture);
+  fake_server_expect(FAKE_OFFLINE);
+  fixture_copy_letter(fixture, "mail");
+  fixture_wait(fixture, is_offline);
+  g_assert_cmpint(fixture_copy(fixture, ".mail.swp", "b0VIM"), ==, 0);
+  fixture_copy_letter(fixture, "other");
+  fixture_wait_sent(fixture);
+  g_assert_cmpuint(fake_server_count(), ==, 1);
+  fixture_assert_state(fixture, "mail", "draft");
+  g_assert_cmpint(fixture_unlink(fixture, OUTBOX_INO, ".mail.swp"), ==, 0);
+  fixture_wait_sent(fixture);
+  g_assert_cmpuint(fake_server_count(), ==, 2);
+}
+
+typedef struct {
+  bool called;
+  int code;
+} Answer;
+
+static void take_answer(const GError *error, gpointer data) {
+  Answer *answer = data;
+  answer->called = true;
+  answer->code = error != NULL ? error->code : 0;
+}
+
+// What comes while a rename is on its way to the disk: its letter keeps the bytes that are checked,
+// and its attributes go with it.
+static void test_while_renamed(Fixture *fixture, gconstpointer unused) {
+  fixture->options.retry_ms = 3600 * 1000;
+  fixture_reopen(fixture);
+  fake_server_expect(FAKE_OFFLINE);
+  fake_server_expect(FAKE_OFFLINE);
+  fixture_copy_letter(fixture, ".mail");
+  OutboxFile file;
+  Answer answer = {0};
+  g_autoptr(GError) error = NULL;
+  g_assert_true(outbox_lookup(fixture->outbox, OUTBOX_INO, ".mail", &file));
+  outbox_rename(fixture->outbox, OUTBOX_INO, ".mail", OUTBOX_INO, "mail", 0, take_answer, &answer);
+  g_assert_false(outbox_truncate(fixture->outbox, file.ino, NULL, 10, &error));
+  g_assert_error(error, OUTBOX_ERROR, EBUSY);
+  g_assert_true(outbox_set_mode(fixture->outbox, file.ino, 0640, NULL));
+  while (!answer.called)
+    g_main_context_iteration(fixture->context, true);
+  g_assert_cmpint(answer.code, ==, 0);
+  fixture_wait_disk(fixture);
+  fixture_reopen(fixture);
+  fixture_assert_names(fixture, "mail", "");
+  g_assert_true(outbox_lookup(fixture->outbox, OUTBOX_INO, "mail", &file));
+  g_assert_cmpuint(file.mode, ==, 0640);
+}
+
 // vim's second :w - the old one aside, a new one written, the old one removed - is one letter.
 static void test_vim_writes_again(Fixture *fixture, gconstpointer unused) {
   fixture_copy_letter(fixture, "mail");
@@ -190,6 +262,9 @@ static const Case cases[] = {
     {"rename withdraws", test_rename_withdraws},
     {"rename while open", test_rename_while_open},
     {"editor's lock", test_editor_lock},
+    {"late lock", test_late_lock},
+    {"lock between tries", test_lock_between_tries},
+    {"while renamed", test_while_renamed},
     {"vim writes again", test_vim_writes_again},
     {"unlinked while open", test_unlinked_while_open},
     {"rm failed", test_rm_failed},

@@ -108,6 +108,17 @@ static void test_labels(void) {
   }
 }
 
+// A long name cut just behind ".error" would be a note's, and nobody could reach the letter.
+static void test_label_is_no_note(void) {
+  g_autofree char *stem = g_strnfill(243, 'a');
+  g_autofree char *name = g_strconcat(stem, ".errorxyz", NULL);
+  g_assert_true(outbox_name_is_allowed(name));
+  for (unsigned n = 0; n < 12; n++) {
+    g_autofree char *label = outbox_label(name, n);
+    g_assert_true(outbox_name_is_allowed(label));
+  }
+}
+
 static void test_retry_delay(void) {
   static const int64_t minutes[] = {1, 2, 4, 8, 16, 32, 60, 60};
   for (unsigned i = 0; i < G_N_ELEMENTS(minutes); i++)
@@ -121,6 +132,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/outbox/rules/locks", test_locks);
   g_test_add_func("/outbox/rules/locks of a name", test_locks_of_a_name);
   g_test_add_func("/outbox/rules/labels", test_labels);
+  g_test_add_func("/outbox/rules/a label is no note", test_label_is_no_note);
   g_test_add_func("/outbox/rules/retry delay", test_retry_delay);
   return g_test_run();
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cache/outbox_private.h"
 #include "outbox_fixture.h"
 
 #define TO_THREE "From: alice@example.org\nTo: a@example.org, b@example.org, c@example.org\n\nHi\n"
@@ -156,6 +157,57 @@ static void test_offline(Fixture *fixture, gconstpointer unused) {
   fixture_assert_names(fixture, "", "");
 }
 
+static bool was_tried(Fixture *fixture) {
+  return fixture->outbox->failures > 0;
+}
+
+// A new letter is a reason to try again at once, but not to offer a refused password once more.
+static void test_denied(Fixture *fixture, gconstpointer unused) {
+  fixture->options.retry_ms = 3600 * 1000;
+  fixture_reopen(fixture);
+  fake_server_expect(FAKE_DENIED);
+  fixture_copy_letter(fixture, "one");
+  fixture_wait(fixture, was_tried);
+  fixture_copy_letter(fixture, "two");
+  g_assert_cmpint(fixture_copy(fixture, ".three", "To: a@example.org\n\n"), ==, 0);
+  g_assert_cmpint(fixture_rename(fixture, OUTBOX_INO, ".three", "three", 0), ==, 0);
+  static const char *const names[] = {"one", "two", "three"};
+  for (unsigned i = 0; i < G_N_ELEMENTS(names); i++)
+    fixture_assert_state(fixture, names[i], "queued");
+  g_assert_cmpuint(fake_server_tries(), ==, 1);
+  fixture_reopen(fixture);
+  fixture_wait_sent(fixture);
+  g_assert_cmpuint(fake_server_count(), ==, 3);
+}
+
+// What the server takes is known after the first connection; then the writer is told.
+static void test_too_large(Fixture *fixture, gconstpointer unused) {
+  g_autofree char *body = g_strnfill(900, '.');
+  g_autofree char *large = g_strconcat("To: bob@example.org\n\n", body, "\n", NULL);
+  fake_server_limit(900);
+  g_assert_cmpint(fixture_copy(fixture, "before", large), ==, 0);
+  fixture_wait_sent(fixture);
+  g_assert_cmpint(fixture_copy(fixture, "large", large), ==, EMSGSIZE);
+  fixture_assert_names(fixture, "", "large large.error");
+  assert_note(fixture, "large.error", " bytes, the server takes 900");
+  g_assert_cmpint(fixture_copy(fixture, ".draft", large), ==, 0);
+  g_assert_cmpint(fixture_rename(fixture, OUTBOX_INO, ".draft", "mail", 0), ==, EMSGSIZE);
+  fixture_assert_names(fixture, ".draft", "large large.error");
+  fixture_copy_letter(fixture, "small");
+  fixture_wait_sent(fixture);
+  g_assert_cmpuint(fake_server_count(), ==, 2);
+}
+
+// What is refused after a try that nobody answered may have been sent by that.
+static void test_perhaps_sent(Fixture *fixture, gconstpointer unused) {
+  fake_server_expect(FAKE_TAKE_HANG_UP);
+  fake_server_expect(FAKE_REFUSE);
+  fixture_copy_letter(fixture, "mail");
+  fixture_wait_sent(fixture);
+  fixture_assert_names(fixture, "", "mail mail.error");
+  assert_note(fixture, "mail.error", "This letter was perhaps sent");
+}
+
 static void test_hang_up_before_end(Fixture *fixture, gconstpointer unused) {
   fake_server_expect(FAKE_HANG_UP);
   fixture_copy_letter(fixture, "mail");
@@ -273,6 +325,9 @@ static const Case cases[] = {
     {"one of three later", test_one_of_three_later},
     {"later", test_later},
     {"offline", test_offline},
+    {"denied", test_denied},
+    {"too large", test_too_large},
+    {"perhaps sent", test_perhaps_sent},
     {"hang-up before the end", test_hang_up_before_end},
     {"hang-up after the end", test_hang_up_after_end},
     {"a kept connection broke", test_kept_connection_broke},

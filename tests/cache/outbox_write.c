@@ -9,10 +9,6 @@
 #include "cache/outbox_private.h"
 #include "outbox_fixture.h"
 
-#define FIXTURE_ASSERT_SENDS(fixture, ...)                                       \
-  fixture_assert_sends((fixture), G_N_ELEMENTS(((const char *[]){__VA_ARGS__})), \
-                       (const char *[]){__VA_ARGS__})
-
 static int create_code(Fixture *fixture, uint64_t parent, const char *name) {
   OutboxFile file;
   g_autoptr(GError) error = NULL;
@@ -264,6 +260,22 @@ static void test_directory_mtime(Fixture *fixture, gconstpointer unused) {
   g_assert_cmpint(outbox_directory_mtime_ns(fixture->outbox, OUTBOX_INO), >, last);
 }
 
+// A letter resized by its path is not kept open, and its new size is the next start's.
+static void test_truncate_by_path(Fixture *fixture, gconstpointer unused) {
+  fixture_copy(fixture, ".mail", "not yet a letter");
+  OutboxFile file;
+  g_autoptr(GError) error = NULL;
+  g_assert_true(outbox_lookup(fixture->outbox, OUTBOX_INO, ".mail", &file));
+  g_assert_true(outbox_truncate(fixture->outbox, file.ino, NULL, 3, &error));
+  g_assert_no_error(error);
+  g_assert_cmpint(outbox_table_get(fixture->outbox->table, file.ino)->fd, ==, -1);
+  g_autofree char *text = fixture_read(fixture, OUTBOX_INO, ".mail");
+  g_assert_cmpstr(text, ==, "not");
+  fixture_reopen(fixture);
+  g_assert_true(outbox_lookup(fixture->outbox, OUTBOX_INO, ".mail", &file));
+  g_assert_cmpuint(file.size, ==, 3);
+}
+
 typedef struct {
   const char *name;
   void (*run)(Fixture *fixture, gconstpointer unused);
@@ -282,6 +294,7 @@ static const Case cases[] = {
     {"both write", test_both_write},
     {"killed writer", test_killed_writer},
     {"attributes", test_attributes},
+    {"truncate by path", test_truncate_by_path},
     {"listing in steps", test_listing_in_steps},
     {"inodes", test_inodes},
     {"directory mtime", test_directory_mtime},

@@ -2,13 +2,13 @@
 #include "net/imap.h"
 #include "tests/net/wire_script.h"
 
-// A server that lists `count` folders with names of `length` letters, the first ones told `times`.
+// A server that lists `count` folders with names of `length` digits, all of them so many times.
 static Wire *endless_server(unsigned count, int length, unsigned times) {
   g_autoptr(GString) text = g_string_new(
-      "C: a1 CAPABILITY\nS: * CAPABILITY IMAP4rev1\nS: a1 OK done\nC: a2 LIST \"\" \"*\"\n");
+      "C: a1 CAPABILITY\nS: * CAPABILITY IMAP4rev1\nS: a1 OK done\nC: a2 LIST \"\" \"*\"\nS= ");
   for (unsigned i = 0; i < count * times; i++)
-    g_string_append_printf(text, "S: * LIST () \"/\" %0*u\n", length, i % count);
-  g_string_append(text, "S: a2 OK done\nC: a3 LOGOUT\nS: * BYE\nS! close\n");
+    g_string_append_printf(text, "* LIST () \"/\" %0*u\\x0a", length, i % count);
+  g_string_append(text, "\nS: a2 OK done\nC: a3 LOGOUT\nS: * BYE\nS! close\n");
   return wire_script_new(text->str, WIRE_SCRIPT_WHOLE, 0);
 }
 

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -21,8 +22,8 @@ struct Loopback {
   char *certificate;
   SSL_CTX *tls;
   GThread *thread;
-  GMutex mutex;
-  GCond changed;
+  pthread_mutex_t mutex;  // not GLib's, which the race detector does not understand
+  pthread_cond_t changed;
   bool is_accepted, may_continue;
   unsigned unplayed;
 };
@@ -78,11 +79,11 @@ static bool hold(Peer *peer) {
 }
 
 static bool wait_for_continue(Loopback *loopback) {
-  g_mutex_lock(&loopback->mutex);
+  pthread_mutex_lock(&loopback->mutex);
   while (!loopback->may_continue)
-    g_cond_wait(&loopback->changed, &loopback->mutex);
+    pthread_cond_wait(&loopback->changed, &loopback->mutex);
   loopback->may_continue = false;
-  g_mutex_unlock(&loopback->mutex);
+  pthread_mutex_unlock(&loopback->mutex);
   return true;
 }
 
@@ -120,10 +121,10 @@ static gpointer serve(gpointer data) {
   for (char **dialogue = loopback->dialogues; *dialogue != NULL; dialogue++) {
     Peer peer = {.fd = accept(loopback->listener, NULL, NULL)};
     if (peer.fd < 0) break;
-    g_mutex_lock(&loopback->mutex);
+    pthread_mutex_lock(&loopback->mutex);
     loopback->is_accepted = true;
-    g_cond_broadcast(&loopback->changed);
-    g_mutex_unlock(&loopback->mutex);
+    pthread_cond_broadcast(&loopback->changed);
+    pthread_mutex_unlock(&loopback->mutex);
     loopback->unplayed += play(loopback, &peer, *dialogue);
     if (peer.ssl != NULL) SSL_shutdown(peer.ssl);
     SSL_free(peer.ssl);
@@ -169,8 +170,8 @@ Loopback *loopback_new(const char *const *dialogues, bool is_tls) {
   Loopback *loopback = g_new0(Loopback, 1);
   loopback->dialogues = g_strdupv((char **)dialogues);
   loopback->is_tls = is_tls;
-  g_mutex_init(&loopback->mutex);
-  g_cond_init(&loopback->changed);
+  pthread_mutex_init(&loopback->mutex, NULL);
+  pthread_cond_init(&loopback->changed, NULL);
   make_tls(loopback);
   struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   socklen_t size = sizeof address;
@@ -194,8 +195,8 @@ unsigned loopback_free(Loopback *loopback) {
   g_unlink(loopback->certificate);
   g_free(loopback->certificate);
   g_strfreev(loopback->dialogues);
-  g_mutex_clear(&loopback->mutex);
-  g_cond_clear(&loopback->changed);
+  pthread_mutex_destroy(&loopback->mutex);
+  pthread_cond_destroy(&loopback->changed);
   g_free(loopback);
   return unplayed;
 }
@@ -209,15 +210,15 @@ const char *loopback_certificate(const Loopback *loopback) {
 }
 
 void loopback_await(Loopback *loopback) {
-  g_mutex_lock(&loopback->mutex);
+  pthread_mutex_lock(&loopback->mutex);
   while (!loopback->is_accepted)
-    g_cond_wait(&loopback->changed, &loopback->mutex);
-  g_mutex_unlock(&loopback->mutex);
+    pthread_cond_wait(&loopback->changed, &loopback->mutex);
+  pthread_mutex_unlock(&loopback->mutex);
 }
 
 void loopback_continue(Loopback *loopback) {
-  g_mutex_lock(&loopback->mutex);
+  pthread_mutex_lock(&loopback->mutex);
   loopback->may_continue = true;
-  g_cond_broadcast(&loopback->changed);
-  g_mutex_unlock(&loopback->mutex);
+  pthread_cond_broadcast(&loopback->changed);
+  pthread_mutex_unlock(&loopback->mutex);
 }

@@ -157,6 +157,27 @@ static void test_login_fails(gconstpointer data) {
   g_assert_cmpuint(loopback_free(loopback), ==, 0);
 }
 
+static const char *const bad_proxies[] = {
+    "gopher://proxy:secret@localhost:1",
+    "http://proxy:secret@localhost:nowhere",
+    "http://proxy:secret@",
+    "http://proxy:secret@local host:1",
+    "proxy:secret@@:1",
+};
+
+// A proxy that cannot be is told without its password.
+static void test_bad_proxy(void) {
+  for (size_t i = 0; i < G_N_ELEMENTS(bad_proxies); i++) {
+    g_autoptr(Account) account = account_at("imap", 143);
+    account->proxy = g_strdup(bad_proxies[i]);
+    g_autoptr(Waker) waker = waker_new();
+    g_autoptr(GError) error = NULL;
+    g_assert_null(wire_open(account, waker, "test1", &error));
+    g_test_message("%s", error->message);
+    g_assert_null(strstr(error->message, "secret"));
+  }
+}
+
 static Wire *assert_opens(const Account *account, Waker *waker) {
   g_autoptr(GError) error = NULL;
   Wire *wire = wire_open(account, waker, "test1", &error);
@@ -415,6 +436,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/wire/refused", test_refused);
   g_test_add_func("/wire/unknown-host", test_unknown_host);
   g_test_add_func("/wire/silent", test_silent);
+  g_test_add_func("/wire/bad-proxy", test_bad_proxy);
   g_test_add_func("/wire/login-command", test_login_command);
   g_test_add_func("/wire/token", test_token);
   g_test_add_func("/wire/renewed-secret", test_renewed_secret);

@@ -1,0 +1,159 @@
+// Claim: a name in the outbox is a label: whoever else writes or renames to it while a letter has it,
+// also before that letter has any bytes, takes the name only, and both letters go as they were
+// written; a draft that an editor holds back is neither overwritten nor sent.
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "outbox_fixture.h"
+
+static OutboxHandle *take_over(Fixture *fixture, const char *name) {
+  return fixture_open_letter(fixture, name, O_WRONLY | O_TRUNC, fixture_other_process());
+}
+
+static void write_as_other(Fixture *fixture, const char *name, const char *subject) {
+  OutboxFile file;
+  OutboxHandle *handle = outbox_create(fixture->outbox, OUTBOX_INO, name, 0600,
+                                       fixture_other_process(), &file, NULL);
+  fixture_write_letter(handle, subject);
+  fixture_finish(fixture, handle, fixture_other_process());
+}
+
+// Two shells that redirect into the same name.
+static void test_both_empty(Fixture *fixture, gconstpointer unused) {
+  OutboxHandle *first = fixture_create(fixture, "mail");
+  OutboxHandle *second = take_over(fixture, "mail");
+  fixture_assert_names(fixture, "mail mail+1", "");
+  fixture_write_letter(second, "second");
+  fixture_write_letter(first, "first");
+  fixture_finish(fixture, second, fixture_other_process());
+  fixture_finish(fixture, first, getpid());
+  FIXTURE_ASSERT_SENDS(fixture, "first", "second");
+}
+
+static void test_rename_onto_empty(Fixture *fixture, gconstpointer unused) {
+  OutboxHandle *first = fixture_create(fixture, "mail");
+  fixture_copy_letter(fixture, ".hidden");
+  g_assert_cmpint(fixture_rename(fixture, OUTBOX_INO, ".hidden", "mail", 0), ==, 0);
+  fixture_write_letter(first, "first");
+  fixture_finish(fixture, first, getpid());
+  FIXTURE_ASSERT_SENDS(fixture, "first", ".hidden");
+}
+
+// One that lost its name and got no bytes is nobody's.
+static void test_stays_empty(Fixture *fixture, gconstpointer unused) {
+  OutboxHandle *first = fixture_create(fixture, "mail");
+  OutboxHandle *second = take_over(fixture, "mail");
+  fixture_write_letter(second, "second");
+  fixture_finish(fixture, first, getpid());
+  fixture_assert_names(fixture, "mail", "");
+  g_assert_true(fixture_was_told(fixture, "- outbox/mail+1"));
+  fixture_finish(fixture, second, fixture_other_process());
+  FIXTURE_ASSERT_SENDS(fixture, "second");
+}
+
+// An empty file that nobody has open is there to be written to.
+static void test_touched(Fixture *fixture, gconstpointer unused) {
+  fixture_finish(fixture, fixture_create(fixture, "mail"), getpid());
+  OutboxHandle *handle = take_over(fixture, "mail");
+  fixture_assert_names(fixture, "mail", "");
+  fixture_write_letter(handle, "one");
+  fixture_finish(fixture, handle, fixture_other_process());
+  FIXTURE_ASSERT_SENDS(fixture, "one");
+}
+
+// What is appended goes to the end of the letter that was opened, however long the other is.
+static void test_append(Fixture *fixture, gconstpointer unused) {
+  OutboxHandle *first = fixture_create(fixture, "mail");
+  fixture_write_letter(first, "first");
+  OutboxHandle *second = take_over(fixture, "mail");
+  fixture_write(second, "To: bob@example.org\n\n");
+  g_autoptr(GError) error = NULL;
+  g_assert_cmpint(outbox_write(first, "more\n", 5, OUTBOX_APPEND, &error), ==, 5);
+  g_assert_cmpint(outbox_write(first, "yet more\n", 9, OUTBOX_APPEND, &error), ==, 9);
+  fixture_finish(fixture, first, getpid());
+  g_autofree char *text = fixture_read(fixture, OUTBOX_INO, "mail+1");
+  g_autofree char *letter = fixture_letter("first");
+  g_autofree char *expected = g_strconcat(letter, "more\nyet more\n", NULL);
+  g_assert_cmpstr(text, ==, expected);
+  fixture_finish(fixture, second, fixture_other_process());
+}
+
+static void assert_draft_failed(Fixture *fixture, const char *name, const char *subject) {
+  g_autofree char *text = fixture_read(fixture, OUTBOX_FAILED_INO, name);
+  g_autofree char *expected = fixture_letter(subject);
+  g_assert_cmpstr(text, ==, expected);
+  g_autofree char *note_name = g_strconcat(name, ".error", NULL);
+  g_autofree char *note = fixture_read(fixture, OUTBOX_FAILED_INO, note_name);
+  g_assert_nonnull(strstr(note, "while an editor was at work on it"));
+}
+
+static void begin_draft(Fixture *fixture) {
+  g_assert_cmpint(fixture_copy(fixture, ".mail.swp", "b0VIM"), ==, 0);
+  fixture_copy_letter(fixture, "mail");
+  fixture_assert_state(fixture, "mail", "draft");
+}
+
+static void test_copy_onto_draft(Fixture *fixture, gconstpointer unused) {
+  begin_draft(fixture);
+  OutboxHandle *handle = take_over(fixture, "mail");
+  fixture_write_letter(handle, "other");
+  fixture_finish(fixture, handle, fixture_other_process());
+  assert_draft_failed(fixture, "mail", "mail");
+  fixture_assert_state(fixture, "mail", "draft");
+  g_assert_cmpint(fixture_unlink(fixture, OUTBOX_INO, ".mail.swp"), ==, 0);
+  fixture_assert_state(fixture, "mail", "held");
+  FIXTURE_ASSERT_SENDS(fixture, "other");
+  assert_draft_failed(fixture, "mail", "mail");
+}
+
+static void test_rename_onto_draft(Fixture *fixture, gconstpointer unused) {
+  begin_draft(fixture);
+  write_as_other(fixture, ".other", "other");
+  g_assert_cmpint(fixture_rename(fixture, OUTBOX_INO, ".other", "mail", 0), ==, 0);
+  assert_draft_failed(fixture, "mail", "mail");
+  g_assert_cmpint(fixture_unlink(fixture, OUTBOX_INO, ".mail.swp"), ==, 0);
+  FIXTURE_ASSERT_SENDS(fixture, "other");
+}
+
+// The editor itself may overwrite its draft, in place or with a file that it wrote beside it.
+static void test_editor_saves_draft(Fixture *fixture, gconstpointer unused) {
+  begin_draft(fixture);
+  OutboxHandle *handle = fixture_open_letter(fixture, "mail", O_WRONLY | O_TRUNC, getpid());
+  fixture_write_letter(handle, "second");
+  fixture_finish(fixture, handle, getpid());
+  fixture_copy_letter(fixture, ".third");
+  g_assert_cmpint(fixture_rename(fixture, OUTBOX_INO, ".third", "mail", 0), ==, 0);
+  g_assert_cmpint(fixture_unlink(fixture, OUTBOX_INO, ".mail.swp"), ==, 0);
+  fixture_assert_names(fixture, "mail", "");
+  FIXTURE_ASSERT_SENDS(fixture, ".third");
+}
+
+typedef struct {
+  const char *name;
+  void (*run)(Fixture *fixture, gconstpointer unused);
+} Case;
+
+static const Case cases[] = {
+    {"both empty", test_both_empty},
+    {"rename onto an empty one", test_rename_onto_empty},
+    {"stays empty", test_stays_empty},
+    {"touched", test_touched},
+    {"append", test_append},
+    {"copy onto a draft", test_copy_onto_draft},
+    {"rename onto a draft", test_rename_onto_draft},
+    {"the editor saves its draft", test_editor_saves_draft},
+};
+
+int main(int argc, char **argv) {
+  fixture_begin_processes();
+  g_test_init(&argc, &argv, NULL);
+  for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+    g_autofree char *path = g_strconcat("/outbox/label/", cases[i].name, NULL);
+    g_test_add(path, Fixture, NULL, fixture_set_up_holding, cases[i].run, fixture_tear_down);
+  }
+  int result = g_test_run();
+  fixture_end_processes();
+  return result;
+}
