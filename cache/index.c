@@ -9,11 +9,7 @@
 #define SCHEMA_VERSION 1
 #define APPLICATION_ID 0x6d6c6673  // "mlfs"
 #define WRITER_PATIENCE_MS 20000
-#define EPOCH_2020 1577836800
-
-// A new index begins its inode numbers where time has come since 2020, at 4,096 numbers a second,
-// so that numbers of an index that was deleted never return.
-#define INODES_PER_SECOND_BITS 12
+#define EPOCH_2020 G_GINT64_CONSTANT(1577836800)
 
 static const char SCHEMA[] =
     "CREATE TABLE owner(name TEXT NOT NULL);"
@@ -108,7 +104,9 @@ static bool query_number(Index *index, const char *sql, int64_t *number, GError 
 
 static bool write_schema(Index *index, const char *owner, GError **error) {
   int64_t now_ns = g_get_real_time() * 1000;
-  int64_t first = ((now_ns / G_GINT64_CONSTANT(1000000000)) - EPOCH_2020) << INODES_PER_SECOND_BITS;
+  // Numbers begin with the microseconds since 2020: no listing is that fast, so the numbers of an
+  // index that was deleted never return.
+  int64_t first = now_ns / 1000 - EPOCH_2020 * G_USEC_PER_SEC;
   char *rows = sqlite3_mprintf(
       "INSERT INTO owner VALUES(%Q);"
       "INSERT INTO inode(ino, parent, kind, name, first_seen) VALUES(%d, 0, %d, '', %lld);"

@@ -161,7 +161,7 @@ static gpointer run(gpointer data) {
     int patience = session->mailbox != NULL ? IDLE_LOGOUT_MS : -1;
     Job *job = job_board_take(board, session->number, session->open_folder, patience);
     if (job == NULL) {
-      disconnect(session);
+      if (!job_board_is_closed(board)) disconnect(session);
       continue;
     }
     do_job(session, job);

@@ -9,6 +9,8 @@
 #define RETRY_OFFLINE_MAX_S 8
 #define RETRY_REFUSED_S 60
 #define RETRY_REFUSED_MAX_S 600
+// After that long, that the server was silent says nothing of now.
+#define OLD_NEWS_S 60
 // How long a message that the server lists but does not give is not asked for again.
 #define UNFETCHABLE_S 60
 
@@ -60,13 +62,35 @@ static GError *known_problem(const Store *store) {
   return error;
 }
 
-// Gives the job to the sessions, or sends it straight back while a connection is known not to be
-// had, or `error` (taken) forbids it.
+// Tries the server again, for nobody in particular.
+static void probe(Store *store) {
+  const uint64_t root = INODE_ROOT;
+  if (g_hash_table_contains(store->syncs, &root)) return;
+  Work *work = new_work(store, store->syncs, JOB_TREE, root);
+  work->job = job_new(JOB_TREE, root);
+  job_board_push(store->board, work->job);
+}
+
+// Whether a request can be answered with what is known. A server that refused to talk is asked
+// again by the next request that is due; one that was silent, behind the back of the requests, or
+// each of them would pay for it with a whole time-out (but for the folder tree: its readers have an
+// older one).
+static bool is_known_bad(Store *store, const Work *work) {
+  if (store->problem == NULL) return false;
+  int64_t due_us = g_get_monotonic_time() - store->retry_at_us;
+  if (due_us < 0) return true;
+  bool silent = store->problem->code == NET_ERROR_TIMEOUT;
+  if (!silent || work->kind == JOB_TREE || due_us > OLD_NEWS_S * G_USEC_PER_SEC) return false;
+  probe(store);
+  return true;
+}
+
+// Gives the job to the sessions, or sends it straight back while the server is known to be out of
+// reach, or `error` (taken) forbids it.
 static void start(Work *work, Job *job, GError *error) {
   Store *store = work->store;
-  bool known_bad = store->problem != NULL && g_get_monotonic_time() < store->retry_at_us;
   work->job = job;
-  if (error == NULL && known_bad) error = known_problem(store);
+  if (error == NULL && is_known_bad(store, work)) error = known_problem(store);
   if (error == NULL) {
     job_board_push(store->board, job);
     return;
@@ -190,22 +214,31 @@ static void delay_next_try(Store *store) {
   store->retry_at_us = now_us + (int64_t)store->retry_s * G_USEC_PER_SEC;
 }
 
-static void note_connection(Store *store, const Job *job) {
-  if (job->connected) {
-    if (store->problem != NULL) g_message("the server can be reached again");
-    store->was_online = true;
-    store->retry_s = 0;
-    store->retry_at_us = 0;
-    g_clear_error(&store->problem);
-  }
-  if (!job->could_not_connect) return;
-  // What keeps us out at the start is told by whoever waits for `ready`.
-  bool is_news = store->problem == NULL || store->problem->code != job->error->code;
-  if (is_news && store->was_online) g_message("%s", job->error->message);
+static void note_reached(Store *store) {
+  if (store->problem != NULL) g_message("the server can be reached again");
+  store->was_online = true;
+  store->retry_s = 0;
+  store->retry_at_us = 0;
   g_clear_error(&store->problem);
-  store->problem = g_error_copy(job->error);
+}
+
+static void note_problem(Store *store, const GError *error) {
+  // What keeps us out at the start is told by whoever waits for `ready`.
+  bool is_news = store->problem == NULL || store->problem->code != error->code;
+  if (is_news && store->was_online) g_message("%s", error->message);
+  g_clear_error(&store->problem);
+  store->problem = g_error_copy(error);
   delay_next_try(store);
   send_back_waiting(store);
+}
+
+static void note_connection(Store *store, const Job *job) {
+  bool silent = g_error_matches(job->error, NET_ERROR, NET_ERROR_TIMEOUT);
+  if (job->could_not_connect || (job->connected && silent)) {
+    note_problem(store, job->error);
+  } else if (job->connected) {
+    note_reached(store);
+  }
 }
 
 static void tell_listener(Store *store, const Changes *changes) {

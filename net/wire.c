@@ -288,14 +288,14 @@ static NetError classify(const CurlWire *self, CURLcode code) {
 // again.
 static const char *reason_of(const CurlWire *self, const Account *account, CURLcode code) {
   long number = 0;
-  // libcurl would name the proxy whole, its password too.
-  if (account->proxy != NULL && strstr(self->reason, account->proxy) != NULL)
-    return "the proxy's URL cannot be used";
   if (code == CURLE_COULDNT_CONNECT) curl_easy_getinfo(self->easy, CURLINFO_OS_ERRNO, &number);
   if (number != 0) return g_strerror((int)number);
   if (code == CURLE_COULDNT_RESOLVE_PROXY) return "the proxy's name does not resolve";
   if (code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR || code == CURLE_GOT_NOTHING)
     return "the connection broke before the login was done";
+  // libcurl would name the proxy whole, its password too.
+  if (account->proxy != NULL && strstr(self->reason, account->proxy) != NULL)
+    return "the proxy's URL cannot be used";
   return *self->reason != '\0' ? self->reason : curl_easy_strerror(code);
 }
 

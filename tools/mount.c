@@ -10,6 +10,7 @@
 
 #include <glib-unix.h>
 
+#include "cache/index.h"
 #include "cache/lock.h"
 #include "cache/outbox.h"
 #include "cache/store.h"
@@ -102,8 +103,9 @@ static void start_filesystem(Mount *mount) {
     fail(mount, error);
 }
 
-static bool is_out_of_reach(const GError *error) {
-  return g_error_matches(error, NET_ERROR, NET_ERROR_HOST) ||
+// Errors that a cache helps out of: of the network, and of a cache that has no room for news.
+static bool is_helped_by_cache(const GError *error) {
+  return error->domain == INDEX_ERROR || g_error_matches(error, NET_ERROR, NET_ERROR_HOST) ||
          g_error_matches(error, NET_ERROR, NET_ERROR_OFFLINE) ||
          g_error_matches(error, NET_ERROR, NET_ERROR_TIMEOUT) ||
          g_error_matches(error, NET_ERROR, NET_ERROR_BUSY);
@@ -112,12 +114,13 @@ static bool is_out_of_reach(const GError *error) {
 static void on_store_ready(const GError *error, gpointer data) {
   Mount *mount = data;
   if (error != NULL) {
-    if (!is_out_of_reach(error) || !store_has_tree(mount->store)) {
+    if (!is_helped_by_cache(error) || !store_has_tree(mount->store)) {
       fail(mount, error);
       return;
     }
     g_autofree char *server = account_server(mount->settings->mailbox);
-    g_message("%s: not reachable (%s); showing the mail of the cache", server, error->message);
+    const char *problem = error->domain == INDEX_ERROR ? "not brought up to date" : "not reachable";
+    g_message("%s: %s (%s); showing the mail of the cache", server, problem, error->message);
   }
   start_filesystem(mount);
 }
@@ -227,9 +230,19 @@ static void tell_letters_elsewhere(const Settings *settings) {
               settings->state_root);
 }
 
+// -- And at the end.
+
+static void tell_letters_left(const Mount *mount) {
+  unsigned n_letters = mount->outbox != NULL ? outbox_waiting(mount->outbox) : 0;
+  if (n_letters > 0)
+    g_message("%u letter%s wait%s in the outbox until the account is mounted again", n_letters,
+              n_letters == 1 ? "" : "s", n_letters == 1 ? "s" : "");
+}
+
 // The reverse of the building.
 static void clear(Mount *mount) {
   filesystem_free(mount->filesystem);
+  tell_letters_left(mount);
   outbox_free(mount->outbox);
   store_free(mount->store);
   g_clear_pointer(&mount->parent, g_source_destroy);

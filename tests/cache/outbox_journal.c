@@ -52,6 +52,8 @@ static const OutboxRow full_row = {
     .from = (char *)"me@example.org",
     .date = 8,
     .error = (char *)"words\nof two lines",
+    .broken = ENOSPC,
+    .perhaps_sent = true,
 };
 
 static GPtrArray *recipients_of(const char *address, int verdict) {
@@ -110,6 +112,8 @@ static void assert_rows_equal(const OutboxRow *a, const OutboxRow *b) {
   g_assert_cmpstr(a->from, ==, b->from);
   g_assert_cmpint(a->date, ==, b->date);
   g_assert_cmpstr(a->error, ==, b->error);
+  g_assert_cmpint(a->broken, ==, b->broken);
+  g_assert_cmpint(a->perhaps_sent, ==, b->perhaps_sent);
 }
 
 static void test_round_trip(Fixture *fixture, gconstpointer unused) {

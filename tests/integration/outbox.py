@@ -185,17 +185,17 @@ class Outbox(OutboxCase):
         self.assertIn("Relay access denied", self.wait_failed(mount, "away"))
 
     def test_a_letter_that_is_none(self):
-        # No recipient, no header, a broken address: cp sees EINVAL, or the letter lies in failed/.
+        # No recipient, no header, a broken address: cp sees EINVAL, and the letter lies in failed/.
         mount = self.mount()
         for name, content in (("nobody", b"From: alice@example.org\nSubject: none-test\n\nhello\n"),
                               ("headless", b"just some text, none-test\n"),
                               ("broken", b"To: bob@@example..org>,<\nSubject: none-test\n\nhello\n")):
             with self.subTest(name):
                 done = self.write(mount, name, content, check=False)
-                if done.returncode == 0:
-                    self.wait_failed(mount, name)
-                else:
-                    self.assertIn("Invalid argument", done.stderr)
+                self.assertEqual(done.returncode, 1)
+                self.assertIn("Invalid argument", done.stderr)
+                self.wait_failed(mount, name)
+                self.assertEqual(mount.read(f"outbox/failed/{name}"), content)
         self.assertEqual(self.letters("bob", "none-test"), [])
 
     def test_what_is_never_sent(self):
@@ -234,6 +234,81 @@ class Outbox(OutboxCase):
             self.write(mount, "mail", f"To: bob@example.org\nSubject: twins-test\n\n{number}\n".encode())
         bodies = {letter.rpartition(b"\r\n\r\n")[2] for letter in self.arrived("bob", "twins-test", 2)}
         self.assertEqual(bodies, {b"first\r\n", b"second\r\n"})
+
+    def test_many_writers_of_one_name(self):
+        # Also while all of them write at once, with cp, a redirection and mv: each letter arrives
+        # whole whose writer was told of no error, and no other.
+        mount = self.mount(send_delay=1)
+        scripts = ('cp "$1" outbox/crowd', 'cat "$1" > outbox/crowd',
+                   'cp "$1" "outbox/.$2" && mv "outbox/.$2" outbox/crowd')
+        writers, body = {}, {}
+        for number in range(30):
+            body[number] = f"line of {number}\n" * 500
+            source = os.path.join(mount.directory, f"crowd{number}")
+            with open(source, "w", encoding="ascii") as file:
+                file.write(f"To: bob@example.org\nSubject: crowd-test {number}.\n\n{body[number]}")
+            writers[number] = mount.popen("sh", "-c", scripts[number % 3], "sh", source, str(number))
+        told_well = set()
+        for number, writer in writers.items():
+            writer.communicate(timeout=30)
+            if writer.returncode == 0:
+                told_well.add(number)
+        self.assertGreater(len(told_well), 15)
+        arrived = {}
+        for letter in self.arrived("bob", "crowd-test", len(told_well), timeout=60):
+            number = int(re.search(rb"crowd-test (\d+)\.", letter)[1])
+            arrived[number] = letter.partition(b"\r\n\r\n")[2].replace(b"\r\n", b"\n").decode()
+        self.assertEqual(arrived, {number: body[number] for number in told_well})
+        process.wait_until(lambda: mount.ls("outbox") == ["failed"], 20, "an empty outbox")
+        self.assertEqual(mount.ls("outbox/failed"), [])
+
+    def test_appending_while_another_takes_the_name(self):
+        # What is appended goes to the letter that was opened, wherever the kernel believes it ends.
+        mount = self.mount()
+        writer = mount.popen(
+            "python3", "-c",
+            "import sys\n"
+            "file = open('outbox/log', 'ab', 0)\n"
+            "file.write(b'To: bob@example.org\\nSubject: append-first\\n\\none\\n')\n"
+            "print(flush=True)\n"
+            "sys.stdin.readline()\n"
+            "file.write(b'two\\n')\n")
+        self.addCleanup(writer.communicate)
+        writer.stdout.readline()
+        for size in 0, 5000:
+            self.write(mount, "log", b"To: bob@example.org\nSubject: append-other\n\n" + b"x\n" * size)
+        writer.stdin.write("\n")
+        writer.stdin.flush()
+        [letter] = self.arrived("bob", "append-first")
+        self.assertTrue(letter.endswith(b"\r\n\r\none\r\ntwo\r\n"), letter)
+        self.arrived("bob", "append-other", 2)
+
+    def test_half_a_letter_is_not_sent(self):
+        # The disk is full: cp is told, and what it wrote so far lies in failed/ until it is written
+        # anew, also after a restart.
+        disk = os.path.join(self.directory, "disk")
+        os.mkdir(disk)
+        process.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk])
+        self.addCleanup(process.run, ["umount", "-l", disk])
+        filler = os.path.join(disk, "filler")
+        with open(filler, "wb") as file:
+            file.write(bytes(2 << 20))
+        mount = self.mount(state_dir=disk)
+        head = b"To: bob@example.org\nSubject: half-disk-test\n\n"
+        done = self.write(mount, "big", head + b"line after line\n" * 400_000, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("No space left", done.stderr)
+        self.assertIn("could not be written", self.wait_failed(mount, "big"))
+        mount.unmount()
+        os.unlink(filler)
+        mount.start()
+        self.assertEqual(mount.ls("outbox/failed"), ["big", "big.error"])
+        done = mount.run("mv", "outbox/failed/big", "outbox/", check=False)
+        self.assertIn("No space left", done.stderr)
+        mount.sh('printf "To: bob@example.org\\nSubject: half-disk-test\\n\\nwhole\\n" > outbox/failed/big')
+        mount.run("mv", "outbox/failed/big", "outbox/")
+        [letter] = self.arrived("bob", "half-disk-test")
+        self.assertTrue(letter.endswith(b"\r\n\r\nwhole\r\n"), letter)
 
     def test_rm_within_the_delay_cancels(self):
         # send_delay gives time to think again.

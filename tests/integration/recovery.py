@@ -1,8 +1,8 @@
 """A letter that was closed is sent, once, whatever happens in between; one that was not, never."""
 
+import datetime
 import signal
 import subprocess
-import time
 import unittest
 
 from integration.outbox import OutboxCase
@@ -113,11 +113,44 @@ class Recovery(OutboxCase):
         # A refused login keeps the letter queued; it is not the letter's fault.
         mount = self.mount(smtp_password_command="echo wrong")
         self.write(mount, "locked-out", letter("lockedout-test"))
-        process.wait_until(lambda: "authentication failed" in process.tail(self.postfix.log, 50), 30,
+        process.wait_until(lambda: self.attribute(mount, "locked-out", "error"), 30,
                            "the refused login")
-        time.sleep(1)  # nothing announces that a letter was left alone
-        self.assertIn("locked-out", mount.ls("outbox"))
+        self.assertIn("authentication failed", process.tail(self.postfix.log, 50))
+        self.assertEqual(self.attribute(mount, "locked-out", "state"), "queued")
         self.assertEqual(mount.ls("outbox/failed"), [])
+
+    def test_a_wrong_password_is_not_offered_again(self):
+        # Another letter is no reason to try the login once more: servers lock accounts for that.
+        mount = self.mount(smtp_password_command="echo wrong")
+        self.write(mount, "first", letter("denied-test"))
+        process.wait_until(lambda: self.attribute(mount, "first", "error"), 30, "the refused login")
+        refused = self.refused_logins()
+        self.write(mount, "second", letter("denied-test"))
+        process.wait_until(lambda: self.attribute(mount, "second", "state") == "queued", 10,
+                           "the end of send_delay")
+        now = datetime.datetime.now(datetime.timezone.utc)
+        for name in "first", "second":
+            next_try = datetime.datetime.fromisoformat(self.attribute(mount, name, "next-try"))
+            self.assertGreater(next_try - now, datetime.timedelta(seconds=20))
+        self.assertEqual(self.refused_logins(), refused)
+
+    def refused_logins(self):
+        return process.tail(self.postfix.log, 1000).count("authentication failed")
+
+    def attribute(self, mount, name, attribute):
+        """user.mailfs.ATTRIBUTE of a letter; empty: it has none."""
+        return mount.run("getfattr", "--only-values", "-n", f"user.mailfs.{attribute}",
+                         f"outbox/{name}", check=False).stdout
+
+    def test_what_waits_at_the_end_is_told(self):
+        # A letter left in the outbox is no surprise to whoever unmounts.
+        mount = self.new_mount(send_delay=60)
+        daemon = mount.launch("-f", mount.account, mount.path)
+        process.wait_until(mount.is_mounted, 10, "the mount")
+        self.write(mount, "patient", letter("told-test"))
+        mount.unmount()
+        _, said = daemon.communicate(timeout=15)
+        self.assertIn("1 letter waits in the outbox", said)
 
 
 if __name__ == "__main__":
