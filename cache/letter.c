@@ -146,8 +146,8 @@ static bool check_byte(Letter *letter, Check *check, unsigned char byte, GError 
   }
   if (byte >= 0x80) letter->has_8bit = true;
   if (wrong == NULL) return true;
-  g_set_error(error, LETTER_ERROR, LETTER_ERROR_INVALID,
-              "line %" PRIu64 " %s", line_in_file(letter, check->line), wrong);
+  g_set_error(error, LETTER_ERROR, LETTER_ERROR_INVALID, "line %" PRIu64 " %s",
+              line_in_file(letter, check->line), wrong);
   return false;
 }
 

@@ -12,8 +12,8 @@ typedef struct {
 struct Letter {
   char *from;
   GPtrArray *recipients;  // of char *, NULL-terminated
-  char *prefix;  // header lines put in front, with CRLF
-  GArray *cuts;  // of LetterCut, rising
+  char *prefix;           // header lines put in front, with CRLF
+  GArray *cuts;           // of LetterCut, rising
   uint64_t size;
   bool has_8bit, needs_utf8;
 };

@@ -80,8 +80,17 @@ void outbox_start(Outbox *outbox) {
   outbox_run_agenda(outbox);
 }
 
+// With the courier, all but its label is the courier's to store.
+static void store_again(Outbox *outbox, OutboxLetter *letter) {
+  letter->unstored = false;
+  if (letter->row.phase == OUTBOX_SENDING)
+    outbox_store_label(outbox, letter, false);
+  else
+    outbox_store(outbox, letter, NULL, NULL);
+}
+
 static bool store_unstored(OutboxLetter *letter, gpointer outbox) {
-  if (letter->unstored && letter->linked) outbox_store(outbox, letter, NULL, NULL);
+  if (letter->unstored && letter->linked) store_again(outbox, letter);
   return true;
 }
 
@@ -179,9 +188,7 @@ static void store_next_unstored(Outbox *outbox) {
   OutboxLetter *letter = NULL;
   outbox_table_from(outbox->table, 0, find_unstored, &letter);
   outbox->unstored = letter != NULL;
-  if (letter == NULL) return;
-  letter->unstored = false;
-  outbox_store(outbox, letter, NULL, NULL);
+  if (letter != NULL) store_again(outbox, letter);
 }
 
 static void note_stored(Outbox *outbox, OutboxLetter *letter, const SpoolJob *job) {

@@ -166,7 +166,8 @@ void outbox_close_letter(Outbox *outbox, OutboxLetter *letter, bool killed, Outb
                          gpointer data) {
   if (letter->aside && letter->size == 0)
     drop(outbox, letter, done, data);
-  else if (letter->row.phase == OUTBOX_FAILED || !outbox_is_fit_name(outbox, letter, letter->row.name))
+  else if (letter->row.phase == OUTBOX_FAILED ||
+           !outbox_is_fit_name(outbox, letter, letter->row.name))
     keep(outbox, letter, done, data);
   else if (killed)
     outbox_fail(outbox, letter, false,

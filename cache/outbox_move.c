@@ -87,6 +87,7 @@ static void take_name(Outbox *outbox, OutboxLetter *letter, const char *new_name
   g_free(letter->row.name);
   letter->row.name = g_strdup(new_name);
   letter->row.directory = OUTBOX_INO;
+  letter->aside = false;
   outbox_table_link(outbox->table, letter);
   outbox_touch(outbox, old_directory);
   outbox_touch(outbox, OUTBOX_INO);
@@ -134,7 +135,6 @@ static void prepare_queued(const Outbox *outbox, OutboxRow *row) {
 
 static void queue_letter(Outbox *outbox, OutboxLetter *letter, const char *new_name) {
   take_name(outbox, letter, new_name);
-  letter->aside = false;
   prepare_queued(outbox, &letter->row);
   forget_refusals(letter->recipients);
   letter->commit++;

@@ -112,8 +112,8 @@ void outbox_close_idle(OutboxLetter *letter);
 // Whether a letter that others want the name of goes on under another name instead of being
 // overwritten. `process`: who wants it; 0: not known.
 bool outbox_stands_alone(const OutboxLetter *letter, pid_t process);
-// That: gives it the next free NAME+n, and another inode unless `keep_ino`. A draft goes to failed/:
-// without its name, the lock that holds it back is no more its own.
+// That: gives it the next free NAME+n, and another inode unless `keep_ino`. A draft goes to
+// failed/: without its name, the lock that holds it back is no more its own.
 bool outbox_step_aside(Outbox *outbox, OutboxLetter *letter, bool keep_ino, GError **error);
 // Sets what LetterDefaults wants to have, where it is not set yet.
 void outbox_set_defaults(const Outbox *outbox, OutboxRow *row);

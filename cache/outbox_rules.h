@@ -25,8 +25,8 @@ char *outbox_lock_name(const char *name, unsigned i);
 // The name that a lock belongs to, newly allocated; NULL: it is no lock.
 char *outbox_lock_target(const char *lock);
 
-// NAME+n, shortened at a character so that it and its NAME.error stay within OUTBOX_NAME_MAX, and is
-// no name of ours; for n = 0 just NAME, shortened likewise.
+// NAME+n, shortened at a character so that it and its NAME.error stay within OUTBOX_NAME_MAX, and
+// is no name of ours; for n = 0 just NAME, shortened likewise.
 char *outbox_label(const char *name, unsigned n);
 
 // The wait after that many failed attempts (1, 2, ...): first_ms doubling up to sixty times as

@@ -2,8 +2,8 @@
 // the journal and takes SpoolJobs, in order. All that wait when it comes round share one group
 // commit: their letters are checked and fsynced, then the directory, then one transaction for all
 // rows, then files that are no more wanted are removed; only then is each answered. If the shared
-// commit fails, each job is tried by itself, so that one cannot spoil another; what must not be lost
-// has the space of the OutboxReserve then.
+// commit fails, each job is tried by itself, so that one cannot spoil another; what must not be
+// lost has the space of the OutboxReserve then.
 //
 //   main loop, courier ──SpoolJob──> spool thread ──the same SpoolJob──> main loop, or a Queue
 #pragma once

@@ -1,6 +1,6 @@
-// Claim: on a full or failing disk no half letter is sent: one that could not be written whole is not
-// committed, whatever its writer makes of the error, and what lies in failed/ is still there after
-// the next start.
+// Claim: on a full or failing disk no half letter is sent: one that could not be written whole is
+// not committed, whatever its writer makes of the error, and what lies in failed/ is still there
+// after the next start.
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>

@@ -1,5 +1,5 @@
-// Claim: a name in the outbox is a label: whoever else writes or renames to it while a letter has it,
-// also before that letter has any bytes, takes the name only, and both letters go as they were
+// Claim: a name in the outbox is a label: whoever else writes or renames to it while a letter has
+// it, also before that letter has any bytes, takes the name only, and both letters go as they were
 // written; a draft that an editor holds back is neither overwritten nor sent.
 #include <errno.h>
 #include <fcntl.h>
@@ -14,8 +14,8 @@ static OutboxHandle *take_over(Fixture *fixture, const char *name) {
 
 static void write_as_other(Fixture *fixture, const char *name, const char *subject) {
   OutboxFile file;
-  OutboxHandle *handle = outbox_create(fixture->outbox, OUTBOX_INO, name, 0600,
-                                       fixture_other_process(), &file, NULL);
+  OutboxHandle *handle =
+      outbox_create(fixture->outbox, OUTBOX_INO, name, 0600, fixture_other_process(), &file, NULL);
   fixture_write_letter(handle, subject);
   fixture_finish(fixture, handle, fixture_other_process());
 }

@@ -19,6 +19,8 @@ typedef struct {
   Mailbox base;
   const Row *rows;
   size_t n_rows;
+  const MailboxMessage *pieces;  // told as they stand, before the rows
+  size_t n_pieces;
   uint32_t generated;  // besides: UIDs 1 to this, each with a subject
   int fail_code;       // after the rows, -1: never
 } TableMailbox;
@@ -38,6 +40,9 @@ static bool tell(const Row *row, uint32_t first, uint32_t last, MailboxItems ite
 static bool table_scan(Mailbox *mailbox, uint32_t first, uint32_t last, MailboxItems items,
                        MailboxMessageFunc each, gpointer data, GError **error) {
   const TableMailbox *table = (TableMailbox *)mailbox;
+  for (size_t i = 0; i < table->n_pieces; i++) {
+    if (!each(&table->pieces[i], data, error)) return false;
+  }
   for (size_t i = 0; i < table->n_rows; i++) {
     if (!tell(&table->rows[i], first, last, items, each, data, error)) return false;
   }
@@ -132,6 +137,38 @@ static void test_any_order(Fixture *fixture, gconstpointer data) {
   assert_run(fixture, rows, G_N_ELEMENTS(rows), 10, "", "9.eml 2.eml 4.eml ");
 }
 
+// One message in several responses, an update of another in between: all of it counts, the first
+// of what is told twice, and the last flags.
+static void test_pieces(Fixture *fixture, gconstpointer data) {
+  static const MailboxMessage pieces[] = {
+      {.uid = 1, .internaldate = -1, .size = 100},
+      {.uid = 1, .internaldate = 60, .size = -1, .flags = "\\Draft"},
+      {.uid = 9, .internaldate = -1, .size = -1, .flags = "\\Seen"},
+      {.uid = 1, .internaldate = 120, .size = -1, .subject = "one", .from_name = "Alice"},
+      {.uid = 1, .internaldate = -1, .size = -1, .flags = "\\Seen"},
+      {.uid = 9, .internaldate = 60, .size = 200, .subject = "nine"},
+  };
+  fixture->table.pieces = pieces;
+  fixture->table.n_pieces = G_N_ELEMENTS(pieces);
+  fixture->table.generated = 0;
+  g_autoptr(Changes) changes = changes_new();
+  g_auto(IndexFolder) folder = {0};
+  const MailboxStatus status = {.uidvalidity = 7, .uidnext = 10, .exists = 2};
+  index_folder(fixture->index, fixture->inbox, &folder);
+  g_assert_true(sync_folder(fixture->index, &fixture->table.base, &folder, &status, changes, NULL));
+
+  Inode inode;
+  g_assert_cmpint(
+      index_lookup(fixture->index, fixture->inbox, "1970-01-01_0001_Alice_one,1.eml", &inode), ==,
+      INDEX_FOUND);
+  g_assert_cmpuint(inode.size, ==, 100);
+  g_autofree char *flags = NULL;
+  g_assert_cmpint(index_detail(fixture->index, inode.ino, INDEX_FLAGS, &flags), ==, INDEX_FOUND);
+  g_assert_cmpstr(flags, ==, "\\Seen");
+  g_autofree char *listing = shown(fixture);
+  g_assert_cmpstr(listing, ==, "1.eml 9.eml ");
+}
+
 static void test_incremental(Fixture *fixture, gconstpointer data) {
   static const Row first[] = {{1, "", "one"}, {2, "", "two"}, {3, "", "three"}};
   static const Row second[] = {{1, "", "one"}, {3, "\\Seen", "three"}, {7, "", "seven"}};
@@ -193,9 +230,9 @@ int main(int argc, char **argv) {
     const char *path;
     void (*test)(Fixture *fixture, gconstpointer data);
   } tests[] = {
-      {"/sync/any-order", test_any_order},   {"/sync/incremental", test_incremental},
-      {"/sync/broken-off", test_broken_off}, {"/sync/batches", test_batches},
-      {"/sync/backwards", test_backwards},
+      {"/sync/any-order", test_any_order},     {"/sync/pieces", test_pieces},
+      {"/sync/incremental", test_incremental}, {"/sync/broken-off", test_broken_off},
+      {"/sync/batches", test_batches},         {"/sync/backwards", test_backwards},
   };
   g_test_init(&argc, &argv, NULL);
   for (size_t i = 0; i < G_N_ELEMENTS(tests); i++)

@@ -36,6 +36,8 @@ void fake_set_outcome(Store *store, int outcome);
 void fake_go_on(Store *store);
 // The next `count` reads of the tree answer LATER.
 void fake_be_busy(Store *store, unsigned count);
+// What every message has as its date: 128 KiB of two-byte characters behind one of one byte.
+char *fake_long_text(void);
 void fake_set_usage(Store *store, uint64_t used, uint64_t limit);
 
 // Any thread: blocks until `count` fetches or synchronisations were asked for in all.

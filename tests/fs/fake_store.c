@@ -220,10 +220,18 @@ StoreAnswer store_children(Store *store, uint64_t folder, uint64_t after, StoreE
   return STORE_FOUND;
 }
 
+char *fake_long_text(void) {
+  GString *text = g_string_new("x");
+  while (text->len <= 1 << 17)
+    g_string_append(text, "\u00e9");
+  return g_string_free(text, FALSE);
+}
+
 StoreAnswer store_detail(Store *store, uint64_t ino, StoreDetail detail, char **text) {
   *text = NULL;
   if (detail == STORE_UID) *text = g_strdup("4711");
   if (detail == STORE_FROM) *text = g_strdup("Alice <alice@example.org>");
+  if (detail == STORE_DATE) *text = fake_long_text();
   return STORE_FOUND;
 }
 

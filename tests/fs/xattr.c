@@ -2,6 +2,7 @@
 // (mount_changing.c).
 #include "fs/xattr.h"
 
+#include <linux/limits.h>
 #include <string.h>
 
 #include "tests/fs/fake.h"
@@ -41,6 +42,18 @@ static void test_get(void) {
   fake_store_free(store);
 }
 
+// Of a text longer than the kernel passes on comes as much as it does, in whole characters.
+static void test_long(void) {
+  g_autoptr(GMainContext) context = g_main_context_new();
+  Store *store = fake_store_new(context);
+  Outbox *outbox = fake_outbox_new();
+  g_autofree char *text = NULL, *whole = fake_long_text();
+  g_assert_cmpint(xattr_get(store, outbox, &message, "user.mailfs.date", &text), ==, STORE_FOUND);
+  g_assert_cmpmem(text, strlen(text), whole, XATTR_SIZE_MAX - 1);
+  fake_outbox_free(outbox);
+  fake_store_free(store);
+}
+
 // The list holds what get would find, and no more.
 static void test_list(void) {
   static const struct {
@@ -48,7 +61,7 @@ static void test_list(void) {
     const char *names;
     size_t size;
   } lists[] = {
-      {&message, "user.mailfs.uid\0user.mailfs.from", 33},
+      {&message, "user.mailfs.uid\0user.mailfs.from\0user.mailfs.date", 50},
       {&folder, "", 0},
       {&letter, "user.mailfs.state", 18},
   };
@@ -75,6 +88,7 @@ static void test_supported(void) {
 int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/xattr/get", test_get);
+  g_test_add_func("/xattr/long", test_long);
   g_test_add_func("/xattr/list", test_list);
   g_test_add_func("/xattr/supported", test_supported);
   return g_test_run();

@@ -45,6 +45,7 @@ static void check_header(const GString *sent) {
 
 static void check_address(const char *address) {
   g_assert_nonnull(strchr(address, '@'));
+  g_assert_null(strpbrk(address, " <>"));
   g_assert_true(g_utf8_validate(address, -1, NULL));
   for (const char *c = address; *c != '\0'; c++)
     g_assert_false(g_ascii_iscntrl(*c));

@@ -376,6 +376,18 @@ static void test_send_after_end(gconstpointer data) {
   wire_free(wire);
 }
 
+// A cancel ends a login that waits for its password command.
+static void test_cancel_secret(void) {
+  g_autoptr(Account) account = account_at("imap", 143);
+  secret_unref(account->secret);
+  account->secret = secret_new_from_command(SECRET_PASSWORD, "exec sleep 1000");
+  g_autoptr(Waker) waker = waker_new();
+  waker_cancel(waker);
+  g_autoptr(GError) error = NULL;
+  g_assert_null(wire_open(account, waker, "test1", &error));
+  g_assert_error(error, NET_ERROR, NET_ERROR_CANCELLED);
+}
+
 typedef struct {
   Loopback *loopback;
   Waker *waker;
@@ -452,6 +464,7 @@ int main(int argc, char **argv) {
   g_test_add_data_func("/wire/send-after-end/tls", GINT_TO_POINTER(1), test_send_after_end);
   g_test_add_data_func("/wire/cancel-connect/plain", GINT_TO_POINTER(0), test_cancel_connect);
   g_test_add_data_func("/wire/cancel-connect/tls", GINT_TO_POINTER(1), test_cancel_connect);
+  g_test_add_func("/wire/cancel-secret", test_cancel_secret);
   g_test_add_func("/wire/cancel-recv", test_cancel_recv);
   return g_test_run();
 }
