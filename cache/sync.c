@@ -1,11 +1,15 @@
 #include "cache/sync.h"
 
+#include <string.h>
+
 #include "cache/name.h"
 #include "net/error.h"
 
 // Rows written in one transaction: enough to make commits cheap, few enough that other writers wait
 // some milliseconds only.
 #define BATCH_ROWS 500
+// A subject may be as long as the server cares to make it.
+#define BATCH_BYTES (1 << 20)
 
 static int64_t now_ns(void) {
   return g_get_real_time() * 1000;
@@ -109,9 +113,10 @@ typedef struct {
   Index *index;
   uint64_t folder, generation;
   uint32_t uidvalidity;
-  GPtrArray *waiting;  // of MailboxMessage, with strings of their own
-  UidSet *seen;        // all UIDs that the server told of
-  UidSet *bare;        // of these, those it told no more of than flags
+  GPtrArray *waiting;    // of MailboxMessage, with strings of their own
+  size_t waiting_bytes;  // of these strings
+  UidSet *seen;          // all UIDs that the server told of
+  UidSet *bare;          // of these, those it told no more of than flags
   uint32_t added;
 } Listing;
 
@@ -135,6 +140,15 @@ static MailboxMessage *copy_message(const MailboxMessage *message) {
   copy->date = g_strdup(message->date);
   copy->message_id = g_strdup(message->message_id);
   return copy;
+}
+
+static size_t text_bytes(const MailboxMessage *message) {
+  const char *texts[] = {message->flags,   message->from_name, message->from_address,
+                         message->subject, message->date,      message->message_id};
+  size_t bytes = 0;
+  for (size_t i = 0; i < G_N_ELEMENTS(texts); i++)
+    bytes += texts[i] != NULL ? strlen(texts[i]) : 0;
+  return bytes;
 }
 
 static void listing_init(Listing *listing, Index *index, const IndexFolder *folder,
@@ -178,13 +192,40 @@ static bool flush(Listing *listing, WriteOne write_one, GError **error) {
     if (!write_one(listing, listing->waiting->pdata[i], error)) return false;
   }
   g_ptr_array_set_size(listing->waiting, 0);
+  listing->waiting_bytes = 0;
   return index_commit(listing->index, error);
 }
 
 static bool wait_for_flush(Listing *listing, const MailboxMessage *message, WriteOne write_one,
                            GError **error) {
+  bool is_full = listing->waiting->len >= BATCH_ROWS || listing->waiting_bytes >= BATCH_BYTES;
+  if (is_full && !flush(listing, write_one, error)) return false;
   g_ptr_array_add(listing->waiting, copy_message(message));
-  return listing->waiting->len < BATCH_ROWS || flush(listing, write_one, error);
+  listing->waiting_bytes += text_bytes(message);
+  return true;
+}
+
+static void complete(const char **text, const char *told) {
+  if (*text == NULL) *text = g_strdup(told);
+}
+
+// A server may tell one message in several responses, one behind the other (RFC 3501 7.4.2). What
+// was told first stays; only flags change. False: this is another message than the last.
+static bool complete_last(Listing *listing, const MailboxMessage *message) {
+  unsigned n = listing->waiting->len;
+  MailboxMessage *last = n > 0 ? listing->waiting->pdata[n - 1] : NULL;
+  if (last == NULL || last->uid != message->uid) return false;
+  if (message->flags != NULL) g_clear_pointer((char **)&last->flags, g_free);
+  if (last->internaldate < 0) last->internaldate = message->internaldate;
+  if (last->size < 0) last->size = message->size;
+  complete(&last->flags, message->flags);
+  complete(&last->from_name, message->from_name);
+  complete(&last->from_address, message->from_address);
+  complete(&last->subject, message->subject);
+  complete(&last->date, message->date);
+  complete(&last->message_id, message->message_id);
+  listing->waiting_bytes += text_bytes(message);
+  return true;
 }
 
 static bool is_bare(const MailboxMessage *message) {
@@ -196,6 +237,7 @@ static bool is_bare(const MailboxMessage *message) {
 static bool take_summary(const MailboxMessage *message, gpointer data, GError **error) {
   Listing *listing = data;
   uid_set_add(listing->seen, message->uid);
+  if (complete_last(listing, message)) return true;
   // A change of flags that the server tells of in between looks like a message it knows nothing of;
   // the real answer comes before or after it.
   if (is_bare(message)) {

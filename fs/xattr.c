@@ -1,5 +1,6 @@
 #include "fs/xattr.h"
 
+#include <linux/limits.h>
 #include <string.h>
 
 #define PREFIX "user.mailfs."
@@ -26,6 +27,12 @@ static bool belongs_to(const Attribute *attribute, const Thing *thing) {
   return thing->kind == (attribute->of_letter ? THING_LETTER : THING_MESSAGE);
 }
 
+// The kernel turns a longer value into E2BIG, which stops whoever copies attributes.
+static void cut(char *text) {
+  if (strlen(text) <= XATTR_SIZE_MAX) return;
+  *g_utf8_find_prev_char(text, text + XATTR_SIZE_MAX + 1) = '\0';
+}
+
 static StoreAnswer load(Store *store, Outbox *outbox, const Attribute *attribute, uint64_t ino,
                         char **text) {
   *text = NULL;
@@ -35,7 +42,9 @@ static StoreAnswer load(Store *store, Outbox *outbox, const Attribute *attribute
     StoreAnswer answer = store_detail(store, ino, (StoreDetail)attribute->detail, text);
     if (answer != STORE_FOUND) return answer;
   }
-  return *text != NULL ? STORE_FOUND : STORE_ABSENT;
+  if (*text == NULL) return STORE_ABSENT;
+  cut(*text);
+  return STORE_FOUND;
 }
 
 StoreAnswer xattr_get(Store *store, Outbox *outbox, const Thing *thing, const char *name,

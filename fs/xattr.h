@@ -11,8 +11,8 @@
 // True if a name may exist here at all; for the others (security.*, system.*) EOPNOTSUPP makes ls
 // and its kin ask once for a whole mount instead of once for each file.
 bool xattr_is_supported(const char *name);
-// The value in `text`, newly allocated, without a NUL of its own. ABSENT: this thing has no such
-// attribute.
+// The value in `text`, newly allocated, without a NUL of its own, cut to the characters that fit
+// into the kernel's limit (XATTR_SIZE_MAX). ABSENT: this thing has no such attribute.
 StoreAnswer xattr_get(Store *store, Outbox *outbox, const Thing *thing, const char *name,
                       char **text);
 // The names that exist, each ended by NUL, in `names`, which is newly allocated (never NULL when

@@ -63,9 +63,10 @@ static bool begins_with(const char *bytes, size_t size, const char *word) {
 // How much of what is sent to an HTTP proxy may be shown.
 static size_t proxy_end(const char *bytes, size_t size) {
   static const char field[] = "authorization:";
-  const char *line_end = memchr(bytes, '\n', size);
-  if (begins_with(bytes, size, "CONNECT ") && line_end != NULL)
-    return (size_t)(line_end - bytes) + 1;
+  if (begins_with(bytes, size, "CONNECT ")) {
+    const char *line_end = memchr(bytes, '\n', size);
+    return line_end != NULL ? (size_t)(line_end - bytes) + 1 : size;
+  }
   for (size_t i = 0; i < size; i++) {
     if (begins_with(bytes + i, size - i, field)) return i + strlen(field);
   }

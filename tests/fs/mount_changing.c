@@ -1,6 +1,7 @@
 // What programs may change at a mount, and the details they see: df and extended attributes.
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -12,12 +13,13 @@
 static void test_xattr(void) {
   g_autoptr(Mounted) mounted = mounted_new(PATIENT_MS);
   g_autofree char *path = mounted_path(mounted, "INBOX/a");
-  static const char names[] = "user.mailfs.uid\0user.mailfs.from";
+  static const char names[] = "user.mailfs.uid\0user.mailfs.from\0user.mailfs.date";
   char value[100];
   add_message(mounted, "a", LETTER, strlen(LETTER));
   g_assert_cmpint(getxattr(path, "user.mailfs.uid", value, sizeof value), ==, 4);
   g_assert_cmpmem(value, 4, "4711", 4);
   g_assert_cmpint(getxattr(path, "user.mailfs.uid", NULL, 0), ==, 4);
+  g_assert_cmpint(getxattr(path, "user.mailfs.date", NULL, 0), ==, XATTR_SIZE_MAX - 1);
   g_assert_cmpint(listxattr(path, value, sizeof value), ==, sizeof names);
   g_assert_cmpmem(value, sizeof names, names, sizeof names);
   static const struct {

@@ -7,6 +7,7 @@ import unittest
 from lab import samples
 from lab.case import LabCase
 from lab.imap_stub import ImapStub, StubMessage
+from lab.mount import SANITIZED
 
 # Folder names as raw bytes in Dovecot's Maildir: right and wrong modified UTF-7, shell characters.
 ODD_ON_DISK = [b"-rf", b"..x", b"a b", b"$(reboot)", b"`x`", b"star*", b"&IC4-txt.exe", b"tab\tname",
@@ -121,6 +122,19 @@ class HostileServer(LabCase):
                 self.assertFalse({".", "..", ""} & set(path.split("/")), path)
                 self.assertTrue(all(len(part.encode("utf-8", "surrogateescape")) <= 255
                                     for part in path.split("/")), path)
+
+    def test_subjects_without_end(self):
+        # A folder full of subjects of 250 KB is listed within the memory that any folder takes.
+        messages = [StubMessage(letter(b"%d " % i + b"s" * 250_000)) for i in range(400)]
+        with ImapStub({b"INBOX": messages}) as stub:
+            mount = self.stub_mount(stub)
+            self.assertEqual(len(mount.ls("INBOX", timeout=120)), len(messages))
+            if not SANITIZED:
+                self.assertLess(mount.peak_memory(), 64 << 20)
+            name = mount.ls("INBOX")[0]
+            subject = mount.python("import os, sys; print(len(os.getxattr(sys.argv[1], sys.argv[2])))",
+                                   f"INBOX/{name}", "user.mailfs.subject").stdout
+            self.assertEqual(int(subject), 64 << 10)
 
     def test_sizes_that_lie(self):
         # Whatever RFC822.SIZE says, no program ever sees a truncated message.
