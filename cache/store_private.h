@@ -23,7 +23,7 @@ struct Store {
   gpointer listener_data;
   GHashTable *syncs, *fetches;  // ino -> Work
   GHashTable *sizes;            // ino -> size that the index had no room for
-  GHashTable *unfetchable;      // ino -> monotonic seconds until when
+  GHashTable *unfetchable;      // ino -> until when, monotonic microseconds
   bool was_online;              // at least once
   GError *problem;              // why the last try to connect failed; NULL: it did not
   int64_t retry_at_us;
