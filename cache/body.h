@@ -3,7 +3,8 @@
 // again, and therefore is not fsynced: whoever opens one says how long it must be.
 //
 // When the disk is full a body lives in memory for those who wait for it, within BODY_MEMORY_MAX
-// for all of them. The store is shared by all threads; a BodyWriter belongs to one.
+// for all of them. The store knows which bodies are open, so that none of those is evicted, and
+// which were read lately. It is shared by all threads.
 #pragma once
 
 #include <stdbool.h>
@@ -24,23 +25,16 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(BodyStore, body_store_free)
 // Removes all bodies.
 bool body_store_clear(BodyStore *store, GError **error);
 
-// A new descriptor for reading, or -1 if there is no body of exactly `size` bytes. Descriptors of
-// bodies are duplicated and closed by the calls below, which know the ones that lie in memory.
+// A descriptor for reading, or -1 if there is no body of exactly `size` bytes. It is `ino`'s until
+// body_close.
 int body_open(BodyStore *store, uint64_t ino, uint64_t size);
-int body_dup(BodyStore *store, int fd);  // -1: errno
-void body_close(BodyStore *store, int fd);
+void body_close(BodyStore *store, uint64_t ino, int fd);
 void body_remove(BodyStore *store, uint64_t ino);
-
-typedef struct BodyWriter BodyWriter;
-BodyWriter *body_writer_new(BodyStore *store, GError **error);
-// NET_ERROR_LIMIT: neither disk nor memory can take it.
-bool body_writer_write(BodyWriter *writer, const void *bytes, size_t size, GError **error);
-// Starts again from nothing.
-bool body_writer_reset(BodyWriter *writer, GError **error);
-// Ends the writing: puts the body in its place as `ino`'s and returns a descriptor of it for
-// reading; the writer is left to be freed. on_disk: false if it lies in memory only. -1 with error.
-int body_writer_finish(BodyWriter *writer, uint64_t ino, uint64_t *size,
-                       uint8_t sha256[BODY_SHA256_BYTES], bool *on_disk, GError **error);
-// Without a finish, nothing is left.
-void body_writer_free(BodyWriter *writer);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(BodyWriter, body_writer_free)
+// The same, but not of one that is open: false.
+bool body_evict(BodyStore *store, uint64_t ino);
+// Makes the body of `from`, of exactly `size` bytes, that of `ino` too: one file, two names. False:
+// it is not there, or cannot have another name.
+bool body_link(BodyStore *store, uint64_t from, uint64_t size, uint64_t ino);
+// The inodes whose bodies were opened since the last call (some may be left out when they are very
+// many), as an array of uint64_t, the caller's.
+GArray *body_take_used(BodyStore *store);

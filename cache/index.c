@@ -6,7 +6,7 @@
 #include "cache/index_private.h"
 
 // Raised whenever the tables below change; an index of another version is rebuilt.
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 #define APPLICATION_ID 0x6d6c6673  // "mlfs"
 #define WRITER_PATIENCE_MS 20000
 #define EPOCH_2020 G_GINT64_CONSTANT(1577836800)
@@ -22,19 +22,24 @@ static const char SCHEMA[] =
     "  gone INTEGER NOT NULL DEFAULT 0,"
     "  name TEXT NOT NULL,"
     "  first_seen INTEGER NOT NULL,"  // nanoseconds
-    // Messages only:
-    "  generation INTEGER, uidvalidity INTEGER, uid INTEGER,"
-    "  size INTEGER, size_exact INTEGER NOT NULL DEFAULT 0,"
-    "  has_body INTEGER NOT NULL DEFAULT 0, sha256 BLOB,"
+    // Messages only. id: what stands for the UID in the name, where it is no longer the UID.
+    "  generation INTEGER, uid INTEGER, id TEXT,"
+    "  size INTEGER, size_exact INTEGER NOT NULL DEFAULT 0, announced INTEGER,"
+    "  has_body INTEGER NOT NULL DEFAULT 0, sha256 BLOB, used INTEGER,"
     "  internaldate INTEGER, flags TEXT,"
-    "  sender TEXT, subject TEXT, date TEXT, message_id TEXT);"
+    "  sender TEXT, subject TEXT, date TEXT, message_id TEXT, email_id TEXT);"
+    "CREATE INDEX inode_by_parent ON inode(parent);"
     "CREATE INDEX inode_by_name ON inode(parent, name);"
     "CREATE INDEX inode_by_uid ON inode(parent, uid) WHERE uid IS NOT NULL;"
+    "CREATE INDEX inode_by_id ON inode(parent, id) WHERE id IS NOT NULL;"
+    "CREATE INDEX inode_by_email ON inode(email_id) WHERE email_id IS NOT NULL;"
+    "CREATE INDEX inode_by_use ON inode(used, ino, size) WHERE has_body = 1;"
     "CREATE INDEX inode_gone ON inode(ino) WHERE gone = 1;"
     "CREATE TABLE folder("
     "  ino INTEGER PRIMARY KEY REFERENCES inode(ino),"
     "  server_name TEXT NOT NULL, delimiter INTEGER NOT NULL, attributes INTEGER NOT NULL,"
     "  uidvalidity INTEGER NOT NULL DEFAULT 0, uidnext INTEGER NOT NULL DEFAULT 0,"
+    "  present INTEGER NOT NULL DEFAULT 0, modseq INTEGER NOT NULL DEFAULT 0,"
     "  generation INTEGER NOT NULL DEFAULT 0, listed INTEGER NOT NULL DEFAULT 0,"
     "  synced_ns INTEGER NOT NULL DEFAULT 0, mtime INTEGER NOT NULL,"
     "  subfolders INTEGER NOT NULL DEFAULT 0, marked INTEGER NOT NULL DEFAULT 0,"
@@ -43,13 +48,26 @@ static const char SCHEMA[] =
     "CREATE INDEX folder_by_server_name ON folder(server_name);"
     // Listings under way, or broken off by a crash.
     "CREATE TABLE building(generation INTEGER PRIMARY KEY AUTOINCREMENT, folder INTEGER NOT NULL);"
-    "CREATE TRIGGER message_added AFTER INSERT ON inode WHEN new.kind = 1 BEGIN"
-    "  UPDATE folder SET messages = messages + 1, bytes = bytes + max(new.size, 0)"
-    "  WHERE ino = new.parent; END;"
     "CREATE TRIGGER message_gone AFTER UPDATE OF gone ON inode"
     "  WHEN new.kind = 1 AND new.gone = 1 AND old.gone = 0 BEGIN"
     "  UPDATE folder SET messages = messages - 1, bytes = bytes - max(old.size, 0)"
     "  WHERE ino = new.parent; END;"
+    "CREATE TRIGGER message_deleted AFTER DELETE ON inode WHEN old.kind = 1 AND old.gone = 0 BEGIN"
+    "  UPDATE folder SET messages = messages - 1, bytes = bytes - max(old.size, 0)"
+    "  WHERE ino = old.parent; END;"
+    // What the bodies take on disk.
+    "CREATE TABLE cached(bytes INTEGER NOT NULL);"
+    "INSERT INTO cached VALUES(0);"
+    "CREATE TRIGGER body_came AFTER UPDATE OF has_body ON inode"
+    "  WHEN new.has_body = 1 AND old.has_body = 0 BEGIN"
+    "  UPDATE cached SET bytes = bytes + new.size; END;"
+    "CREATE TRIGGER body_went AFTER UPDATE OF has_body ON inode"
+    "  WHEN new.has_body = 0 AND old.has_body = 1 BEGIN"
+    "  UPDATE cached SET bytes = bytes - old.size; END;"
+    "CREATE TRIGGER body_deleted AFTER DELETE ON inode WHEN old.has_body = 1 BEGIN"
+    "  UPDATE cached SET bytes = bytes - old.size; END;"
+    // Which inode of a renumbered folder is which; empty between two uses.
+    "CREATE TABLE rematch(old INTEGER PRIMARY KEY, new INTEGER NOT NULL, sure INTEGER NOT NULL);"
     "CREATE TRIGGER message_sized AFTER UPDATE OF size ON inode"
     "  WHEN new.kind = 1 AND new.gone = 0 AND new.size <> old.size BEGIN"
     "  UPDATE folder SET bytes = bytes + max(new.size, 0) - max(old.size, 0)"
@@ -74,7 +92,16 @@ static void finalize_statement(gpointer statement) {
   sqlite3_finalize(statement);
 }
 
+// The library's own counting of its memory takes a lock for each piece of it.
+static void set_up_library(void) {
+  static size_t done = 0;
+  if (!g_once_init_enter(&done)) return;
+  sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+  g_once_init_leave(&done, 1);
+}
+
 static Index *connect_file(const char *path, IndexMode mode, int flags, GError **error) {
+  set_up_library();
   g_autoptr(Index) index = g_new0(Index, 1);
   index->mode = mode;
   index->owner = g_thread_self();
@@ -179,6 +206,7 @@ Index *index_open(const char *path, IndexMode mode, GError **error) {
 void index_free(Index *index) {
   if (index == NULL) return;
   index_rollback(index);
+  index_refresh(index);
   g_hash_table_destroy(index->statements);
   sqlite3_close(index->db);
   g_free(index);

@@ -47,7 +47,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Index, index_free)
 // Messages are named UID.eml instead of by their stored names.
 void index_use_uid_names(Index *index);
 
-// -- Reading; no call blocks in INDEX_READ mode.
+// -- Reading; no call blocks in INDEX_READ mode. There, all reads see the index as of the first one
+// after index_refresh, so that many of them cost the file's locks once; held for long, it would
+// keep the writers' log from being folded in.
+void index_refresh(Index *index);
+bool index_is_fresh(const Index *index);  // nothing was read since
 IndexAnswer index_get(Index *index, uint64_t ino, Inode *inode);
 IndexAnswer index_lookup(Index *index, uint64_t parent, const char *name, Inode *inode);
 // Children with ino > after, rising, until `each` returns false.
@@ -60,14 +64,16 @@ typedef struct {
   uint64_t ino, parent;
   char *server_name;  // "" for the root
   char delimiter;
-  unsigned attributes;  // MailboxAttributes
-  uint32_t uidvalidity, uidnext;
+  unsigned attributes;   // MailboxAttributes
+  MailboxStatus status;  // of the server when the listing was made
   uint64_t generation;
   bool listed;
   int64_t synced_ns;  // since 1970, 0: never
   bool gone;
 } IndexFolder;
 IndexAnswer index_folder(Index *index, uint64_t ino, IndexFolder *folder);
+// The folder that the server calls so.
+IndexAnswer index_folder_named(Index *index, const char *server_name, IndexFolder *folder);
 void index_folder_clear(IndexFolder *folder);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(IndexFolder, index_folder_clear)
 
@@ -78,8 +84,27 @@ typedef struct {
   bool gone, has_body;
   uint64_t size;
   bool size_exact;
+  int64_t announced;  // RFC822.SIZE, -1: not told
+  bool has_email_id;
 } IndexMessage;
 IndexAnswer index_message(Index *index, uint64_t ino, IndexMessage *message);
+// The same mail in another folder (one EMAILID) whose body is here.
+IndexAnswer index_twin(Index *index, uint64_t ino, uint64_t *twin, uint64_t *size);
+// The digest (32 bytes) of a body; false: not known.
+bool index_digest(Index *index, uint64_t ino, uint8_t *sha256);
+
+// The messages that a folder shows, in the orders in which readers go through them.
+typedef enum { INDEX_BY_INO, INDEX_BY_NAME, INDEX_BY_UID, INDEX_N_ORDERS } IndexOrder;
+typedef struct {
+  uint64_t ino;
+  uint32_t uid;
+  uint64_t size;
+  bool has_body, has_email_id;
+} IndexStep;
+// Tells what follows message `after` in `folder`, until `each` returns false.
+typedef bool (*IndexStepFunc)(const IndexStep *step, gpointer data);
+IndexAnswer index_following(Index *index, uint64_t folder, IndexOrder order, uint64_t after,
+                            IndexStepFunc each, gpointer data);
 
 typedef enum {
   INDEX_UID,
@@ -107,6 +132,7 @@ void index_rollback(Index *index);
 // What a write did is told as it is done; it is true once the transaction is committed.
 typedef struct {
   void (*removed)(uint64_t parent, uint64_t ino, const char *name, gpointer data);
+  void (*added)(uint64_t parent, uint64_t ino, const char *name, gpointer data);
   void (*changed)(uint64_t folder, gpointer data);  // the listing of `folder`
   gpointer data;
 } IndexListener;
@@ -122,29 +148,67 @@ bool index_end_tree(Index *index, int64_t now_ns, const IndexListener *listener,
 // Messages of a folder. Begins a listing, out of sight, under a generation never used before; one
 // that was begun earlier and not ended is given up.
 bool index_new_generation(Index *index, uint64_t folder, uint64_t *generation, GError **error);
-bool index_add_message(Index *index, uint64_t folder, uint64_t generation, uint32_t uidvalidity,
-                       const MailboxMessage *message, int64_t now_ns, GError **error);
+// Messages being added to a generation, over any number of transactions. The caller sets the first
+// three; the rest is the index's.
+typedef struct {
+  uint64_t folder, generation;
+  int64_t now_ns;
+  uint32_t last_uid;  // no message above it was added
+  bool has_ids;       // some messages of the folder are called by other than their UIDs
+  uint64_t n, bytes;  // added since the last count
+} IndexAddition;
+bool index_begin_addition(Index *index, IndexAddition *addition, GError **error);
+// One that is there already is passed over.
+bool index_add_message(Index *index, IndexAddition *addition, const MailboxMessage *message,
+                       GError **error);
+// Before each commit: the folder holds so many more.
+bool index_count_addition(Index *index, IndexAddition *addition, GError **error);
 // Stores flags where they differ; a UID that is not known is passed over.
 bool index_set_flags(Index *index, uint64_t folder, uint64_t generation, uint32_t uid,
                      const char *flags, GError **error);
-// The UIDs a generation holds.
+// The UIDs a generation holds, and the highest of them (0: none).
 UidSet *index_uids(Index *index, uint64_t folder, uint64_t generation, GError **error);
+bool index_last_uid(Index *index, uint64_t folder, uint64_t generation, uint32_t *uid,
+                    GError **error);
 // Makes the messages of a range gone, telling each.
 bool index_remove_range(Index *index, uint64_t folder, uint64_t generation, UidRange range,
                         const IndexListener *listener, GError **error);
-// Shows what was listed under `from`, all of it above `after_uid`, as messages of `generation`.
+// Shows what was listed under `from`, all of it above `after_uid`, as messages of `generation`;
+// tells the first `max_told` of them as added.
 bool index_adopt(Index *index, uint64_t folder, uint64_t generation, uint64_t from,
-                 uint32_t after_uid, GError **error);
+                 uint32_t after_uid, unsigned max_told, const IndexListener *listener,
+                 GError **error);
+// The server has renumbered the folder: messages of `generation` that are those of `old` again (the
+// same EMAILID, else the same Message-ID, date and size) keep the old one's inode, name and, where
+// no other message looks the same, body. `uidvalidity` tells apart the names of new messages whose
+// UID was another's.
+bool index_rematch(Index *index, uint64_t folder, uint64_t old, uint64_t generation,
+                   uint32_t uidvalidity, GError **error);
 // Ends the listing: makes `generation` the folder's, and what carried another one gone, telling
 // each. changed: the listing differs, so the folder's mtime moves.
 bool index_end_sync(Index *index, uint64_t folder, uint64_t generation, const MailboxStatus *status,
                     bool changed, int64_t now_ns, const IndexListener *listener, GError **error);
+// The server's state of a folder that was not looked into: if it is the listing's, the listing is
+// as of now (`current`).
+bool index_note_status(Index *index, const char *server_name, const MailboxStatus *status,
+                       int64_t now_ns, uint64_t *folder, bool *current, GError **error);
 bool index_set_quota(Index *index, const MailboxQuota *quota, GError **error);
 
 // A body came: its exact size and digest (32 bytes) are known from now on. on_disk: it can be had
 // again.
 bool index_set_body(Index *index, uint64_t ino, uint64_t size, const uint8_t *sha256, bool on_disk,
-                    GError **error);
+                    int64_t now_ns, GError **error);
+// Its exact size is known, the body is not here.
+bool index_set_size(Index *index, uint64_t ino, uint64_t size, GError **error);
+// The body was read: it is not among the first to be evicted.
+bool index_touch_body(Index *index, uint64_t ino, int64_t now_ns, GError **error);
+// The body is no longer on disk.
+bool index_forget_body(Index *index, uint64_t ino, GError **error);
+// What all bodies on disk take.
+bool index_cached_bytes(Index *index, uint64_t *bytes, GError **error);
+// Tells bodies on disk, the least recently used first, until `each` returns false.
+typedef bool (*IndexBodyFunc)(uint64_t ino, uint64_t size, gpointer data);
+bool index_oldest_bodies(Index *index, IndexBodyFunc each, gpointer data, GError **error);
 
 // Forgets for good what is gone or was never finished, telling the inodes whose bodies can go.
 // Only before anything is mounted.

@@ -13,6 +13,7 @@ struct Index {
   IndexMode mode;
   bool uid_names;
   bool in_transaction;
+  bool holds_snapshot;  // INDEX_READ
   GThread *owner;
   char name[NAME_FOLDER_MAX + 1];  // of the Inode handed out last
 };
@@ -27,5 +28,5 @@ bool index_run(Index *index, sqlite3_stmt *statement, const char *attempt, GErro
 void index_bind_text(sqlite3_stmt *statement, int column, const char *text);
 
 // "4711.eml" into the buffer, which is returned.
-#define INDEX_UID_NAME_BYTES 24
-const char *index_uid_name(sqlite3_int64 uid, char name[INDEX_UID_NAME_BYTES]);
+#define INDEX_UID_NAME_BYTES 40
+const char *index_uid_name(const unsigned char *id, char name[INDEX_UID_NAME_BYTES]);

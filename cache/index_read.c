@@ -6,9 +6,10 @@
 #define NS_PER_S G_GINT64_CONSTANT(1000000000)
 
 // What of the tables makes an Inode, in the order read_inode takes it.
-#define INODE_COLUMNS                                                                         \
-  "inode.ino, inode.parent, inode.kind, inode.gone, inode.name, inode.first_seen, inode.uid," \
-  " inode.internaldate, inode.size, inode.size_exact, folder.mtime, folder.subfolders,"       \
+#define INODE_COLUMNS                                                                   \
+  "inode.ino, inode.parent, inode.kind, inode.gone, inode.name, inode.first_seen,"      \
+  " coalesce(inode.id, inode.uid),"                                                     \
+  " inode.internaldate, inode.size, inode.size_exact, folder.mtime, folder.subfolders," \
   " folder.listed"
 #define INODE_TABLES " FROM inode LEFT JOIN folder ON folder.ino = inode.ino AND inode.kind = 0"
 // What the listing of folder ?1 shows (see index.h).
@@ -19,18 +20,40 @@
 static const char GET[] = "SELECT " INODE_COLUMNS INODE_TABLES " WHERE inode.ino = ?1";
 static const char BY_NAME[] = "SELECT " INODE_COLUMNS INODE_TABLES
                               " WHERE inode.parent = ?1 AND inode.name = ?2 AND" IS_SHOWN;
-static const char BY_UID[] =
-    "SELECT " INODE_COLUMNS INODE_TABLES " WHERE inode.parent = ?1 AND inode.uid = ?2 AND" IS_SHOWN;
+static const char BY_UID[] = "SELECT " INODE_COLUMNS INODE_TABLES
+                             " WHERE inode.parent = ?1 AND inode.uid = ?2 AND inode.id IS NULL"
+                             " AND" IS_SHOWN;
+static const char BY_ID[] =
+    "SELECT " INODE_COLUMNS INODE_TABLES " WHERE inode.parent = ?1 AND inode.id = ?2 AND" IS_SHOWN;
 static const char CHILDREN[] =
     "SELECT " INODE_COLUMNS INODE_TABLES " WHERE inode.parent = ?1 AND inode.ino > ?2 AND" IS_SHOWN
     " ORDER BY inode.ino";
-static const char FOLDER[] =
-    "SELECT folder.ino, parent, server_name, delimiter, attributes, folder.uidvalidity, uidnext,"
-    " folder.generation, listed, synced_ns, gone"
-    " FROM folder JOIN inode USING (ino) WHERE folder.ino = ?1";
+#define FOLDER_COLUMNS                                                                   \
+  "SELECT folder.ino, parent, server_name, delimiter, attributes, uidvalidity, uidnext," \
+  " folder.generation, listed, synced_ns, gone, present, modseq"                         \
+  " FROM folder JOIN inode USING (ino)"
+static const char FOLDER[] = FOLDER_COLUMNS " WHERE folder.ino = ?1";
+static const char FOLDER_NAMED[] =
+    FOLDER_COLUMNS " WHERE server_name = ?1 AND gone = 0 AND folder.ino <> 1";
 static const char MESSAGE[] =
-    "SELECT parent, inode.uidvalidity, uid, gone, has_body, size, size_exact"
-    " FROM inode WHERE ino = ?1 AND kind = 1";
+    "SELECT parent, folder.uidvalidity, uid, gone, has_body, size, size_exact, announced,"
+    " email_id IS NOT NULL"
+    " FROM inode JOIN folder ON folder.ino = inode.parent WHERE inode.ino = ?1 AND kind = 1";
+static const char TWIN[] =
+    "SELECT twin.ino, twin.size FROM inode JOIN inode AS twin ON twin.email_id = inode.email_id"
+    " WHERE inode.ino = ?1 AND twin.ino <> ?1 AND twin.has_body = 1 LIMIT 1";
+static const char DIGEST[] = "SELECT sha256 FROM inode WHERE ino = ?1";
+#define STEP_COLUMNS \
+  "SELECT ino, uid, size, size_exact, has_body, email_id IS NOT NULL FROM inode WHERE parent = ?1"
+#define STEP_SHOWN " AND gone = 0 AND generation = (SELECT generation FROM folder WHERE ino = ?1)"
+static const char FOLLOWING[INDEX_N_ORDERS][512] = {
+    [INDEX_BY_INO] = STEP_COLUMNS " AND ino > ?2" STEP_SHOWN " ORDER BY ino",
+    [INDEX_BY_NAME] = STEP_COLUMNS " AND name > (SELECT name FROM inode WHERE ino = ?2)" STEP_SHOWN
+                                   " ORDER BY name",
+    [INDEX_BY_UID] = STEP_COLUMNS
+    " AND uid IS NOT NULL AND uid > (SELECT uid FROM inode WHERE ino = ?2)" STEP_SHOWN
+    " ORDER BY uid",
+};
 static const char DETAIL[] =
     "SELECT uid, flags, sender, subject, date, message_id, server_name"
     " FROM inode JOIN folder ON folder.ino = inode.parent WHERE inode.ino = ?1 AND kind = 1";
@@ -46,6 +69,7 @@ static IndexAnswer answer_of(Index *index, int code) {
       return INDEX_ABSENT;
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
+      index_refresh(index);
       return INDEX_BUSY;
     default:
       g_warning("index: read: %s", sqlite3_errmsg(index->db));
@@ -53,16 +77,28 @@ static IndexAnswer answer_of(Index *index, int code) {
   }
 }
 
+void index_refresh(Index *index) {
+  if (!index->holds_snapshot) return;
+  sqlite3_exec(index->db, "COMMIT", NULL, NULL, NULL);
+  index->holds_snapshot = false;
+}
+
+bool index_is_fresh(const Index *index) {
+  return !index->holds_snapshot;
+}
+
 static sqlite3_stmt *reading(Index *index, const char *sql) {
   g_assert(index->owner == g_thread_self());
   g_autoptr(GError) error = NULL;
+  if (index->mode == INDEX_READ && !index->holds_snapshot)
+    index->holds_snapshot = sqlite3_exec(index->db, "BEGIN", NULL, NULL, NULL) == SQLITE_OK;
   sqlite3_stmt *statement = index_statement(index, sql, &error);
   if (statement == NULL) g_warning("%s", error->message);
   return statement;
 }
 
-const char *index_uid_name(sqlite3_int64 uid, char name[INDEX_UID_NAME_BYTES]) {
-  g_snprintf(name, INDEX_UID_NAME_BYTES, "%u.eml", (unsigned)uid);
+const char *index_uid_name(const unsigned char *id, char name[INDEX_UID_NAME_BYTES]) {
+  g_snprintf(name, INDEX_UID_NAME_BYTES, "%s.eml", (const char *)id);
   return name;
 }
 
@@ -89,7 +125,7 @@ static void read_inode(Index *index, sqlite3_stmt *row, char uid_name[INDEX_UID_
     return;
   }
   if (index->uid_names) {
-    inode->name = index_uid_name(sqlite3_column_int64(row, 6), uid_name);
+    inode->name = index_uid_name(sqlite3_column_text(row, 6), uid_name);
   }
   int64_t internaldate = sqlite3_column_int64(row, 7);
   inode->mtime_ns = internaldate >= 0 ? internaldate * NS_PER_S : first_seen;
@@ -119,31 +155,42 @@ IndexAnswer index_get(Index *index, uint64_t ino, Inode *inode) {
   return take_inode(index, statement, inode);
 }
 
-// "4711.eml" as it is written, and nothing else ("04711.eml" is no name of ours).
-static bool parse_uid_name(const char *name, uint32_t *uid) {
-  uint64_t number;
-  g_auto(GStrv) parts = g_strsplit(name, ".", 2);
-  if (parts[0] == NULL || parts[1] == NULL || strcmp(parts[1], "eml") != 0) return false;
-  if (parts[0][0] == '0' || !g_ascii_string_to_unsigned(parts[0], 10, 1, UINT32_MAX, &number, NULL))
-    return false;
-  *uid = (uint32_t)number;
-  return true;
+// The ID in "4711.eml" as it is written ("04711.eml" is no name of ours); NULL: it is none.
+static char *id_in_name(const char *name) {
+  size_t length = strlen(name);
+  if (length <= strlen(".eml") || !g_str_has_suffix(name, ".eml")) return NULL;
+  if (name[0] < '1' || name[0] > '9') return NULL;
+  return g_strndup(name, length - strlen(".eml"));
+}
+
+static IndexAnswer lookup_id(Index *index, uint64_t parent, const char *id, Inode *inode) {
+  uint64_t uid;
+  bool is_uid = g_ascii_string_to_unsigned(id, 10, 1, UINT32_MAX, &uid, NULL);
+  sqlite3_stmt *statement = reading(index, BY_ID);
+  if (statement == NULL) return INDEX_FAILED;
+  sqlite3_bind_int64(statement, 1, (sqlite3_int64)parent);
+  sqlite3_bind_text(statement, 2, id, -1, SQLITE_STATIC);
+  IndexAnswer answer = take_inode(index, statement, inode);
+  if (answer != INDEX_ABSENT || !is_uid) return answer;
+  if ((statement = reading(index, BY_UID)) == NULL) return INDEX_FAILED;
+  sqlite3_bind_int64(statement, 1, (sqlite3_int64)parent);
+  sqlite3_bind_int64(statement, 2, (sqlite3_int64)uid);
+  return take_inode(index, statement, inode);
 }
 
 IndexAnswer index_lookup(Index *index, uint64_t parent, const char *name, Inode *inode) {
-  uint32_t uid;
-  bool by_uid = index->uid_names && parse_uid_name(name, &uid);
-  sqlite3_stmt *statement = reading(index, by_uid ? BY_UID : BY_NAME);
+  g_autofree char *id = index->uid_names ? id_in_name(name) : NULL;
+  if (id != NULL) {
+    IndexAnswer by_id = lookup_id(index, parent, id, inode);
+    if (by_id != INDEX_ABSENT) return by_id;
+  }
+  sqlite3_stmt *statement = reading(index, BY_NAME);
   if (statement == NULL) return INDEX_FAILED;
   sqlite3_bind_int64(statement, 1, (sqlite3_int64)parent);
-  if (by_uid) {
-    sqlite3_bind_int64(statement, 2, uid);
-  } else {
-    sqlite3_bind_text(statement, 2, name, -1, SQLITE_STATIC);
-  }
+  sqlite3_bind_text(statement, 2, name, -1, SQLITE_STATIC);
   IndexAnswer answer = take_inode(index, statement, inode);
   // With uid names, a message's stored name is not one that leads to it.
-  if (answer == INDEX_FOUND && index->uid_names && !by_uid && inode->kind == INODE_MESSAGE)
+  if (answer == INDEX_FOUND && index->uid_names && inode->kind == INODE_MESSAGE)
     return INDEX_ABSENT;
   return answer;
 }
@@ -167,21 +214,19 @@ IndexAnswer index_children(Index *index, uint64_t folder, uint64_t after, IndexE
   return answer;
 }
 
-IndexAnswer index_folder(Index *index, uint64_t ino, IndexFolder *folder) {
-  *folder = (IndexFolder){0};
-  sqlite3_stmt *statement = reading(index, FOLDER);
-  if (statement == NULL) return INDEX_FAILED;
-  sqlite3_bind_int64(statement, 1, (sqlite3_int64)ino);
+static IndexAnswer take_folder(Index *index, sqlite3_stmt *statement, IndexFolder *folder) {
   IndexAnswer answer = answer_of(index, sqlite3_step(statement));
   if (answer == INDEX_FOUND) {
     *folder = (IndexFolder){
-        .ino = ino,
+        .ino = (uint64_t)sqlite3_column_int64(statement, 0),
         .parent = (uint64_t)sqlite3_column_int64(statement, 1),
         .server_name = g_strdup((const char *)sqlite3_column_text(statement, 2)),
         .delimiter = (char)sqlite3_column_int(statement, 3),
         .attributes = (unsigned)sqlite3_column_int(statement, 4),
-        .uidvalidity = (uint32_t)sqlite3_column_int64(statement, 5),
-        .uidnext = (uint32_t)sqlite3_column_int64(statement, 6),
+        .status = {.uidvalidity = (uint32_t)sqlite3_column_int64(statement, 5),
+                   .uidnext = (uint32_t)sqlite3_column_int64(statement, 6),
+                   .exists = (uint32_t)sqlite3_column_int64(statement, 11),
+                   .highestmodseq = (uint64_t)sqlite3_column_int64(statement, 12)},
         .generation = (uint64_t)sqlite3_column_int64(statement, 7),
         .listed = sqlite3_column_int(statement, 8) != 0,
         .synced_ns = sqlite3_column_int64(statement, 9),
@@ -190,6 +235,22 @@ IndexAnswer index_folder(Index *index, uint64_t ino, IndexFolder *folder) {
   }
   sqlite3_reset(statement);
   return answer;
+}
+
+IndexAnswer index_folder(Index *index, uint64_t ino, IndexFolder *folder) {
+  *folder = (IndexFolder){0};
+  sqlite3_stmt *statement = reading(index, FOLDER);
+  if (statement == NULL) return INDEX_FAILED;
+  sqlite3_bind_int64(statement, 1, (sqlite3_int64)ino);
+  return take_folder(index, statement, folder);
+}
+
+IndexAnswer index_folder_named(Index *index, const char *server_name, IndexFolder *folder) {
+  *folder = (IndexFolder){0};
+  sqlite3_stmt *statement = reading(index, FOLDER_NAMED);
+  if (statement == NULL) return INDEX_FAILED;
+  index_bind_text(statement, 1, server_name);
+  return take_folder(index, statement, folder);
 }
 
 void index_folder_clear(IndexFolder *folder) {
@@ -209,9 +270,58 @@ IndexAnswer index_message(Index *index, uint64_t ino, IndexMessage *message) {
         .gone = sqlite3_column_int(statement, 3) != 0,
         .has_body = sqlite3_column_int(statement, 4) != 0,
         .size_exact = sqlite3_column_int(statement, 6) != 0,
+        .announced = sqlite3_column_int64(statement, 7),
+        .has_email_id = sqlite3_column_int(statement, 8) != 0,
     };
     message->size = shown_size(sqlite3_column_int64(statement, 5), message->size_exact);
   }
+  sqlite3_reset(statement);
+  return answer;
+}
+
+IndexAnswer index_twin(Index *index, uint64_t ino, uint64_t *twin, uint64_t *size) {
+  sqlite3_stmt *statement = reading(index, TWIN);
+  if (statement == NULL) return INDEX_FAILED;
+  sqlite3_bind_int64(statement, 1, (sqlite3_int64)ino);
+  IndexAnswer answer = answer_of(index, sqlite3_step(statement));
+  if (answer == INDEX_FOUND) {
+    *twin = (uint64_t)sqlite3_column_int64(statement, 0);
+    *size = (uint64_t)sqlite3_column_int64(statement, 1);
+  }
+  sqlite3_reset(statement);
+  return answer;
+}
+
+bool index_digest(Index *index, uint64_t ino, uint8_t *sha256) {
+  sqlite3_stmt *statement = reading(index, DIGEST);
+  if (statement == NULL) return false;
+  sqlite3_bind_int64(statement, 1, (sqlite3_int64)ino);
+  bool found = sqlite3_step(statement) == SQLITE_ROW && sqlite3_column_bytes(statement, 0) == 32;
+  if (found) memcpy(sha256, sqlite3_column_blob(statement, 0), 32);
+  sqlite3_reset(statement);
+  return found;
+}
+
+IndexAnswer index_following(Index *index, uint64_t folder, IndexOrder order, uint64_t after,
+                            IndexStepFunc each, gpointer data) {
+  sqlite3_stmt *statement = reading(index, FOLLOWING[order]);
+  if (statement == NULL) return INDEX_FAILED;
+  sqlite3_bind_int64(statement, 1, (sqlite3_int64)folder);
+  sqlite3_bind_int64(statement, 2, (sqlite3_int64)after);
+  int code;
+  while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
+    IndexStep step = {
+        .ino = (uint64_t)sqlite3_column_int64(statement, 0),
+        .uid = (uint32_t)sqlite3_column_int64(statement, 1),
+        .has_body = sqlite3_column_int(statement, 4) != 0,
+        .has_email_id = sqlite3_column_int(statement, 5) != 0,
+    };
+    step.size =
+        shown_size(sqlite3_column_int64(statement, 2), sqlite3_column_int(statement, 3) != 0);
+    if (!each(&step, data)) break;
+  }
+  IndexAnswer answer =
+      code == SQLITE_ROW || code == SQLITE_DONE ? INDEX_FOUND : answer_of(index, code);
   sqlite3_reset(statement);
   return answer;
 }

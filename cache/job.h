@@ -1,11 +1,5 @@
-// A Job is one thing to ask the server; a JobBoard is where the main loop pins jobs up and session
-// threads take them. A job belongs to whoever holds it: the main loop, the board, then the session,
-// which sends it back with its result.
-//
-// Which session may take what: the first one keeps the tree and the listings; with more than one,
-// the second only fetches, so that no listing, however long, holds up a reader; the rest do both.
-// A session is chosen that has the job's folder open, else the first idle one, so that connections
-// are not opened without need.
+// A Job is one thing to ask the server. A job belongs to whoever holds it: the main loop, the board
+// (cache/job_board.h), then the session that does it, which sends it back with its result.
 #pragma once
 
 #include <stdbool.h>
@@ -13,52 +7,72 @@
 
 #include <glib.h>
 
+#include "cache/body_writer.h"
 #include "cache/changes.h"
+#include "net/mailbox.h"
 
 typedef enum {
-  JOB_TREE,   // the folder tree
-  JOB_SYNC,   // a folder's listing
-  JOB_FETCH,  // a message's body
+  JOB_TREE,     // the folder tree
+  JOB_SYNC,     // a folder's listing
+  JOB_BODIES,   // messages of one folder, whole
+  JOB_LARGE,    // a large message: its first part, its end and so its size
+  JOB_PART,     // a range of it
+  JOB_SEAL,     // all of it is here: put it in its place (asks no server)
+  JOB_CONNECT,  // have a connection ready, for what may be wanted soon
 } JobKind;
+
+// In the order in which they are done.
+typedef enum {
+  JOB_URGENT,   // somebody waits in a call that holds nothing else
+  JOB_LISTING,  // trees and listings
+  JOB_AHEAD,    // may be wanted next
+} JobPriority;
+
+// Of a large message its first bytes come with the opening, and as many as this of its end.
+#define JOB_FIRST_BYTES (256 << 10)
+#define JOB_TAIL_BYTES (64 << 10)
+
+// One message of a JOB_BODIES.
+typedef struct {
+  uint64_t ino;
+  uint32_t uid;
+  bool has_email_id;  // another folder may have its body already
+  // The result: `came`, or it could not be had: not there, named without bytes, or no room for it.
+  bool came, withheld, no_room;
+  uint64_t size;
+  uint8_t sha256[BODY_SHA256_BYTES];
+  bool on_disk;
+} JobBody;
 
 typedef struct {
   JobKind kind;
-  uint64_t ino;  // of the folder or message
-  // JOB_FETCH: where it is.
-  char *folder;  // JOB_SYNC too: the server's name
-  uint32_t uidvalidity, uid;
+  JobPriority priority;
+  uint64_t ino;         // of the folder, or of the large message; JOB_CONNECT: which session
+  char *folder;         // the server's name; NULL: JOB_TREE
+  uint64_t folder_ino;  // of messages
+  uint32_t uidvalidity;
+  GArray *bodies;      // JOB_BODIES: of JobBody
+  uint32_t uid;        // of the large message
+  uint64_t announced;  // JOB_LARGE
+  MailboxRange range;  // JOB_PART
+  BodyWriter *writer;  // JOB_PART, JOB_SEAL: the main loop's; JOB_LARGE: the result, the job's
   // The result.
-  GError *error;           // NULL: done
+  GError *error;           // NULL: done, as far as bodies came
   bool connected;          // the server was reached and let us in
   bool could_not_connect;  // error is of connecting
-  Changes *changes;        // JOB_TREE, JOB_SYNC
-  int fd;                  // JOB_FETCH: the body (see body.h); -1 with error
-  uint64_t size;
-  bool recorded;  // the index knows the size
+  Changes *changes;        // of what was synchronised, NULL: nothing
+  uint64_t size;           // JOB_LARGE: exact
+  MailboxRange tail;       // JOB_LARGE: the last bytes, which came with the first
+  bool is_whole;           // JOB_LARGE: turned out not to be large; told as a body (cache/report.h)
+  int fd;                  // JOB_SEAL: of the body, the body store's; -1 with error
+  bool recorded;           // the index knows of what came
+  bool retried;            // the session's own: once more on a new connection
 } Job;
 
-Job *job_new(JobKind kind, uint64_t ino);
-// Does not close fd, which is the body store's.
+Job *job_new(JobKind kind, JobPriority priority, uint64_t ino);
 void job_free(Job *job);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Job, job_free)
 
-typedef struct JobBoard JobBoard;
-
-JobBoard *job_board_new(unsigned n_sessions);
-// No session may be left; frees the jobs that nobody took.
-void job_board_free(JobBoard *board);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(JobBoard, job_board_free)
-
-// Takes the job; any thread, as are the next three.
-void job_board_push(JobBoard *board, Job *job);
-// Takes the job back if no session has it yet.
-bool job_board_withdraw(JobBoard *board, Job *job);
-// Takes any job back, the oldest first; NULL: none is left.
-Job *job_board_withdraw_any(JobBoard *board);
-// Ends all waits; nothing is handed out any more.
-void job_board_close(JobBoard *board);
-
-// The session's thread: waits for a job, preferring one of `open_folder` (may be NULL; it is read
-// until this returns). NULL when the board is closed or timeout_ms (-1: never) is over.
-Job *job_board_take(JobBoard *board, unsigned session, const char *open_folder, int timeout_ms);
-bool job_board_is_closed(JobBoard *board);
+bool job_is_about_bodies(const Job *job);
+// The message with that UID that has not come yet; NULL: none.
+JobBody *job_find_body(const Job *job, uint32_t uid);

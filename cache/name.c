@@ -46,8 +46,13 @@ typedef enum {
   KIND_PLAIN,   // category N and the signs that names may have
 } Kind;
 
+static Kind kind_of_ascii(gunichar c) {
+  if (g_ascii_isalpha((char)c)) return KIND_LETTER;
+  return g_ascii_isdigit((char)c) || strchr(".@+=-", (int)c) != NULL ? KIND_PLAIN : KIND_OTHER;
+}
+
 static Kind kind_of(gunichar c) {
-  if (c < 0x80 && strchr(".@+=-", (int)c) != NULL) return KIND_PLAIN;
+  if (c < 0x80) return kind_of_ascii(c);
   if (is_ignorable(c)) return KIND_OTHER;
   switch (g_unichar_type(c)) {
     case G_UNICODE_LOWERCASE_LETTER:
@@ -72,6 +77,7 @@ static Kind kind_of(gunichar c) {
 // NFC. Long runs of marks are cut first: putting a run in order takes time that grows with its
 // square, and no name has room for them.
 static char *compose(const char *text) {
+  if (g_str_is_ascii(text)) return g_strdup(text);
   g_autoptr(GString) bounded = g_string_new(NULL);
   unsigned marks = 0;
   for (const char *at = text; *at != '\0'; at = g_utf8_next_char(at)) {
@@ -86,18 +92,20 @@ static void append_folded(GString *part, gunichar c) {
   bool at_start = part->len == 0;
   if (at_start && (c == '-' || c == '.')) return;
   if (c == '-' && part->str[part->len - 1] == '-') return;
-  g_string_append_unichar(part, c);
+  if (c < 0x80)
+    g_string_append_c(part, (char)c);
+  else
+    g_string_append_unichar(part, c);
 }
 
 static void drop_trailing_dash(GString *part) {
   if (part->len > 0 && part->str[part->len - 1] == '-') g_string_truncate(part, part->len - 1);
 }
 
-// One part of a name from raw header text; empty if nothing in it may stand in a name.
-static GString *fold(const char *raw) {
-  GString *part = g_string_new(NULL);
-  if (raw == NULL) return part;
-  g_autofree char *text = name_header_text(raw);
+// One part of a name; empty if nothing in it may stand in a name.
+static GString *fold(const char *text) {
+  GString *part = g_string_sized_new(NAME_MESSAGE_MAX);
+  if (text == NULL) return part;
   g_autofree char *composed = compose(text);
   bool after_letter = false;
   for (const char *at = composed; *at != '\0'; at = g_utf8_next_char(at)) {

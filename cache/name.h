@@ -15,7 +15,7 @@
 
 // "2026-11-23_0343_Alice-Smith_Quarterly-report,4711.eml", newly allocated, never NULL.
 // internaldate: seconds since 1970, negative: unknown ("0000-00-00_0000"). from_name, from_address
-// and subject are raw header text (RFC 2047 is decoded here), each may be NULL. id: UID or hex.
+// and subject are text as name_header_text makes it, each may be NULL. id: UID or hex.
 char *name_message(int64_t internaldate, const char *from_name, const char *from_address,
                    const char *subject, const char *id);
 

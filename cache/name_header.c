@@ -38,8 +38,16 @@ static bool is_control(gunichar c) {
          type == G_UNICODE_PARAGRAPH_SEPARATOR;
 }
 
+// Most header text is: there is nothing in it to decode or to leave out.
+static bool is_plain(const char *raw) {
+  for (const char *at = raw; *at != '\0'; at++)
+    if (*at < ' ' || *at > '~' || (at[0] == '=' && at[1] == '?')) return false;
+  return true;
+}
+
 char *name_header_text(const char *raw) {
   if (raw == NULL) return NULL;
+  if (is_plain(raw)) return g_strdup(raw);
   g_autofree char *decoded = decode(raw);
   GString *text = g_string_new(NULL);
   bool gap = false;

@@ -1,150 +1,187 @@
+// A session's life, its connection, and its work on listings.
+
 #include "cache/session.h"
 
 #include <string.h>
 
+#include "cache/session_private.h"
 #include "net/error.h"
-#include "net/mailbox.h"
 
 // A server may close a connection after 30 minutes (RFC 3501 5.4), routers forget it much sooner.
 #define IDLE_LOGOUT_MS (4 * 60 * 1000)
+// For how long a session that the server has no connection for is left out.
+#define BARRED_S 60
 
-struct Session {
-  const SessionContext *context;
-  unsigned number;
-  char *name;
-  Waker *waker;
-  GThread *thread;
-  // The thread's own:
-  Index *index;
-  GError *index_error;   // why there is none
-  Mailbox *mailbox;      // NULL: not connected
-  char *open_folder;     // NULL: none
-  MailboxStatus status;  // of the open folder, when it was opened
-};
-
-static void disconnect(Session *session) {
-  g_clear_pointer(&session->mailbox, mailbox_free);
-  g_clear_pointer(&session->open_folder, g_free);
+void session_report(Session *session, Report *report) {
+  post_send(session->context->reports, report);
 }
 
-static bool connect_mailbox(Session *session, Job *job, GError **error) {
-  const SessionContext *context = session->context;
-  if (session->mailbox == NULL)
+void session_finish(Session *session, Job *job) {
+  session_report(session, report_new_job(job));
+}
+
+static void report_watch(Session *session, MailboxWatch watch) {
+  if (session->watch == watch) return;
+  session->watch = watch;
+  Report *report = report_new(REPORT_WATCH);
+  report->session = session->number;
+  report->watch = watch;
+  session_report(session, report);
+}
+
+void session_set_folder(Session *session, const char *folder, bool is_synced) {
+  if (g_strcmp0(session->open_folder, folder) != 0) {
+    if (session->watch == MAILBOX_WATCHES_FOLDER) report_watch(session, MAILBOX_WATCHES_NOTHING);
+    g_free(session->open_folder);
+    session->open_folder = g_strdup(folder);
+    session->is_synced = false;
+  }
+  if (is_synced) session->is_synced = true;
+}
+
+void session_disconnect(Session *session) {
+  if (session->mailbox == NULL) return;
+  g_clear_pointer(&session->mailbox, mailbox_free);
+  g_atomic_int_add(&session->context->n_connected, -1);
+  session_set_folder(session, NULL, false);
+  report_watch(session, MAILBOX_WATCHES_NOTHING);
+}
+
+// A session that was told to renew its connection was interrupted for that alone.
+static void renew(Session *session) {
+  if (!atomic_exchange(&session->renewed, false)) return;
+  session_disconnect(session);
+  if (!job_board_is_closed(session->context->board)) waker_reset(session->waker);
+}
+
+bool session_connect(Session *session, Job *job, GError **error) {
+  SessionContext *context = session->context;
+  renew(session);
+  if (session->mailbox == NULL) {
     session->mailbox =
         context->open_mailbox(context->account, session->waker, session->name, error);
+    if (session->mailbox != NULL) g_atomic_int_inc(&context->n_connected);
+  }
   job->connected = session->mailbox != NULL;
   job->could_not_connect = !job->connected;
   return job->connected;
 }
 
-static bool examine(Session *session, const char *folder, GError **error) {
-  g_clear_pointer(&session->open_folder, g_free);
-  if (!mailbox_examine(session->mailbox, folder, &session->status, error)) return false;
-  session->open_folder = g_strdup(folder);
-  return true;
+bool session_may_retry(Session *session, Job *job, bool was_connected, const GError *error) {
+  if (job->retried || !net_error_ends_connection(error)) return false;
+  bool is_renewed = atomic_load(&session->renewed);
+  if (job_board_is_closed(session->context->board)) return false;
+  bool cancelled = waker_is_cancelled(session->waker) && !is_renewed;
+  bool silent = g_error_matches(error, NET_ERROR, NET_ERROR_TIMEOUT);
+  job->retried = true;
+  return is_renewed || (was_connected && !cancelled && !silent);
 }
 
-static bool do_sync(Session *session, Job *job, GError **error) {
+// The bodies of what is gone, after the commit that made it so.
+static void remove_bodies(Session *session, const Changes *changes, unsigned from) {
+  unsigned n;
+  g_autoptr(GError) error = NULL;
+  const ChangesName *removed = changes_removed(changes, &n);
+  if (from == n) return;
+  bool good = index_begin(session->index, &error);
+  for (unsigned i = from; i < n; i++) {
+    body_remove(session->context->bodies, removed[i].ino);
+    good = good && index_forget_body(session->index, removed[i].ino, &error);
+  }
+  if (!good || !index_commit(session->index, &error))
+    g_info("%s: %s", session->name, error->message);
+  index_rollback(session->index);
+}
+
+static bool sync_claimed(Session *session, Job *job, uint64_t ino, GError **error) {
   g_auto(IndexFolder) folder;
-  IndexAnswer answer = index_folder(session->index, job->ino, &folder);
+  unsigned n_removed;
+  IndexAnswer answer = index_folder(session->index, ino, &folder);
   bool is_gone = answer == INDEX_ABSENT || folder.gone;
   if (is_gone || answer != INDEX_FOUND) {
     g_set_error(error, NET_ERROR, is_gone ? NET_ERROR_GONE : NET_ERROR_BUSY,
                 is_gone ? "the folder is gone" : "the folder cannot be looked up now");
     return false;
   }
-  if (!examine(session, folder.server_name, error) ||
-      !sync_folder(session->index, session->mailbox, &folder, &session->status, job->changes,
-                   error)) {
-    return false;
-  }
-  unsigned n;
-  const ChangesRemoved *removed = changes_removed(job->changes, &n);
-  for (unsigned i = 0; i < n; i++)
-    body_remove(session->context->bodies, removed[i].ino);
+  if (job->changes == NULL) job->changes = changes_new();
+  changes_removed(job->changes, &n_removed);
+  session_set_folder(session, NULL, false);
+  if (!sync_folder(session->index, session->mailbox, &folder, job->changes, error)) return false;
+  session_set_folder(session, folder.server_name, true);
+  remove_bodies(session, job->changes, n_removed);
   return true;
 }
 
-static bool sink_body(const void *bytes, size_t size, gpointer writer, GError **error) {
-  return body_writer_write(writer, bytes, size, error);
-}
-
-static bool open_folder_of(Session *session, const Job *job, GError **error) {
-  if (g_strcmp0(session->open_folder, job->folder) != 0 && !examine(session, job->folder, error))
-    return false;
-  if (session->status.uidvalidity == job->uidvalidity) return true;
-  g_set_error(error, NET_ERROR, NET_ERROR_GONE, "the server renumbered this folder's messages");
-  return false;
-}
-
-static bool fetch_from(Session *session, const Job *job, BodyWriter *writer, GError **error) {
-  return open_folder_of(session, job, error) &&
-         mailbox_fetch(session->mailbox, job->uid, sink_body, writer, error);
-}
-
-// What is newer than our view of the folder is not in it: look again before it is called gone.
-static bool fetch_body(Session *session, const Job *job, BodyWriter *writer, GError **error) {
-  bool was_open = g_strcmp0(session->open_folder, job->folder) == 0;
-  g_autoptr(GError) first = NULL;
-  if (fetch_from(session, job, writer, &first)) return true;
-  if (!was_open || !g_error_matches(first, NET_ERROR, NET_ERROR_GONE)) {
-    g_propagate_error(error, g_steal_pointer(&first));
+bool session_sync(Session *session, Job *job, uint64_t folder, GError **error) {
+  JobBoard *board = session->context->board;
+  if (!job_board_claim(board, folder)) {
+    g_set_error_literal(error, NET_ERROR, NET_ERROR_BUSY, "the folder is being listed already");
     return false;
   }
-  g_clear_pointer(&session->open_folder, g_free);
-  return body_writer_reset(writer, error) && fetch_from(session, job, writer, error);
+  bool done = sync_claimed(session, job, folder, error);
+  job_board_unclaim(board, folder);
+  return done;
 }
 
-// The size goes into the index; if it cannot (the disk is full), the main loop remembers it.
-static void record_body(Session *session, Job *job, const uint8_t *sha256, bool on_disk) {
-  g_autoptr(GError) error = NULL;
-  job->recorded = index_begin(session->index, &error) &&
-                  index_set_body(session->index, job->ino, job->size, sha256, on_disk, &error) &&
-                  index_commit(session->index, &error);
-  index_rollback(session->index);
-  if (!job->recorded) g_warning("%s: %s", session->name, error->message);
-}
-
-static bool do_fetch(Session *session, Job *job, GError **error) {
-  uint8_t sha256[BODY_SHA256_BYTES];
-  bool on_disk;
-  g_autoptr(BodyWriter) writer = body_writer_new(session->context->bodies, error);
-  if (writer == NULL || !fetch_body(session, job, writer, error)) return false;
-  job->fd = body_writer_finish(writer, job->ino, &job->size, sha256, &on_disk, error);
-  if (job->fd < 0) return false;
-  record_body(session, job, sha256, on_disk);
-  return true;
-}
-
-static bool try_job(Session *session, Job *job, GError **error) {
+static bool try_listing(Session *session, Job *job, GError **error) {
   g_clear_pointer(&job->changes, changes_free);
-  if (session->index == NULL) {
-    g_propagate_error(error, g_error_copy(session->index_error));
-    return false;
-  }
-  if (!connect_mailbox(session, job, error)) return false;
-  if (job->kind == JOB_FETCH) return do_fetch(session, job, error);
+  if (!session_connect(session, job, error)) return false;
+  if (job->kind == JOB_SYNC) return session_sync(session, job, job->ino, error);
   job->changes = changes_new();
-  return job->kind == JOB_TREE ? sync_tree(session->index, session->mailbox,
-                                           &session->context->sync, job->changes, error)
-                               : do_sync(session, job, error);
+  return sync_tree(session->index, session->mailbox, &session->context->sync, job->changes, error);
+}
+
+static void do_listing(Session *session, Job *job) {
+  bool was_connected = session->mailbox != NULL;
+  if (try_listing(session, job, &job->error)) return;
+  if (!net_error_ends_connection(job->error)) return;
+  session_disconnect(session);
+  if (!session_may_retry(session, job, was_connected, job->error)) return;
+  g_info("%s: %s; connecting again", session->name, job->error->message);
+  g_clear_error(&job->error);
+  if (!try_listing(session, job, &job->error) && net_error_ends_connection(job->error))
+    session_disconnect(session);
+}
+
+bool session_leave_to_others(Session *session, Job *job, const GError *error) {
+  SessionContext *context = session->context;
+  bool is_first = job_board_is_first(context->board, session->number);
+  bool no_room = job->could_not_connect && g_atomic_int_get(&context->n_connected) > 0 &&
+                 (g_error_matches(error, NET_ERROR, NET_ERROR_BUSY) ||
+                  (!is_first && g_error_matches(error, NET_ERROR, NET_ERROR_OFFLINE)));
+  if (!no_room || !job_board_bar(context->board, session->number, BARRED_S)) return false;
+  g_info("%s: %s; the other connections go on", session->name, error->message);
+  job->could_not_connect = job->retried = false;
+  job_board_push(context->board, job);
+  return true;
+}
+
+// That it cannot be had is for those to tell who need it.
+static void do_connect(Session *session, Job *job) {
+  g_autoptr(GError) error = NULL;
+  if (!session_connect(session, job, &error))
+    g_info("%s: no connection ahead of need: %s", session->name, error->message);
+  job->could_not_connect = false;
 }
 
 static void do_job(Session *session, Job *job) {
-  bool was_connected = session->mailbox != NULL;
-  if (try_job(session, job, &job->error)) return;
-  if (!net_error_ends_connection(job->error)) return;
-  disconnect(session);
-  // An old connection may have died while nobody looked; that is no failure of this job's. Having
-  // waited for a silent server once is enough.
-  if (!was_connected || waker_is_cancelled(session->waker) ||
-      g_error_matches(job->error, NET_ERROR, NET_ERROR_TIMEOUT)) {
+  if (session->index == NULL) {
+    job->error = g_error_copy(session->index_error);
+  } else if (job_is_about_bodies(job)) {
+    session_do_bodies(session, job);
     return;
+  } else if (job->kind == JOB_SEAL) {
+    session_seal(session, job, &job->error);
+  } else if (job->kind == JOB_CONNECT) {
+    do_connect(session, job);
+  } else {
+    do_listing(session, job);
+    g_autoptr(GError) error = g_steal_pointer(&job->error);
+    if (error != NULL && session_leave_to_others(session, job, error)) return;
+    job->error = g_steal_pointer(&error);
   }
-  g_info("%s: %s; connecting again", session->name, job->error->message);
-  g_clear_error(&job->error);
-  if (!try_job(session, job, &job->error) && net_error_ends_connection(job->error))
-    disconnect(session);
+  if (job->error != NULL) g_clear_pointer(&job->changes, changes_free);
+  session_finish(session, job);
 }
 
 // Opened before anything is mounted: the cache's files may be deleted after that.
@@ -153,30 +190,33 @@ static void open_index(Session *session) {
   if (session->index != NULL && session->context->uid_names) index_use_uid_names(session->index);
 }
 
+static Job *await_job(Session *session) {
+  JobBoard *board = session->context->board;
+  int patience = session->mailbox != NULL ? IDLE_LOGOUT_MS : -1;
+  if (session_watch(session)) patience = 0;
+  Job *job = job_board_take(board, session->number, session->open_folder, patience);
+  if (job == NULL && patience > 0 && !job_board_is_closed(board)) session_disconnect(session);
+  return job;
+}
+
 static gpointer run(gpointer data) {
   Session *session = data;
   JobBoard *board = session->context->board;
   open_index(session);
   while (!job_board_is_closed(board)) {
-    int patience = session->mailbox != NULL ? IDLE_LOGOUT_MS : -1;
-    Job *job = job_board_take(board, session->number, session->open_folder, patience);
-    if (job == NULL) {
-      if (!job_board_is_closed(board)) disconnect(session);
-      continue;
-    }
-    do_job(session, job);
-    if (job->error != NULL) g_clear_pointer(&job->changes, changes_free);
-    post_send(session->context->results, job);
+    Job *job = await_job(session);
+    if (job != NULL) do_job(session, job);
+    renew(session);
   }
   // A cancel was meant for the job under way; the goodbye has a limit of its own.
   waker_reset(session->waker);
-  disconnect(session);
+  session_disconnect(session);
   g_clear_pointer(&session->index, index_free);
   g_clear_error(&session->index_error);
   return NULL;
 }
 
-Session *session_new(const SessionContext *context, unsigned number) {
+Session *session_new(SessionContext *context, unsigned number) {
   Session *session = g_new0(Session, 1);
   session->context = context;
   session->number = number;
@@ -184,6 +224,11 @@ Session *session_new(const SessionContext *context, unsigned number) {
   session->waker = waker_new();
   session->thread = g_thread_new(session->name, run, session);
   return session;
+}
+
+void session_renew(Session *session) {
+  atomic_store(&session->renewed, true);
+  waker_cancel(session->waker);
 }
 
 void session_cancel(Session *session) {

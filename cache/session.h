@@ -1,9 +1,11 @@
 // A Session is one thread with one connection to the account's server: it takes jobs off the board,
-// does them in straight blocking code, and posts them back with their results. It connects when a
-// job needs it, and once more when a connection turns out to have died meanwhile; it says goodbye
-// after some idle minutes and at the end.
+// does them in straight blocking code, and posts back what came of them. It connects when a job
+// needs it, and once more when a connection turns out to have died meanwhile. With nothing to do it
+// watches the server for news, where that can be had; a connection that watches nothing says
+// goodbye after some idle minutes, all at the end.
 //
-//   waiting ──job──> (connect) ──> (examine) ──> working ──result──> waiting
+//   waiting ──job──> (connect) ──> working ──reports──> waiting
+//   watching ──woken or news──> watching
 #pragma once
 
 #include <stdbool.h>
@@ -11,7 +13,7 @@
 #include <glib.h>
 
 #include "cache/body.h"
-#include "cache/job.h"
+#include "cache/job_board.h"
 #include "cache/queue.h"
 #include "cache/sync.h"
 #include "net/mailbox.h"
@@ -25,13 +27,18 @@ typedef struct {
   const char *index_path;
   bool uid_names;
   SyncOptions sync;
+  uint64_t cache_bytes;  // for all bodies; 0: no limit
   BodyStore *bodies;
   JobBoard *board;
-  Post *results;  // takes Jobs
+  Post *reports;     // takes Reports
+  gint n_connected;  // atomic: sessions that have a connection
 } SessionContext;
 
 // Starts the thread. `number` is its seat on the board.
-Session *session_new(const SessionContext *context, unsigned number);
+Session *session_new(SessionContext *context, unsigned number);
+// Its connection is not to be trusted any more (the machine slept): it is dropped, and what was
+// under way is done again on a new one. Any thread.
+void session_renew(Session *session);
 // Interrupts what it is doing. Call job_board_close next, and it ends. Any thread.
 void session_cancel(Session *session);
 // Waits for the thread's end (about 1 s at most after a cancel).

@@ -6,8 +6,16 @@
 
 #include "cache/store_private.h"
 
-static void free_job(gpointer job) {
-  job_free(job);
+// The most that is fetched ahead in one command, and so what a reader on the same connection may
+// have to wait for: where one is kept free for readers, and where there are too few for that.
+#define BATCH_BYTES ((uint64_t)2 << 20)
+#define BATCH_FEW_BYTES ((uint64_t)256 << 10)
+
+// For how long reads may share one look at the index.
+#define SNAPSHOT_US 5000
+
+static void free_report(gpointer data) {
+  report_free(data);
 }
 
 static bool rebuild(Store *store, const char *owner, const GError *reason, GError **error) {
@@ -64,6 +72,119 @@ static GHashTable *table_by_ino(GDestroyNotify free_value) {
   return g_hash_table_new_full(hash_ino, g_int64_equal, g_free, free_value);
 }
 
+static void take_job(Store *store, Job *job) {
+  store_note_connection(store, job);
+  switch (job->kind) {
+    case JOB_TREE:
+    case JOB_SYNC:
+      store_end_listing(store, job);
+      break;
+    case JOB_BODIES:
+    case JOB_LARGE:
+      store_end_bodies(store, job);
+      break;
+    case JOB_PART:
+      store_end_part(store, job);
+      break;
+    case JOB_SEAL:
+      store_end_seal(store, job);
+      break;
+    case JOB_CONNECT:
+      break;
+  }
+}
+
+static gboolean refresh_index(gpointer data) {
+  Store *store = data;
+  g_source_set_ready_time(store->refresh, -1);
+  index_refresh(store->index);
+  return G_SOURCE_CONTINUE;
+}
+
+static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer data) {
+  return callback(data);
+}
+
+static void make_refresh(Store *store) {
+  static GSourceFuncs functions = {.dispatch = dispatch};
+  store->refresh = g_source_new(&functions, sizeof(GSource));
+  g_source_set_callback(store->refresh, refresh_index, store, NULL);
+  g_source_attach(store->refresh, store->main_context);
+}
+
+Index *store_index(Store *store) {
+  if (index_is_fresh(store->index))
+    g_source_set_ready_time(store->refresh, g_get_monotonic_time() + SNAPSHOT_US);
+  return store->index;
+}
+
+static void take_report(gpointer data, gpointer user_data) {
+  g_autoptr(Report) report = data;
+  Store *store = user_data;
+  index_refresh(store->index);
+  switch (report->kind) {
+    case REPORT_JOB:
+      take_job(store, report->job);
+      break;
+    case REPORT_BODY:
+      store_note_body(store, report);
+      break;
+    case REPORT_PART:
+      store_note_part(store, report);
+      break;
+    case REPORT_FOLDER:
+    case REPORT_TREE:
+      store_note_news(store, report);
+      break;
+    case REPORT_WATCH:
+      store_note_watch(store, report);
+      break;
+    case REPORT_LOST:
+      store_note_lost(store, report->error);
+      break;
+  }
+}
+
+void store_send_back(Store *store, Job *job, GError *error) {
+  job->error = error;
+  post_send(store->reports, report_new_job(job));
+}
+
+GSource *store_call_in(Store *store, int64_t delay_ms, GSourceFunc call, gpointer data) {
+  GSource *source = g_timeout_source_new((guint)CLAMP(delay_ms, 0, G_MAXINT));
+  g_source_set_callback(source, call, data, NULL);
+  g_source_attach(source, store->main_context);
+  return source;
+}
+
+StoreTicket *store_ticket_new(Store *store, TicketKind kind, gpointer owner, GPtrArray *tickets) {
+  StoreTicket *ticket = g_new0(StoreTicket, 1);
+  ticket->store = store;
+  ticket->kind = kind;
+  ticket->owner = owner;
+  g_ptr_array_add(tickets, ticket);
+  return ticket;
+}
+
+StoreTicket *store_ticket_next(GPtrArray *tickets) {
+  return tickets->len > 0 ? g_ptr_array_steal_index(tickets, 0) : NULL;
+}
+
+void store_cancel(StoreTicket *ticket) {
+  static void (*const cancel[])(StoreTicket *) = {
+      [TICKET_SYNC] = store_cancel_sync,
+      [TICKET_FETCH] = store_cancel_fetch,
+      [TICKET_WANT] = store_cancel_want,
+  };
+  cancel[ticket->kind](ticket);
+}
+
+// Half of what may lie in the cache, at most, is fetched before anybody reads it.
+static uint64_t ahead_max(const StoreOptions *options) {
+  uint64_t most = options->cache_bytes > 0 ? options->cache_bytes / 2 : UINT64_MAX;
+  return MIN(options->prefetch_bytes, most);
+}
+
 Store *store_open(const StoreOptions *options, GMainContext *context, GError **error) {
   g_autoptr(Store) store = g_new0(Store, 1);
   store->directory = g_strdup(options->directory);
@@ -72,30 +193,48 @@ Store *store_open(const StoreOptions *options, GMainContext *context, GError **e
   store->folders = g_strdupv((char **)options->folders);
   store->refresh_s = options->refresh_s;
   store->n_sessions = MAX(options->connections, 1);
-  store->syncs = table_by_ino(store_free_work);
-  store->fetches = table_by_ino(store_free_work);
-  store->sizes = table_by_ino(g_free);
+  store->main_context = context;
+  store->timeout_ms = options->account->timeout_ms;
+  store->syncs = table_by_ino(store_free_sync);
+  store->dirty = table_by_ino(NULL);
+  store->watched = g_new0(Watched, store->n_sessions);
+  store->fetches = table_by_ino(store_free_fetch);
+  store->larges = table_by_ino(store_free_large);
+  store->arrived = table_by_ino(g_free);
   store->unfetchable = table_by_ino(g_free);
   if (!open_cache(store, options, error)) return NULL;
+  store->batch_bytes = store->n_sessions >= 3 ? BATCH_BYTES : BATCH_FEW_BYTES;
+  make_refresh(store);
+  store_make_readahead(store, ahead_max(options));
   store->board = job_board_new(store->n_sessions);
-  store->results = post_new(context, store_take_result, store, free_job);
+  store->reports = post_new(context, take_report, store, free_report);
   store->context = (SessionContext){
       .account = options->account,
       .open_mailbox = options->open_mailbox != NULL ? options->open_mailbox : mailbox_open,
       .index_path = store->index_path,
       .uid_names = options->uid_names,
       .sync = {.folders = (const char *const *)store->folders, .reserved = store->reserved},
+      .cache_bytes = options->cache_bytes,
       .bodies = store->bodies,
       .board = store->board,
-      .results = store->results,
+      .reports = store->reports,
   };
   return g_steal_pointer(&store);
+}
+
+// The machine slept, or is somewhere else by now: its connections may be dead without knowing it.
+static void renew_sessions(gpointer data) {
+  Store *store = data;
+  g_info("the clock jumped: connecting anew");
+  for (unsigned i = 0; store->sessions != NULL && i < store->n_sessions; i++)
+    session_renew(store->sessions[i]);
 }
 
 void store_start(Store *store, StoreDone ready, gpointer data) {
   store->sessions = g_new0(Session *, store->n_sessions);
   for (unsigned i = 0; i < store->n_sessions; i++)
     store->sessions[i] = session_new(&store->context, i);
+  store->clock = clock_watch_new(store->main_context, renew_sessions, store);
   store_sync(store, INODE_ROOT, ready, data);
 }
 
@@ -112,15 +251,27 @@ static void end_sessions(Store *store) {
 
 void store_free(Store *store) {
   if (store == NULL) return;
+  g_clear_pointer(&store->clock, clock_watch_free);
+  if (store->refresh != NULL) g_source_destroy(store->refresh);
+  g_clear_pointer(&store->refresh, g_source_unref);
   end_sessions(store);
-  g_clear_pointer(&store->results, post_free);
+  g_clear_pointer(&store->reports, post_free);
+  if (store->probe_timer != NULL) g_source_destroy(store->probe_timer);
+  g_clear_pointer(&store->probe_timer, g_source_unref);
+  store_drop_kept(store);
   job_board_free(store->board);
+  readahead_free(store->readahead);
+  g_hash_table_unref(store->syncs);
+  g_hash_table_unref(store->fetches);
+  g_hash_table_unref(store->larges);
+  g_hash_table_unref(store->dirty);
+  g_hash_table_unref(store->arrived);
+  g_hash_table_unref(store->unfetchable);
+  for (unsigned i = 0; i < store->n_sessions; i++)
+    g_free(store->watched[i].folder);
+  g_free(store->watched);
   index_free(store->index);
   body_store_free(store->bodies);
-  g_hash_table_destroy(store->syncs);
-  g_hash_table_destroy(store->fetches);
-  g_hash_table_destroy(store->sizes);
-  g_hash_table_destroy(store->unfetchable);
   g_clear_error(&store->problem);
   g_strfreev(store->folders);
   g_free(store->reserved);
@@ -136,7 +287,7 @@ void store_set_listener(Store *store, const StoreListener *listener, gpointer da
 
 bool store_has_tree(Store *store) {
   Inode root;
-  return index_get(store->index, INODE_ROOT, &root) == INDEX_FOUND && root.listed;
+  return index_get(store_index(store), INODE_ROOT, &root) == INDEX_FOUND && root.listed;
 }
 
 static StoreAnswer answer_of(IndexAnswer answer) {
@@ -150,21 +301,21 @@ static StoreAnswer answer_of(IndexAnswer answer) {
 }
 
 static void correct_size(Store *store, Inode *inode) {
-  if (g_hash_table_size(store->sizes) == 0) return;
-  const uint64_t *size = g_hash_table_lookup(store->sizes, &inode->ino);
-  if (size == NULL) return;
-  inode->size = *size;
+  if (g_hash_table_size(store->arrived) == 0) return;
+  const Arrived *arrived = g_hash_table_lookup(store->arrived, &inode->ino);
+  if (arrived == NULL) return;
+  inode->size = arrived->size;
   inode->size_exact = true;
 }
 
 StoreAnswer store_get(Store *store, uint64_t ino, Inode *inode) {
-  IndexAnswer answer = index_get(store->index, ino, inode);
+  IndexAnswer answer = index_get(store_index(store), ino, inode);
   if (answer == INDEX_FOUND) correct_size(store, inode);
   return answer_of(answer);
 }
 
 StoreAnswer store_lookup(Store *store, uint64_t parent, const char *name, Inode *inode) {
-  IndexAnswer answer = index_lookup(store->index, parent, name, inode);
+  IndexAnswer answer = index_lookup(store_index(store), parent, name, inode);
   if (answer == INDEX_FOUND) correct_size(store, inode);
   return answer_of(answer);
 }
@@ -185,7 +336,7 @@ static bool tell_child(const Inode *inode, gpointer data) {
 StoreAnswer store_children(Store *store, uint64_t folder, uint64_t after, StoreEach each,
                            gpointer data) {
   Children children = {.store = store, .each = each, .data = data};
-  return answer_of(index_children(store->index, folder, after, tell_child, &children));
+  return answer_of(index_children(store_index(store), folder, after, tell_child, &children));
 }
 
 StoreAnswer store_detail(Store *store, uint64_t ino, StoreDetail detail, char **text) {
@@ -198,26 +349,13 @@ StoreAnswer store_detail(Store *store, uint64_t ino, StoreDetail detail, char **
       [STORE_MESSAGE_ID] = INDEX_MESSAGE_ID,
       [STORE_FOLDER] = INDEX_FOLDER_NAME,
   };
-  return answer_of(index_detail(store->index, ino, details[detail], text));
+  return answer_of(index_detail(store_index(store), ino, details[detail], text));
 }
 
 void store_usage(Store *store, uint64_t *used, uint64_t *limit, uint64_t *messages) {
   IndexUsage usage;
-  index_usage(store->index, &usage);
+  index_usage(store_index(store), &usage);
   *used = usage.used_bytes;
   *limit = usage.limit_bytes;
   *messages = usage.messages;
-}
-
-static bool is_fresh(const Store *store, const IndexFolder *folder) {
-  int64_t age_us = g_get_real_time() - folder->synced_ns / 1000;
-  return age_us >= 0 && age_us < (int64_t)store->refresh_s * G_USEC_PER_SEC;
-}
-
-StoreListing store_listing(Store *store, uint64_t ino) {
-  g_auto(IndexFolder) folder = {0};
-  IndexAnswer answer = index_folder(store->index, ino, &folder);
-  if (answer == INDEX_BUSY) return STORE_STALE;
-  if (answer != INDEX_FOUND || !folder.listed) return STORE_UNLISTED;
-  return is_fresh(store, &folder) ? STORE_FRESH : STORE_STALE;
 }

@@ -28,7 +28,9 @@ typedef struct {
   const char *reserved;        // a name no folder in the root may have (the outbox); NULL: none
   bool uid_names;              // names=uid
   unsigned refresh_s;          // how old a listing may be
-  unsigned connections;        // at least 1
+  unsigned connections;        // at least 1, all
+  uint64_t prefetch_bytes;     // how far bodies are fetched ahead of a reader; 0: never
+  uint64_t cache_bytes;        // how much the bodies may take on disk; 0: as much as there is
   MailboxOpen open_mailbox;    // NULL: mailbox_open; tests put another server here
 } StoreOptions;
 
@@ -36,9 +38,14 @@ typedef struct {
 typedef struct {
   // `name` is no longer in `parent`; `ino` may still be open.
   void (*removed)(uint64_t parent, uint64_t ino, const char *name, gpointer data);
-  // Something in the listing of `folder` is new, gone or renamed.
-  void (*changed)(uint64_t folder, gpointer data);
+  // `name` is new in `parent`, which was listed before. Only told for up to STORE_ADDED_MAX of one
+  // change; of more, `changed` alone tells.
+  void (*added)(uint64_t parent, uint64_t ino, const char *name, gpointer data);
+  // Something in the listing of `folder` is new, gone or renamed. `is_first`: it had none before.
+  void (*changed)(uint64_t folder, bool is_first, gpointer data);
 } StoreListener;
+
+#define STORE_ADDED_MAX 200
 
 typedef enum {
   STORE_FOUND,
@@ -101,16 +108,27 @@ StoreListing store_listing(Store *store, uint64_t folder);
 // synchronisation. Errors: any NetError; HOST, OFFLINE and DENIED come at once while known.
 StoreTicket *store_sync(Store *store, uint64_t folder, StoreDone done, gpointer data);
 
-// A complete body on disk, as a new descriptor for reading, or -1: it must be fetched. To be given
-// back by store_close_body, like every descriptor of a body.
-int store_body(Store *store, uint64_t ino);
-void store_close_body(Store *store, int fd);
-// Fetches a body; callers of one message share one fetch. `fd`, the caller's, is -1 exactly if
-// error is set. `resized`: the exact size is not what store_get told before.
+// A StoreBody is a message's body, held open. Its exact size is known; of a large one the bytes may
+// still be arriving: what is ready can be read from the descriptor, the rest must be waited for.
+typedef struct StoreBody StoreBody;
+int store_body_fd(const StoreBody *body);  // the body's, until it is closed
+uint64_t store_body_size(const StoreBody *body);
+bool store_body_is_whole(const StoreBody *body);  // nothing of it is still to come
+bool store_body_is_ready(const StoreBody *body, uint64_t offset, uint64_t size);
+// Fetches what is missing of a range (cut at the body's end), and what a reader who goes on like
+// this will want next. Errors: any NetError.
+StoreTicket *store_want(Store *store, StoreBody *body, uint64_t offset, uint64_t size,
+                        StoreDone done, gpointer data);
+
+// A complete body from disk, or NULL: it must be fetched. To be closed like every body.
+StoreBody *store_body(Store *store, uint64_t ino);
+void store_close_body(Store *store, StoreBody *body);
+// Opens a body, fetching it: a small one whole, of a large one its first part and its end. Callers
+// of one message share one fetch. `body`, the caller's, is NULL exactly if error is set. `resized`:
+// the exact size is not what store_get told before.
 // Errors: any NetError; GONE: the message was expunged; REFUSED, PROTOCOL, LIMIT: this message
 // cannot be had.
-typedef void (*StoreFetched)(int fd, uint64_t size, bool resized, const GError *error,
-                             gpointer data);
+typedef void (*StoreFetched)(StoreBody *body, bool resized, const GError *error, gpointer data);
 StoreTicket *store_fetch(Store *store, uint64_t ino, StoreFetched done, gpointer data);
 
 // Bytes that the account holds and may hold, from the last synchronisation: never waits, limit 0 if

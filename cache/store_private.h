@@ -1,36 +1,142 @@
-// What the files of the store share. For cache/store*.c only.
+// What the files of the store share. For cache/store*.c only; all of it is the main loop's.
+//
+//   store.c           life, and reading the tree
+//   store_listing.c   listings: who waits for one, what makes one old, news
+//   store_bodies.c    bodies: who waits for one, and what is fetched ahead
+//   store_large.c     large bodies that arrive while they are read
+//   store_link.c      whether the server can be reached, and when it is tried again
 #pragma once
 
 #include "cache/body.h"
+#include "cache/clock.h"
 #include "cache/index.h"
-#include "cache/job.h"
+#include "cache/job_board.h"
 #include "cache/queue.h"
+#include "cache/readahead.h"
+#include "cache/report.h"
 #include "cache/session.h"
 #include "cache/store.h"
+
+// What one session watches.
+typedef struct {
+  MailboxWatch watch;
+  char *folder;  // WATCHES_FOLDER
+} Watched;
 
 struct Store {
   char *directory, *index_path;
   char *reserved;
   char **folders;
-  unsigned refresh_s, n_sessions;
-  Index *index;  // for reading
+  unsigned refresh_s, n_sessions, timeout_ms;
+  GMainContext *main_context;
+  Index *index;      // for reading, see store_index
+  GSource *refresh;  // ready when what was read is to be let go of
   BodyStore *bodies;
   JobBoard *board;
-  Post *results;
+  Post *reports;
   SessionContext context;
   Session **sessions;  // NULL: not started
   StoreListener listener;
   gpointer listener_data;
-  GHashTable *syncs, *fetches;  // ino -> Work
-  GHashTable *sizes;            // ino -> size that the index had no room for
-  GHashTable *unfetchable;      // ino -> until when, monotonic microseconds
-  bool was_online;              // at least once
-  GError *problem;              // why the last try to connect failed; NULL: it did not
+  // Listings.
+  GHashTable *syncs;  // ino -> Sync
+  GHashTable *dirty;  // set of folders that changed on the server since they were synchronised
+  Watched *watched;   // by session
+  // Bodies.
+  GHashTable *fetches;      // ino -> Fetch
+  GHashTable *larges;       // ino -> Large
+  GHashTable *arrived;      // ino -> Arrived: came, and the index does not know yet, or never will
+  GHashTable *unfetchable;  // ino -> until when, monotonic microseconds
+  GQueue kept;              // of StoreBody: fetched ahead, for readers who come soon
+  ReadAhead *readahead;     // NULL: nothing is fetched ahead
+  uint64_t batch_bytes;     // the most that is fetched ahead in one job
+  int64_t slow_until_us;    // the server asked for patience: nothing is fetched ahead
+  // The server.
+  bool was_online;  // at least once
+  GError *problem;  // why the last try to connect failed; NULL: it did not
   int64_t retry_at_us;
-  unsigned retry_s;
+  unsigned retry_s, n_probes;
+  int64_t connected_ahead_us;  // when that was done last; 0: never
+  unsigned n_lost;
+  int64_t lost_at_us;    // when the watching connection broke last; 0: never
+  GSource *probe_timer;  // NULL: the next try is not set
+  ClockWatch *clock;
 };
 
-// store_ask.c: takes a Job with its result from the post.
-void store_take_result(gpointer job, gpointer store);
-// Frees the Work in the tables above.
-void store_free_work(gpointer work);
+typedef enum { TICKET_SYNC, TICKET_FETCH, TICKET_WANT } TicketKind;
+struct StoreTicket {
+  TicketKind kind;
+  Store *store;
+  gpointer owner;  // Sync, Fetch or Large
+  StoreDone done;
+  StoreFetched fetched;
+  uint64_t offset, size;  // TICKET_WANT
+  gpointer data;
+};
+// The index, as it was at the last report or a few milliseconds ago: what sessions have written
+// since is seen when they tell of it.
+Index *store_index(Store *store);
+StoreTicket *store_ticket_new(Store *store, TicketKind kind, gpointer owner, GPtrArray *tickets);
+// Callbacks may cancel other tickets of the same list: each is out of it before its call. NULL:
+// none.
+StoreTicket *store_ticket_next(GPtrArray *tickets);
+// The default: the answer to a job sends itself back with this error (taken), on the main loop.
+void store_send_back(Store *store, Job *job, GError *error);
+// Calls on the main loop in so many milliseconds. The caller's reference.
+GSource *store_call_in(Store *store, int64_t delay_ms, GSourceFunc call, gpointer data);
+
+// store_link.c
+// Why the server is not asked now; NULL: it is. patient: the caller has an older answer.
+GError *store_known_problem(Store *store, bool patient);
+void store_note_connection(Store *store, const Job *job);
+// The connection that watched broke: it is built anew soon.
+void store_note_lost(Store *store, const GError *error);
+void store_probe(Store *store);
+// Somebody reads, or will soon: the connections for that are built now, not one after the other as
+// they are needed.
+void store_connect_ahead(Store *store);
+// The server asked for patience: how long to wait before the nth try.
+unsigned store_note_busy(Store *store, const GError *error, unsigned attempt);
+
+// store_listing.c
+void store_end_listing(Store *store, Job *job);
+void store_tell_changes(Store *store, const Changes *changes);
+void store_note_news(Store *store, const Report *report);
+void store_note_watch(Store *store, const Report *report);
+void store_cancel_sync(StoreTicket *ticket);
+void store_free_sync(gpointer sync);
+
+// store_bodies.c
+typedef struct {
+  uint64_t size;
+  bool on_disk, recorded;
+  StoreBody *kept;  // NULL: to be opened
+} Arrived;
+void store_note_body(Store *store, const Report *report);
+void store_end_bodies(Store *store, Job *job);
+void store_cancel_fetch(StoreTicket *ticket);
+void store_free_fetch(gpointer fetch);
+void store_drop_kept(Store *store);
+void store_make_readahead(Store *store, uint64_t max_bytes);
+
+// store_large.c
+// A body that is arriving.
+typedef struct Large Large;
+struct StoreBody {
+  unsigned refs;
+  uint64_t ino, size;
+  int fd;
+  Large *large;  // NULL: whole
+  GList *kept;   // its link in the store's list; NULL: it is in none
+  int64_t kept_us;
+};
+StoreBody *store_body_new(uint64_t ino, int fd, uint64_t size);
+// What is open of a large message, once more; NULL: nothing is.
+StoreBody *store_large_share(Store *store, uint64_t ino);
+// From the job that opened it, which gives up its writer.
+StoreBody *store_large_open(Store *store, Job *opening);
+void store_note_part(Store *store, const Report *report);
+void store_end_part(Store *store, Job *job);
+void store_end_seal(Store *store, Job *job);
+void store_cancel_want(StoreTicket *ticket);
+void store_free_large(gpointer large);

@@ -3,8 +3,10 @@
 // that hold no transaction while they wait for the server. What is new is built out of sight and
 // shown by one last commit; only if that was reached (true) do `changes` tell what it changed.
 //
-// A folder's first listing, or one whose UIDVALIDITY changed, is made as a whole; later ones
-// compare UIDs and fetch what is new.
+// A folder's first listing is made as a whole; later ones ask for what is new since. Where the
+// server has renumbered the folder (another UIDVALIDITY, or a UIDNEXT or HIGHESTMODSEQ that went
+// backwards: a restored backup) it is listed anew, and the messages that are recognised keep their
+// inodes, names and bodies.
 #pragma once
 
 #include <stdbool.h>
@@ -15,16 +17,20 @@
 #include "cache/index.h"
 #include "net/mailbox.h"
 
+// So many new names of one change are told one by one.
+#define SYNC_ADDED_MAX 200
+
 typedef struct {
   const char *const *folders;  // globs, see name_folder_wanted
   const char *reserved;        // name kept from the root's folders, NULL: none
 } SyncOptions;
 
 // Lists the folders, and asks for the quota. A server that lists no folder at all is not believed:
-// PROTOCOL.
+// REFUSED. Where it tells the state of the folders too, those that are as they were listed count as
+// brought up to date, and `changes` tells the others as stale.
 bool sync_tree(Index *index, Mailbox *mailbox, const SyncOptions *options, Changes *changes,
                GError **error);
-// Lists the messages of `folder`, which was just examined with `status`. Errors: NetError or
-// IndexError; the listing is then as it was, but for flags.
-bool sync_folder(Index *index, Mailbox *mailbox, const IndexFolder *folder,
-                 const MailboxStatus *status, Changes *changes, GError **error);
+// Lists the messages of `folder`, which is open afterwards. Errors: NetError or IndexError; the
+// listing is then as it was, but for flags.
+bool sync_folder(Index *index, Mailbox *mailbox, const IndexFolder *folder, Changes *changes,
+                 GError **error);

@@ -29,7 +29,9 @@ static bool add_thing(const Thing *thing, gpointer data) {
   Directory *directory = data;
   struct fuse_entry_param entry;
   attr_fill_entry(directory->identity, thing, &entry);
-  return add(directory, thing->name, &entry, thing->ino);
+  if (!add(directory, thing->name, &entry, thing->ino)) return false;
+  if (directory->plus) directory->told(thing, directory->data);
+  return true;
 }
 
 StoreAnswer directory_read(Directory *directory, uint64_t ino, off_t cookie) {

@@ -18,8 +18,10 @@ typedef struct {
   const Identity *identity;
   char *bytes;  // the caller's, `size` long
   size_t size;
-  size_t used;  // result
-  bool plus;    // with attributes
+  size_t used;                                      // result
+  bool plus;                                        // with attributes
+  void (*told)(const Thing *thing, gpointer data);  // called for what `plus` tells
+  gpointer data;
 } Directory;
 
 // Fills `bytes` with the entries of `ino` that follow `cookie` (0: from the start). Nothing used:

@@ -1,18 +1,13 @@
 #include "fs/filesystem.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <glib-unix.h>
-
 #include "fs/mountpoint.h"
 #include "fs/ops.h"
+#include "fs/serve.h"
 
-// Requests served before the main loop's other sources get their turn.
-#define REQUESTS_A_TURN 64
 // How long the end waits for letters that are being put on disk.
 #define LAST_WAIT_MS 5000
 
@@ -29,18 +24,45 @@ static void log_libfuse(enum fuse_log_level level, const char *format, va_list a
   line[0] = '\0';
 }
 
-static void on_removed(uint64_t parent, uint64_t ino, const char *name, gpointer data) {
-  Filesystem *filesystem = data;
-  if (!outbox_owns(parent)) ino_set_add(filesystem->moved, parent);
-  if (filesystem->notifier == NULL) return;
-  notifier_removed(filesystem->notifier, parent, name);
-  notifier_changed(filesystem->notifier, parent);
+// Takes the change; before INIT there is nobody to tell.
+static void tell(Filesystem *filesystem, Change *change) {
+  if (filesystem->notifier != NULL)
+    notifier_tell(filesystem->notifier, change);
+  else
+    change_free(change);
 }
 
-static void on_changed(uint64_t directory, gpointer data) {
+static void on_removed(uint64_t parent, uint64_t ino, const char *name, gpointer data) {
   Filesystem *filesystem = data;
-  if (!outbox_owns(directory)) ino_set_add(filesystem->moved, directory);
-  if (filesystem->notifier != NULL) notifier_changed(filesystem->notifier, directory);
+  bool folder = paths_has(filesystem->paths, ino);
+  ino_set_add(filesystem->moved, parent);
+  tell(filesystem, change_new(CHANGE_REMOVED, parent, ino, folder, name));
+}
+
+static void on_added(uint64_t parent, uint64_t ino, const char *name, gpointer data) {
+  Filesystem *filesystem = data;
+  Thing thing;
+  ino_set_add(filesystem->moved, parent);
+  if (!paths_has(filesystem->paths, parent)) return;
+  bool folder =
+      tree_get(filesystem->tree, ino, &thing) == STORE_FOUND && thing_is_directory(&thing);
+  tell(filesystem, change_new(CHANGE_ADDED, parent, ino, folder, name));
+}
+
+// A first listing is news to nobody who watches: and while something is shown, the mount is busy.
+static void on_changed(uint64_t directory, bool is_first, gpointer data) {
+  Filesystem *filesystem = data;
+  g_autofree char *path = is_first ? NULL : paths_find(filesystem->paths, directory);
+  ino_set_add(filesystem->moved, directory);
+  tell(filesystem, change_new(CHANGE_LISTING, directory, 0, true, path));
+}
+
+static void on_removed_letter(uint64_t parent, uint64_t ino, const char *name, gpointer data) {
+  tell(data, change_new(CHANGE_REMOVED, parent, ino, false, name));
+}
+
+static void on_changed_letters(uint64_t directory, gpointer data) {
+  tell(data, change_new(CHANGE_LISTING, directory, 0, true, NULL));
 }
 
 static void add_option(struct fuse_args *args, const char *option) {
@@ -85,8 +107,10 @@ static void set_options(Filesystem *filesystem, const FilesystemOptions *options
 Filesystem *filesystem_new(const FilesystemOptions *options, Store *store, Outbox *outbox,
                            GMainContext *context, FilesystemEnded ended, gpointer data,
                            GError **error) {
-  static const StoreListener store_listener = {.removed = on_removed, .changed = on_changed};
-  static const OutboxListener outbox_listener = {.removed = on_removed, .changed = on_changed};
+  static const StoreListener store_listener = {
+      .removed = on_removed, .added = on_added, .changed = on_changed};
+  static const OutboxListener outbox_listener = {.removed = on_removed_letter,
+                                                 .changed = on_changed_letters};
   g_autoptr(Filesystem) filesystem = g_new0(Filesystem, 1);
   filesystem->store = store;
   filesystem->outbox = options->outbox_name != NULL ? outbox : NULL;
@@ -96,10 +120,12 @@ Filesystem *filesystem_new(const FilesystemOptions *options, Store *store, Outbo
   set_options(filesystem, options);
   filesystem->tree = tree_new(store, filesystem->outbox, filesystem->outbox_name);
   filesystem->pendings = pendings_new(store, context);
+  filesystem->pushed = pushed_new();
   filesystem->outbox_dir =
       outbox_dir_new(filesystem->outbox, filesystem->tree, &filesystem->identity);
   filesystem->moved = ino_set_new();
-  filesystem->unsure = ino_set_new();
+  filesystem->estimates = estimates_new();
+  filesystem->paths = paths_new();
   fuse_set_log_func(log_libfuse);
   filesystem->session = make_session(filesystem, options);
   if (filesystem->session == NULL) {
@@ -113,56 +139,22 @@ Filesystem *filesystem_new(const FilesystemOptions *options, Store *store, Outbo
   return g_steal_pointer(&filesystem);
 }
 
-// The first request is INIT.
-static void after_first_request(Filesystem *filesystem) {
-  FilesystemAnswers answers = filesystem->answers;
-  filesystem->notifier = notifier_new(filesystem->session);
-  filesystem->answers = NULL;
-  if (answers != NULL) answers(filesystem->answers_data);
-}
-
-// One request; false: there is none, or the mount is gone.
-static bool serve_one(Filesystem *filesystem) {
-  struct fuse_session *session = filesystem->session;
-  int size = fuse_session_receive_buf(session, &filesystem->buffer);
-  if (size == -EINTR) return true;
-  if (size <= 0) return false;
-  fuse_session_process_buf(session, &filesystem->buffer);
-  if (filesystem->notifier == NULL) after_first_request(filesystem);
-  return true;
-}
-
-static gboolean serve(int fd, GIOCondition condition, gpointer data) {
-  Filesystem *filesystem = data;
-  for (int i = 0; i < REQUESTS_A_TURN; i++)
-    if (fuse_session_exited(filesystem->session) || !serve_one(filesystem)) break;
-  if (!fuse_session_exited(filesystem->session)) return G_SOURCE_CONTINUE;
-  g_clear_pointer(&filesystem->source, g_source_unref);
-  filesystem->ended(filesystem->ended_data);
-  return G_SOURCE_REMOVE;
-}
-
-static void listen_to_kernel(Filesystem *filesystem) {
-  int fd = fuse_session_fd(filesystem->session);
-  fcntl(fd, F_SETFD, FD_CLOEXEC);
-  fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-  filesystem->reader = reader_new();
-  filesystem->source = g_unix_fd_source_new(fd, G_IO_IN);
-  g_source_set_callback(filesystem->source, G_SOURCE_FUNC(serve), filesystem, NULL);
-  g_source_attach(filesystem->source, filesystem->context);
-}
-
 bool filesystem_mount(Filesystem *filesystem, FilesystemAnswers answers, gpointer data,
                       GError **error) {
   if (!mountpoint_prepare(filesystem->mountpoint, error)) return false;
+  g_autofree char *where = mountpoint_resolve(filesystem->mountpoint);
+  dev_t device;
   if (fuse_session_mount(filesystem->session, filesystem->mountpoint) != 0) {
     g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "%s: cannot mount here",
                 filesystem->mountpoint);
     return false;
   }
+  if (where != NULL && mountpoint_find(where, &device))
+    filesystem->announcer = announcer_new(where, device);
   filesystem->answers = answers;
   filesystem->answers_data = data;
-  listen_to_kernel(filesystem);
+  filesystem->reader = reader_new();
+  serve_start(filesystem);
   return true;
 }
 
@@ -197,10 +189,7 @@ static void end_session(Filesystem *filesystem) {
   notifier_free(filesystem->notifier);
   reader_free(filesystem->reader);
   outbox_dir_free(filesystem->outbox_dir);
-  if (filesystem->source != NULL) {
-    g_source_destroy(filesystem->source);
-    g_source_unref(filesystem->source);
-  }
+  serve_stop(filesystem);
   fuse_session_unmount(filesystem->session);
   fuse_session_destroy(filesystem->session);
 }
@@ -212,9 +201,12 @@ void filesystem_free(Filesystem *filesystem) {
   else
     outbox_dir_free(filesystem->outbox_dir);
   pendings_free(filesystem->pendings);
+  pushed_free(filesystem->pushed);
   tree_free(filesystem->tree);
   g_hash_table_unref(filesystem->moved);
-  g_hash_table_unref(filesystem->unsure);
+  estimates_free(filesystem->estimates);
+  paths_free(filesystem->paths);
+  announcer_free(filesystem->announcer);
   g_main_context_unref(filesystem->context);
   free(filesystem->buffer.mem);
   g_free(filesystem->mountpoint);

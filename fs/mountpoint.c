@@ -1,16 +1,22 @@
 #include "fs/mountpoint.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #define TYPE "fuse.mailfs"
 
 // Field of mountinfo(5): ID PARENT MAJ:MIN ROOT PATH OPTIONS [TAG...] - TYPE SOURCE SUPEROPTIONS
+#define FIELD_DEVICE 2
 #define FIELD_PATH 4
+
+#define FUSE_DESCRIPTORS "/dev/fd/"
 
 static bool line_is_at(char **fields, const char *path) {
   if (g_strv_length(fields) <= FIELD_PATH) return false;
@@ -24,18 +30,40 @@ static const char *line_type(char **fields) {
   return NULL;
 }
 
-bool mountpoint_is_ours(const char *mountinfo, const char *path) {
+static bool read_device(const char *field, dev_t *device) {
+  unsigned major, minor;
+  if (sscanf(field, "%u:%u", &major, &minor) != 2) return false;
+  *device = makedev(major, minor);
+  return true;
+}
+
+bool mountpoint_find_in(const char *mountinfo, const char *path, dev_t *device) {
   bool ours = false;
   g_auto(GStrv) lines = g_strsplit(mountinfo, "\n", -1);
   for (char **line = lines; *line != NULL; line++) {
     g_auto(GStrv) fields = g_strsplit(*line, " ", -1);
-    if (line_is_at(fields, path)) ours = g_strcmp0(line_type(fields), TYPE) == 0;
+    if (line_is_at(fields, path))
+      ours = g_strcmp0(line_type(fields), TYPE) == 0 && read_device(fields[FIELD_DEVICE], device);
   }
   return ours;
 }
 
+bool mountpoint_find(const char *path, dev_t *device) {
+  g_autofree char *mountinfo = NULL;
+  return g_file_get_contents("/proc/self/mountinfo", &mountinfo, NULL, NULL) &&
+         mountpoint_find_in(mountinfo, path, device);
+}
+
+char *mountpoint_resolve(const char *path) {
+  if (g_str_has_prefix(path, FUSE_DESCRIPTORS)) return NULL;
+  char *real = realpath(path, NULL);
+  char *result = g_strdup(real);
+  free(real);
+  return result;
+}
+
 // As in mountinfo. The last component is not followed: it is what is dead.
-static char *resolve(const char *path) {
+static char *resolve_parent(const char *path) {
   g_autofree char *parent = g_path_get_dirname(path);
   g_autofree char *name = g_path_get_basename(path);
   char *real = realpath(parent, NULL);
@@ -55,10 +83,9 @@ static bool detach(const char *path) {
 }
 
 static bool remove_dead_mount(const char *path, GError **error) {
-  g_autofree char *mountinfo = NULL;
-  g_autofree char *where = resolve(path);
-  if (!g_file_get_contents("/proc/self/mountinfo", &mountinfo, NULL, error)) return false;
-  if (!mountpoint_is_ours(mountinfo, where)) {
+  g_autofree char *where = resolve_parent(path);
+  dev_t device;
+  if (!mountpoint_find(where, &device)) {
     g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED,
                 "%s: a dead mount that is not a mailfs lies here", path);
     return false;
@@ -73,7 +100,7 @@ static bool remove_dead_mount(const char *path, GError **error) {
 
 bool mountpoint_prepare(const char *path, GError **error) {
   struct stat attr;
-  if (g_str_has_prefix(path, "/dev/fd/")) return true;
+  if (g_str_has_prefix(path, FUSE_DESCRIPTORS)) return true;
   // Of a dead mount the kernel may still have the attributes, but it must ask for this.
   struct statfs disk;
   if (statfs(path, &disk) != 0 && errno == ENOTCONN && !remove_dead_mount(path, error))

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include <glib.h>
 
@@ -9,6 +10,10 @@
 // of ours there, whose process is gone (ENOTCONN), is removed first. G_FILE_ERROR with words for
 // the user.
 bool mountpoint_prepare(const char *path, GError **error);
-// True if the topmost mount at `path` in `mountinfo` (text in the form of /proc/self/mountinfo) is
-// a mailfs.
-bool mountpoint_is_ours(const char *mountinfo, const char *path);
+// The path without symbolic links, newly allocated; NULL if there is none, as of /dev/fd/N. To be
+// asked before we mount there, since it looks at the place.
+char *mountpoint_resolve(const char *path);
+// True if the topmost mount at `path` (resolved) is a mailfs; then `device` is what stat calls it.
+bool mountpoint_find(const char *path, dev_t *device);
+// The same for `mountinfo`, text in the form of /proc/self/mountinfo.
+bool mountpoint_find_in(const char *mountinfo, const char *path, dev_t *device);

@@ -2,8 +2,9 @@
 
 #include <errno.h>
 
-// How many requests the kernel may send ahead (read-ahead): its own default is 12.
-#define BACKGROUND 64
+// How many requests the kernel may send in the background; reading ahead is one. Those that wait
+// for a server must not keep others back, so this is far more than its default of 12.
+#define BACKGROUND 1024
 
 GHashTable *ino_set_new(void) {
   return g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
@@ -21,16 +22,25 @@ void ops_forget_attr(Filesystem *filesystem, uint64_t ino) {
   fuse_lowlevel_notify_inval_inode(filesystem->session, ino, -1, 0);
 }
 
+void ops_told(Filesystem *filesystem, const Thing *thing) {
+  if (thing->kind == THING_FOLDER && thing->ino != INODE_ROOT)
+    paths_told(filesystem->paths, thing->ino, thing->parent, thing->name);
+  if (thing->kind == THING_MESSAGE)
+    estimates_told(filesystem->estimates, thing->ino, thing->size, thing->size_exact);
+}
+
 bool ops_found(fuse_req_t req, StoreAnswer answer) {
   if (answer == STORE_ABSENT) fuse_reply_err(req, ENOENT);
   if (answer == STORE_FAILED) fuse_reply_err(req, EIO);
   return answer == STORE_FOUND;
 }
 
+// Without READDIRPLUS_AUTO each READDIR brings the attributes too: who lists mail goes on to look
+// at it or to open it, and would ask for each name.
 void ops_init(void *data, struct fuse_conn_info *conn) {
   conn->max_background = BACKGROUND;
   conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
-                            FUSE_CAP_WRITEBACK_CACHE);
+                            FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_READDIRPLUS_AUTO);
 }
 
 // What is missing here the kernel does by itself or refuses: access, ioctl, poll, locks, fallocate.

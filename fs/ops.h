@@ -1,7 +1,7 @@
 // What the FUSE calls share: the inside of a Filesystem and the table of calls. ops_tree.c and
-// ops_detail.c look, ops_read.c reads, ops_write.c changes. Each call is one short adapter:
-// arguments into a Request, the answer from tree, store or outbox, a reply. All run on the main
-// loop's thread and none blocks.
+// ops_detail.c look, ops_read.c reads, ops_write.c changes, ops_announce.c plays along with the
+// notifier. Each call is one short adapter: arguments into a Request, the answer from tree, store
+// or outbox, a reply. All run on the main loop's thread and none blocks.
 #pragma once
 
 #include <stdbool.h>
@@ -9,10 +9,13 @@
 #include <fuse_lowlevel.h>
 
 #include "fs/attr.h"
+#include "fs/estimates.h"
 #include "fs/filesystem.h"
 #include "fs/notify.h"
 #include "fs/outbox_dir.h"
+#include "fs/paths.h"
 #include "fs/pending.h"
+#include "fs/pushed.h"
 #include "fs/reader.h"
 #include "fs/tree.h"
 
@@ -33,14 +36,19 @@ struct Filesystem {
   struct fuse_session *session;
   struct fuse_buf buffer;  // the request being read
   GSource *source;         // on the session's descriptor; NULL before mount and after the end
+  int64_t idle_since_us;   // when the last request had been answered
+  int64_t crowded_at_us;   // when another process last kept the CPU that was lent to it
   Tree *tree;
   Pendings *pendings;
   Reader *reader;
+  Pushed *pushed;
   OutboxDir *outbox_dir;
-  Notifier *notifier;  // NULL before INIT
+  Announcer *announcer;  // NULL: changes cannot be shown to inotify
+  Notifier *notifier;    // NULL before INIT
 
-  GHashTable *moved;   // set of folders whose listing changed since they were last opened
-  GHashTable *unsure;  // set of messages whose fetch was begun, its result not told to the kernel
+  GHashTable *moved;  // set of folders whose listing changed since they were last opened
+  Estimates *estimates;
+  Paths *paths;
 };
 
 // A name has at most this many bytes.
@@ -55,8 +63,18 @@ bool ino_set_remove(GHashTable *set, uint64_t ino);  // true if it was in it
 // may be called before a request on the same thing is answered.
 void ops_forget_attr(Filesystem *filesystem, uint64_t ino);
 
+// To be called with what a reply to the kernel said of a thing.
+void ops_told(Filesystem *filesystem, const Thing *thing);
+
 // Replies to what went wrong with the index (not LATER); true if nothing did.
 bool ops_found(fuse_req_t req, StoreAnswer answer);
+
+// Calls of the notifier that perform a change of the server's side: true if it is one. All but
+// touch have then replied, or will.
+bool ops_announced_lookup(fuse_req_t req, uint64_t parent, const char *name);
+bool ops_announced_make(fuse_req_t req, uint64_t parent, const char *name);
+bool ops_announced_remove(fuse_req_t req, uint64_t parent, const char *name);
+bool ops_announced_touch(fuse_req_t req, uint64_t ino);
 
 extern const struct fuse_lowlevel_ops ops_table;
 

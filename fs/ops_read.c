@@ -3,86 +3,114 @@
 
 #include "fs/errno.h"
 #include "fs/ops.h"
-#include "net/error.h"
 
-// The store itself ends a fetch that makes no progress; this only bounds one that does, or a fault.
+// The store itself ends a wait without progress; this only bounds one that makes some, or a fault.
 #define FETCH_TIMEOUTS 10
 
 static bool wants_to_write(int flags) {
   return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
 }
 
-// Takes fd. The exact size is known now: where the kernel was told another, it has to ask again
-// before the file is open, else it would cut the file short.
-static void reply_open(Request *request, int fd, bool resized) {
-  struct fuse_file_info file = request->file;
-  file.fh = (uint64_t)fd;
-  file.keep_cache = 1;
-  file.noflush = 1;
-  if (resized) ops_forget_attr(request->filesystem, request->ino);
-  if (fuse_reply_open(request->req, &file) != 0) store_close_body(request->filesystem->store, fd);
+static StoreBody *body_of(const struct fuse_file_info *file) {
+  return (StoreBody *)(uintptr_t)file->fh;
 }
 
-// After an error nothing has come that could change a size; only a wait that was given up may still
-// bring it.
-static void forget_failed(const Request *request, const GError *error) {
-  if (!request->unsure && !g_error_matches(error, NET_ERROR, NET_ERROR_TIMEOUT))
-    ino_set_remove(request->filesystem->unsure, request->ino);
+static void push(Filesystem *filesystem, uint64_t ino, StoreBody *body) {
+  uint64_t size = store_body_size(body);
+  if (store_body_is_whole(body))
+    pushed_open(filesystem->pushed, filesystem->session, ino, store_body_fd(body), size);
+  else
+    pushed_open_partly(filesystem->pushed, ino);
+}
+
+// Takes the body. The exact size is known now: where the kernel was told another, it has to ask
+// again before the file is open, else it would cut the file short.
+static void reply_open(Request *request, StoreBody *body) {
+  Filesystem *filesystem = request->filesystem;
+  struct fuse_file_info file = request->file;
+  file.fh = (uintptr_t)body;
+  file.keep_cache = 1;
+  file.noflush = 1;
+  if (estimates_settle(filesystem->estimates, request->ino, store_body_size(body)))
+    ops_forget_attr(filesystem, request->ino);
+  push(filesystem, request->ino, body);
+  if (fuse_reply_open(request->req, &file) != 0) store_close_body(filesystem->store, body);
 }
 
 static void resume_fetched(Request *request, const PendingResult *result) {
-  if (result->fd < 0) {
-    forget_failed(request, result->error);
+  if (result->body != NULL)
+    reply_open(request, result->body);
+  else
     fuse_reply_err(request->req, errno_from_error(result->error));
-    return;
-  }
-  ino_set_remove(request->filesystem->unsure, request->ino);
-  reply_open(request, result->fd, result->resized || request->unsure);
 }
 
 static void open_message(Request *request) {
   Filesystem *filesystem = request->filesystem;
-  request->unsure = ino_set_remove(filesystem->unsure, request->ino);
-  int fd = store_body(filesystem->store, request->ino);
-  if (fd >= 0) {
-    reply_open(request, fd, request->unsure);
-    return;
-  }
-  ino_set_add(filesystem->unsure, request->ino);
-  pending_fetch(filesystem->pendings, request, filesystem->timeout_ms * FETCH_TIMEOUTS,
-                resume_fetched);
-}
-
-static bool answer_open(Request *request) {
-  Filesystem *filesystem = request->filesystem;
-  Thing thing;
-  StoreAnswer answer = tree_get(filesystem->tree, request->ino, &thing);
-  if (answer == STORE_LATER) return false;
-  if (!ops_found(request->req, answer)) return true;
-  if (wants_to_write(request->file.flags))
-    fuse_reply_err(request->req, filesystem->read_only ? EROFS : EPERM);
+  StoreBody *body = store_body(filesystem->store, request->ino);
+  if (body != NULL)
+    reply_open(request, body);
   else
-    open_message(request);
-  return true;
+    pending_fetch(filesystem->pendings, request, filesystem->timeout_ms * FETCH_TIMEOUTS,
+                  resume_fetched);
 }
 
+// The store is not asked first whether the message is there: its body is, or fetching it says so.
 void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *file) {
   Filesystem *filesystem = fuse_req_userdata(req);
-  if (outbox_owns(ino)) {
-    outbox_dir_open(filesystem->outbox_dir, req, ino, file);
-    return;
-  }
   Request request = {.filesystem = filesystem, .req = req, .ino = ino, .file = *file};
-  pending_answer(filesystem->pendings, &request, answer_open, filesystem->timeout_ms);
+  if (outbox_owns(ino))
+    outbox_dir_open(filesystem->outbox_dir, req, ino, file);
+  else if (wants_to_write(file->flags))
+    fuse_reply_err(req, filesystem->read_only ? EROFS : EPERM);
+  else
+    open_message(&request);
+}
+
+static bool is_ready(const Request *request) {
+  return store_body_is_ready(body_of(&request->file), (uint64_t)request->offset, request->size);
+}
+
+static void read_ready(const Request *request) {
+  reader_read(request->filesystem->reader, request->req, store_body_fd(body_of(&request->file)),
+              request->size, request->offset);
+}
+
+// Bytes that are said to be there and are not would be read as zeros.
+static void resume_wanted(Request *request, const PendingResult *result) {
+  if (result->error != NULL)
+    fuse_reply_err(request->req, errno_from_error(result->error));
+  else if (!is_ready(request))
+    fuse_reply_err(request->req, EIO);
+  else
+    read_ready(request);
+}
+
+// The kernel sends RELEASE only after the answer, so the body outlives the wait.
+static void read_message(Request *request) {
+  Filesystem *filesystem = request->filesystem;
+  if (is_ready(request))
+    read_ready(request);
+  else
+    pending_want(filesystem->pendings, request, body_of(&request->file),
+                 filesystem->timeout_ms * FETCH_TIMEOUTS, resume_wanted);
 }
 
 void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
               struct fuse_file_info *file) {
   Filesystem *filesystem = fuse_req_userdata(req);
-  if (outbox_owns(ino))
+  if (outbox_owns(ino)) {
     outbox_dir_read(filesystem->outbox_dir, req, size, offset, file);
+    return;
+  }
+  uint64_t end = store_body_size(body_of(file));
+  uint64_t left = (uint64_t)offset < end ? end - (uint64_t)offset : 0;
+  Request request = {
+      .filesystem = filesystem, .req = req, .ino = ino, .offset = offset, .file = *file};
+  request.size = MIN(size, left);
+  if (request.size == 0)
+    fuse_reply_buf(req, NULL, 0);
   else
-    reader_read(filesystem->reader, req, (int)file->fh, size, offset);
+    read_message(&request);
 }
 
 void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *file) {
@@ -107,6 +135,6 @@ void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *file) {
     outbox_dir_release(filesystem->outbox_dir, req, file);
     return;
   }
-  store_close_body(filesystem->store, (int)file->fh);
+  store_close_body(filesystem->store, body_of(file));
   fuse_reply_err(req, 0);
 }

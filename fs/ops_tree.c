@@ -36,6 +36,7 @@ static bool answer_lookup(Request *request) {
     struct fuse_entry_param entry;
     attr_fill_entry(&filesystem->identity, &thing, &entry);
     fuse_reply_entry(request->req, &entry);
+    ops_told(filesystem, &thing);
   }
   return true;
 }
@@ -58,7 +59,10 @@ void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name) {
     fuse_reply_err(req, ENAMETOOLONG);
     return;
   }
+  if (ops_announced_lookup(req, parent, name)) return;
   Request request = {.filesystem = filesystem, .req = req, .ino = parent, .name = name};
+  // The notifier on its way to a folder waits for nobody.
+  request.waited = announcer_is(filesystem->announcer, fuse_req_ctx(req)->pid);
   pending_answer(filesystem->pendings, &request, answer_lookup, filesystem->timeout_ms);
 }
 
@@ -79,6 +83,7 @@ static bool answer_getattr(Request *request) {
     struct stat attr;
     attr_fill(&request->filesystem->identity, &thing, &attr);
     fuse_reply_attr(request->req, &attr, attr_timeout(&thing));
+    ops_told(request->filesystem, &thing);
   }
   return true;
 }
@@ -153,6 +158,10 @@ void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *file) {
   pending_answer(filesystem->pendings, &request, answer_opendir, filesystem->timeout_ms);
 }
 
+static void told(const Thing *thing, gpointer data) {
+  ops_told(data, thing);
+}
+
 static bool answer_readdir(Request *request) {
   Filesystem *filesystem = request->filesystem;
   g_autofree char *bytes = g_malloc(request->size);
@@ -163,6 +172,8 @@ static bool answer_readdir(Request *request) {
       .bytes = bytes,
       .size = request->size,
       .plus = request->plus,
+      .told = told,
+      .data = filesystem,
   };
   StoreAnswer answer = directory_read(&directory, request->ino, request->offset);
   if (answer == STORE_LATER) return false;

@@ -26,6 +26,7 @@ void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode
 void ops_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t device) {
   Filesystem *filesystem = fuse_req_userdata(req);
   if (!name_fits(req, name)) return;
+  if (ops_announced_make(req, parent, name)) return;
   if (!outbox_owns(parent))
     fuse_reply_err(req, EROFS);
   else if (!S_ISREG(mode))
@@ -40,7 +41,7 @@ static void refuse_other_kinds(fuse_req_t req, fuse_ino_t parent) {
 }
 
 void ops_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode) {
-  refuse_other_kinds(req, parent);
+  if (!ops_announced_make(req, parent, name)) refuse_other_kinds(req, parent);
 }
 
 void ops_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name) {
@@ -56,6 +57,7 @@ void ops_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *nam
 
 void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name) {
   Filesystem *filesystem = fuse_req_userdata(req);
+  if (ops_announced_remove(req, parent, name)) return;
   if (outbox_owns(parent))
     outbox_dir_unlink(filesystem->outbox_dir, req, parent, name);
   else
@@ -64,7 +66,8 @@ void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name) {
 
 // The only directory in the outbox is failed/, which stays.
 void ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name) {
-  fuse_reply_err(req, outbox_owns(parent) ? EBUSY : EROFS);
+  if (!ops_announced_remove(req, parent, name))
+    fuse_reply_err(req, outbox_owns(parent) ? EBUSY : EROFS);
 }
 
 static bool is_directory_of_outbox(Filesystem *filesystem, uint64_t parent, const char *name) {
@@ -96,10 +99,13 @@ static bool answer_setattr(Request *request) {
   if (!ops_found(request->req, answer)) return true;
   struct stat now;
   attr_fill(&filesystem->identity, &thing, &now);
-  if (attr_is_unchanged(&now, &request->attr, request->attr_set))
+  if (ops_announced_touch(request->req, request->ino) ||
+      attr_is_unchanged(&now, &request->attr, request->attr_set)) {
     fuse_reply_attr(request->req, &now, attr_timeout(&thing));
-  else
-    fuse_reply_err(request->req, request->filesystem->read_only ? EROFS : EPERM);
+    ops_told(filesystem, &thing);
+  } else {
+    fuse_reply_err(request->req, filesystem->read_only ? EROFS : EPERM);
+  }
   return true;
 }
 

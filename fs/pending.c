@@ -89,7 +89,7 @@ static void expire(Pending *pending) {
   g_autoptr(GError) error =
       g_error_new(NET_ERROR, NET_ERROR_TIMEOUT, "no answer within %u ms", pending->wait_ms);
   store_cancel(pending->ticket);
-  finish(pending, &(PendingResult){.error = error, .fd = -1});
+  finish(pending, &(PendingResult){.error = error});
 }
 
 static void try_again(Pending *pending, int64_t now) {
@@ -158,32 +158,43 @@ void pending_answer(Pendings *pendings, const Request *request, RequestAnswer an
   set_timer(pending);
 }
 
-static void on_synced(const GError *error, gpointer data) {
-  finish(data, &(PendingResult){.error = error, .fd = -1});
+static void on_done(const GError *error, gpointer data) {
+  finish(data, &(PendingResult){.error = error});
 }
 
-static void on_fetched(int fd, uint64_t size, bool resized, const GError *error, gpointer data) {
-  finish(data, &(PendingResult){.error = error, .fd = fd, .resized = resized});
+static void on_fetched(StoreBody *body, bool resized, const GError *error, gpointer data) {
+  finish(data, &(PendingResult){.error = error, .body = body});
+}
+
+// NULL: the mount ends, replied.
+static Pending *wait_for_store(Pendings *pendings, const Request *request, unsigned wait_ms,
+                               RequestResume resume) {
+  if (pendings->closed) {
+    fuse_reply_err(request->req, EHOSTUNREACH);
+    return NULL;
+  }
+  Pending *pending = pending_new(pendings, request, wait_ms);
+  pending->resume = resume;
+  return pending;
 }
 
 void pending_sync(Pendings *pendings, const Request *request, uint64_t folder, unsigned wait_ms,
                   RequestResume resume) {
-  if (pendings->closed) {
-    fuse_reply_err(request->req, EHOSTUNREACH);
-    return;
-  }
-  Pending *pending = pending_new(pendings, request, wait_ms);
-  pending->resume = resume;
-  pending->ticket = store_sync(pendings->store, folder, on_synced, pending);
+  Pending *pending = wait_for_store(pendings, request, wait_ms, resume);
+  if (pending != NULL) pending->ticket = store_sync(pendings->store, folder, on_done, pending);
 }
 
 void pending_fetch(Pendings *pendings, const Request *request, unsigned wait_ms,
                    RequestResume resume) {
-  if (pendings->closed) {
-    fuse_reply_err(request->req, EHOSTUNREACH);
-    return;
-  }
-  Pending *pending = pending_new(pendings, request, wait_ms);
-  pending->resume = resume;
-  pending->ticket = store_fetch(pendings->store, request->ino, on_fetched, pending);
+  Pending *pending = wait_for_store(pendings, request, wait_ms, resume);
+  if (pending != NULL)
+    pending->ticket = store_fetch(pendings->store, request->ino, on_fetched, pending);
+}
+
+void pending_want(Pendings *pendings, const Request *request, StoreBody *body, unsigned wait_ms,
+                  RequestResume resume) {
+  Pending *pending = wait_for_store(pendings, request, wait_ms, resume);
+  if (pending != NULL)
+    pending->ticket = store_want(pendings->store, body, (uint64_t)request->offset, request->size,
+                                 on_done, pending);
 }

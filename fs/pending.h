@@ -34,15 +34,12 @@ typedef struct {
   int attr_set;
   bool plus;    // READDIRPLUS
   bool waited;  // the server was asked: answer with what is here
-  bool unsure;  // the kernel may have been told a size that is no longer right
 } Request;
 
-// How a wait ended: error set, or done. fd: of a fetched body, then the taker's (store_close_body),
-// else -1.
+// How a wait ended: error set, or done. body: a fetched one, then the taker's (store_close_body).
 typedef struct {
   const GError *error;
-  int fd;
-  bool resized;
+  StoreBody *body;
 } PendingResult;
 
 // Answers from disk; false: the index is busy, ask again.
@@ -66,3 +63,6 @@ void pending_sync(Pendings *pendings, const Request *request, uint64_t folder, u
 // Waits for the body of request->ino.
 void pending_fetch(Pendings *pendings, const Request *request, unsigned wait_ms,
                    RequestResume resume);
+// Waits for request->size bytes at request->offset of `body`, which outlives the wait.
+void pending_want(Pendings *pendings, const Request *request, StoreBody *body, unsigned wait_ms,
+                  RequestResume resume);

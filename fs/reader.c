@@ -26,34 +26,33 @@ struct Reader {
   size_t buffer_size;
 };
 
-// Reads until the end of the file or an error, which is returned; flags as preadv2's.
-static int read_fully(const Read *read, char *buffer, int flags, size_t *got) {
-  *got = 0;
-  while (*got < read->size) {
-    struct iovec part = {.iov_base = buffer + *got, .iov_len = read->size - *got};
-    ssize_t n = preadv2(read->fd, &part, 1, read->offset + (off_t)*got, flags);
+// 0 or an errno; flags as preadv2's. A file that is too short was cut off behind our backs: passing
+// that on would look like the end of the message.
+static int read_fully(const Read *read, char *buffer, int flags) {
+  size_t got = 0;
+  while (got < read->size) {
+    struct iovec part = {.iov_base = buffer + got, .iov_len = read->size - got};
+    ssize_t n = preadv2(read->fd, &part, 1, read->offset + (off_t)got, flags);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return errno;
-    if (n == 0) break;
-    *got += (size_t)n;
+    if (n == 0) return EIO;
+    got += (size_t)n;
   }
   return 0;
 }
 
-static void reply(fuse_req_t req, int error, const char *buffer, size_t size) {
+static void reply(const Read *read, int error, const char *buffer) {
   if (error != 0)
-    fuse_reply_err(req, error);
+    fuse_reply_err(read->req, error);
   else
-    fuse_reply_buf(req, buffer, size);
+    fuse_reply_buf(read->req, buffer, read->size);
 }
 
 static void *work(void *data) {
   Queue *queue = data;
   for (Read *read = queue_pop(queue, -1); read != NULL; read = queue_pop(queue, -1)) {
     g_autofree char *buffer = g_malloc(read->size);
-    size_t got;
-    int error = read_fully(read, buffer, 0, &got);
-    reply(read->req, error, buffer, got);
+    reply(read, read_fully(read, buffer, 0), buffer);
     g_free(read);
   }
   return NULL;
@@ -90,10 +89,9 @@ void reader_read(Reader *reader, fuse_req_t req, int fd, size_t size, off_t offs
     reader->buffer = g_realloc(reader->buffer, size);
     reader->buffer_size = size;
   }
-  size_t got;
-  int error = read_fully(&read, reader->buffer, RWF_NOWAIT, &got);
+  int error = read_fully(&read, reader->buffer, RWF_NOWAIT);
   if (error == EAGAIN || error == EOPNOTSUPP)
     hand_over(reader, &read);
   else
-    reply(req, error, reader->buffer, got);
+    reply(&read, error, reader->buffer);
 }

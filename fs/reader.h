@@ -17,6 +17,6 @@ Reader *reader_new(void);
 // Answers what was asked for, ends the threads.
 void reader_free(Reader *reader);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Reader, reader_free)
-// Main loop's thread. Replies with up to `size` bytes of `fd`, fewer only at its end; EIO or what
-// the disk says.
+// Main loop's thread. Replies with `size` bytes of `fd`, never fewer: EIO if it does not hold them,
+// else what the disk says.
 void reader_read(Reader *reader, fuse_req_t req, int fd, size_t size, off_t offset);

@@ -28,6 +28,7 @@ typedef struct {
   uint64_t ino, parent;
   const char *name;  // lives until the next call on the tree
   uint64_t size;
+  bool size_exact;
   mode_t permissions;
   int64_t mtime_ns, ctime_ns, atime_ns;
   uint32_t subfolders;

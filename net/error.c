@@ -1,5 +1,9 @@
 #include "net/error.h"
 
+#include <string.h>
+
+#define BACKOFF_MAX_MS (10 * 60 * 1000)
+
 G_DEFINE_QUARK(mailfs - net - error - quark, net_error)
 
 bool net_error_ends_connection(const GError *error) {
@@ -22,4 +26,11 @@ bool net_error_ends_connection(const GError *error) {
       return false;
   }
   return false;
+}
+
+unsigned net_error_backoff_ms(const GError *error) {
+  static const char words[] = "Suggested Backoff Time: ";
+  const char *at = error != NULL ? strstr(error->message, words) : NULL;
+  if (at == NULL) return 0;
+  return (unsigned)MIN(g_ascii_strtoull(at + strlen(words), NULL, 10), BACKOFF_MAX_MS);
 }

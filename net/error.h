@@ -29,3 +29,8 @@ typedef enum {
 // True for errors of the connection itself (host, offline, time-out, TLS, login, protocol,
 // cancelled): the connection is of no more use. Errors of another domain count as not.
 bool net_error_ends_connection(const GError *error);
+
+// How long a server that is BUSY wants to be left alone, in milliseconds, where its words tell
+// (Exchange's "Suggested Backoff Time: 299961 milliseconds"), 10 minutes at most; 0: it does not
+// say.
+unsigned net_error_backoff_ms(const GError *error);

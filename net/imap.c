@@ -4,15 +4,7 @@
 
 #include "net/error.h"
 #include "net/imap_error.h"
-
-typedef struct {
-  Mailbox mailbox;
-  ImapSession *session;
-} ImapMailbox;
-
-static ImapSession *session_of(Mailbox *mailbox) {
-  return ((ImapMailbox *)mailbox)->session;
-}
+#include "net/imap_private.h"
 
 static uint64_t code_number(const ImapResponse *response) {
   ImapValue value = {.kind = IMAP_ATOM, .text = response->code_value};
@@ -24,11 +16,9 @@ static uint32_t as_uint32(uint64_t number) {
   return number <= UINT32_MAX ? (uint32_t)number : 0;
 }
 
-// What an EXAMINE tells (RFC 3501 6.3.2, RFC 7162 3.1.2). CLOSED ends what is still about the
-// folder that was open before (RFC 7162 3.2.11).
-static bool note_status(const ImapEvent *event, gpointer data, GError **error) {
-  MailboxStatus *status = data;
-  if (event->type != IMAP_EVENT_RESPONSE) return true;
+// CLOSED ends what is still about the folder that was open before (RFC 7162 3.2.11).
+bool imap_note_status(const ImapEvent *event, MailboxStatus *status) {
+  if (event->type != IMAP_EVENT_RESPONSE) return false;
   const ImapResponse *response = event->response;
   const char *code = response->code ? response->code : "";
   if (strcmp(code, "UIDVALIDITY") == 0)
@@ -43,54 +33,77 @@ static bool note_status(const ImapEvent *event, gpointer data, GError **error) {
     *status = (MailboxStatus){0};
   else if (strcmp(response->name, "EXISTS") == 0 && response->number >= 0)
     status->exists = as_uint32((uint64_t)response->number);
+  else
+    return false;
   return true;
 }
 
-static bool examine(ImapSession *session, const char *folder, MailboxStatus *status,
-                    GError **error) {
-  g_autoptr(ImapCommand) command = imap_session_command(session, "EXAMINE");
+bool imap_is_news(const ImapEvent *event) {
+  const ImapResponse *response = event->response;
+  if (event->type != IMAP_EVENT_RESPONSE || !response->name) return false;
+  static const char *const names[] = {"EXISTS", "EXPUNGE", "VANISHED", "FETCH", NULL};
+  return strcmp(response->tag, "*") == 0 && g_strv_contains(names, response->name);
+}
+
+bool imap_send_examine(ImapMailbox *imap, const char *folder, const char *condition,
+                       GError **error) {
+  g_autoptr(ImapCommand) command = imap_session_command(imap->session, "EXAMINE");
   imap_command_add_string(command, folder);
+  if (condition) imap_command_add_words(command, condition);
   imap_command_end(command);
-  // Whatever comes of it, the folder that was open no longer is (RFC 3501 6.3.1).
-  if (imap_session_state(session) == IMAP_EXAMINED)
-    imap_session_move(session, IMAP_AUTHENTICATED, NULL);
-  *status = (MailboxStatus){0};
-  if (!imap_session_run(session, command, note_status, status, error)) return false;
-  if (status->uidvalidity == 0) {
+  if (imap_session_state(imap->session) == IMAP_EXAMINED)
+    imap_session_move(imap->session, IMAP_AUTHENTICATED, NULL);
+  g_free(imap->folder);
+  imap->folder = g_strdup(folder);
+  imap->status = (MailboxStatus){0};
+  imap->has_news = false;
+  return imap_session_send(imap->session, command, error);
+}
+
+bool imap_receive_examine(ImapMailbox *imap, ImapHandler handler, gpointer data, GError **error) {
+  bool good = imap_session_receive(imap->session, handler, data, error);
+  if (good && imap->status.uidvalidity == 0) {
     g_set_error_literal(error, NET_ERROR, NET_ERROR_UNSUPPORTED,
                         "the server has no lasting UIDs for this folder");
-    return false;
+    good = false;
   }
-  imap_session_move(session, IMAP_EXAMINED, folder);
-  return true;
+  if (good)
+    imap_session_move(imap->session, IMAP_EXAMINED, imap->folder);
+  else
+    g_clear_pointer(&imap->folder, g_free);
+  return good;
 }
 
-static bool mailbox_imap_examine(Mailbox *mailbox, const char *folder, MailboxStatus *status,
-                                 GError **error) {
-  ImapSession *session = session_of(mailbox);
-  g_autoptr(GError) failure = NULL;
-  if (examine(session, folder, status, &failure)) return true;
-  // Dovecot, for one, refuses a folder that does not exist in words alone.
-  if (g_error_matches(failure, NET_ERROR, NET_ERROR_REFUSED) && !imap_has_folder(session, folder))
-    failure->code = NET_ERROR_GONE;
+// Dovecot, for one, refuses a folder that does not exist in words alone.
+void imap_explain_refusal(ImapMailbox *imap, const char *folder, GError **failure) {
+  bool is_refused = g_error_matches(*failure, NET_ERROR, NET_ERROR_REFUSED);
+  if (is_refused && imap_session_n_sent(imap->session) == 0 &&
+      !imap_has_folder(imap->session, folder))
+    (*failure)->code = NET_ERROR_GONE;
   g_autofree char *shown = imap_printable(folder);
-  g_propagate_prefixed_error(error, g_steal_pointer(&failure), "opening folder %s: ", shown);
-  return false;
+  g_prefix_error(failure, "opening folder %s: ", shown);
 }
 
-static bool mailbox_imap_list(Mailbox *mailbox, MailboxFolderFunc each, gpointer data,
-                              GError **error) {
-  return imap_list(session_of(mailbox), each, data, error);
+const char *imap_summary_items(ImapSession *session) {
+  if (imap_session_has(session, "OBJECTID"))
+    return "UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE EMAILID";
+  if (imap_session_has(session, "X-GM-EXT-1"))
+    return "UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE X-GM-MSGID";
+  return "UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE";
 }
 
-static bool mailbox_imap_scan(Mailbox *mailbox, uint32_t first, uint32_t last, MailboxItems items,
-                              MailboxMessageFunc each, gpointer data, GError **error) {
-  return imap_scan(session_of(mailbox), first, last, items, each, data, error);
-}
-
-static bool mailbox_imap_fetch(Mailbox *mailbox, uint32_t uid, MailboxSink sink, gpointer data,
-                               GError **error) {
-  return imap_fetch(session_of(mailbox), uid, sink, data, error);
+bool imap_read_status(const ImapValue *items, MailboxStatus *status) {
+  int64_t uidvalidity = imap_value_number(imap_value_item(items, "UIDVALIDITY"));
+  int64_t uidnext = imap_value_number(imap_value_item(items, "UIDNEXT"));
+  int64_t exists = imap_value_number(imap_value_item(items, "MESSAGES"));
+  int64_t modseq = imap_value_number(imap_value_item(items, "HIGHESTMODSEQ"));
+  *status = (MailboxStatus){
+      .uidvalidity = as_uint32((uint64_t)MAX(uidvalidity, 0)),
+      .uidnext = as_uint32((uint64_t)MAX(uidnext, 0)),
+      .exists = as_uint32((uint64_t)MAX(exists, 0)),
+      .highestmodseq = (uint64_t)MAX(modseq, 0),
+  };
+  return status->uidvalidity != 0 && exists >= 0;
 }
 
 // `* QUOTA root (STORAGE used limit ...)` in units of 1,024 bytes (RFC 9208 5.1). The first root
@@ -111,38 +124,33 @@ static bool note_quota(const ImapEvent *event, gpointer data, GError **error) {
   return true;
 }
 
-static bool mailbox_imap_quota(Mailbox *mailbox, MailboxQuota *quota, GError **error) {
-  ImapSession *session = session_of(mailbox);
+static bool imap_quota(Mailbox *mailbox, MailboxQuota *quota, GError **error) {
+  ImapSession *session = imap_of(mailbox)->session;
   *quota = (MailboxQuota){0};
   if (!imap_session_has(session, "QUOTA")) return true;
   return imap_session_run_words(session, "GETQUOTAROOT \"INBOX\"", note_quota, quota, error);
 }
 
-static void mailbox_imap_free(Mailbox *mailbox) {
-  imap_session_free(session_of(mailbox));
-  g_free(mailbox);
+static void imap_free(Mailbox *mailbox) {
+  ImapMailbox *imap = imap_of(mailbox);
+  imap_free_requests(imap);
+  imap_session_free(imap->session);
+  g_free(imap->folder);
+  g_free(imap);
 }
 
 static const MailboxOps imap_ops = {
-    .list = mailbox_imap_list,
-    .examine = mailbox_imap_examine,
-    .scan = mailbox_imap_scan,
-    .fetch = mailbox_imap_fetch,
-    .quota = mailbox_imap_quota,
-    .free = mailbox_imap_free,
+    .list = imap_list,
+    .update = imap_update,
+    .request = imap_request,
+    .wants_pause = imap_wants_pause,
+    .receive = imap_receive,
+    .watch = imap_watch,
+    .can_watch = imap_can_watch,
+    .take_news = imap_take_news,
+    .quota = imap_quota,
+    .free = imap_free,
 };
-
-// Some servers open no folder for a client that did not say who it is; one that refuses to hear it
-// is as good.
-static bool introduce(ImapSession *session, GError **error) {
-  g_autoptr(GError) refusal = NULL;
-  if (!imap_session_has(session, "ID")) return true;
-  if (imap_session_run_words(session, "ID (\"name\" \"mailfs\")", NULL, NULL, &refusal))
-    return true;
-  if (!net_error_ends_connection(refusal)) return true;
-  g_propagate_error(error, g_steal_pointer(&refusal));
-  return false;
-}
 
 // RFC 3501 6.1.1 has no NO for it: a server that refuses for good speaks no IMAP that we do.
 static bool ask_capabilities(ImapSession *session, GError **error) {
@@ -158,13 +166,71 @@ static bool ask_capabilities(ImapSession *session, GError **error) {
   return false;
 }
 
+bool imap_send_words(ImapSession *session, const char *words, GError **error) {
+  g_autoptr(ImapCommand) command = imap_session_command(session, words);
+  imap_command_end(command);
+  return imap_session_send(session, command, error);
+}
+
+static bool note_enabled(const ImapEvent *event, gpointer data, GError **error) {
+  ImapMailbox *imap = data;
+  const ImapResponse *response = event->response;
+  if (event->type != IMAP_EVENT_RESPONSE || strcmp(response->name, "ENABLED") != 0) return true;
+  for (const ImapValue *value = response->values; value; value = value->next) {
+    if (imap_value_is_atom(value, "QRESYNC")) imap->has_qresync = imap->has_condstore = true;
+    if (imap_value_is_atom(value, "CONDSTORE")) imap->has_condstore = true;
+  }
+  return true;
+}
+
+// What is said to a server before any folder is open, in one flight: who we are, since some open
+// none for a client that did not say it (RFC 2971), and what we understand (RFC 5161). One that
+// refuses to hear it, or refuses what it offers, is as one without.
+static bool introduce(ImapMailbox *imap, GError **error) {
+  ImapSession *session = imap->session;
+  const char *words[2];
+  unsigned n = 0;
+  imap->has_condstore = imap_session_has(session, "CONDSTORE");
+  if (imap_session_has(session, "ID")) words[n++] = "ID (\"name\" \"mailfs\")";
+  if (imap_session_has(session, "ENABLE") && imap_session_has(session, "QRESYNC"))
+    words[n++] = "ENABLE QRESYNC";
+  else if (imap_session_has(session, "ENABLE") && imap->has_condstore)
+    words[n++] = "ENABLE CONDSTORE";
+  for (unsigned i = 0; i < n; i++)
+    if (!imap_send_words(session, words[i], error)) return false;
+  for (unsigned i = 0; i < n; i++) {
+    g_autoptr(GError) refusal = NULL;
+    if (imap_session_receive(session, note_enabled, imap, &refusal)) continue;
+    if (!net_error_ends_connection(refusal)) continue;
+    g_propagate_error(error, g_steal_pointer(&refusal));
+    return false;
+  }
+  return true;
+}
+
+// News that come while something else is asked: the next watch tells them. Of other folders only
+// that there were some; comparing the states of all will tell which.
+static bool overhear(const ImapEvent *event, gpointer data, GError **error) {
+  ImapMailbox *imap = data;
+  const ImapResponse *response = event->response;
+  if (event->type != IMAP_EVENT_RESPONSE || !response->name || imap->is_told) return true;
+  static const char *const of_folder[] = {"EXISTS", "EXPUNGE", "VANISHED", NULL};
+  static const char *const of_others[] = {"STATUS", "LIST", NULL};
+  bool is_open = imap_session_state(imap->session) == IMAP_EXAMINED;
+  if (is_open && g_strv_contains(of_folder, response->name)) imap->has_news = true;
+  if (imap->is_notified && g_strv_contains(of_others, response->name)) imap->has_missed = true;
+  return true;
+}
+
 Mailbox *imap_mailbox_new(Wire *wire, const char *name, GError **error) {
-  g_autoptr(ImapSession) session = imap_session_new(wire, name);
-  if (!ask_capabilities(session, error)) return NULL;
-  imap_session_move(session, IMAP_AUTHENTICATED, NULL);
-  if (!introduce(session, error)) return NULL;
-  ImapMailbox *mailbox = g_new0(ImapMailbox, 1);
-  mailbox->mailbox.ops = &imap_ops;
-  mailbox->session = g_steal_pointer(&session);
-  return &mailbox->mailbox;
+  ImapMailbox *imap = g_new0(ImapMailbox, 1);
+  g_autoptr(Mailbox) owned = &imap->mailbox;
+  imap->mailbox.ops = &imap_ops;
+  imap->session = imap_session_new(wire, name);
+  g_queue_init(&imap->requests);
+  imap_session_set_overhear(imap->session, overhear, imap);
+  if (!ask_capabilities(imap->session, error)) return NULL;
+  imap_session_move(imap->session, IMAP_AUTHENTICATED, NULL);
+  if (!introduce(imap, error)) return NULL;
+  return g_steal_pointer(&owned);
 }

@@ -68,6 +68,12 @@ void imap_command_add_string(ImapCommand *command, const char *text) {
     add_literal(command, text);
 }
 
+void imap_command_add_words(ImapCommand *command, const char *words) {
+  for (const char *at = words; *at; at++)
+    g_assert(g_ascii_isprint(*at));
+  g_string_append_printf(command->open, " %s", words);
+}
+
 void imap_command_end(ImapCommand *command) {
   g_string_append(command->open, "\r\n");
   finish_part(command);

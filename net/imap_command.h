@@ -21,6 +21,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ImapCommand, imap_command_free)
 // Adds a space and `text` as an astring: quoted, or a literal when it holds what a quoted string
 // cannot (CR, LF, bytes beyond ASCII) or is long.
 void imap_command_add_string(ImapCommand *command, const char *text);
+// Adds a space and words of our own: printable ASCII.
+void imap_command_add_words(ImapCommand *command, const char *words);
 // Adds the line's end; nothing may be added after.
 void imap_command_end(ImapCommand *command);
 

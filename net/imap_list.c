@@ -1,8 +1,8 @@
 #include <string.h>
 
 #include "net/error.h"
-#include "net/imap.h"
 #include "net/imap_error.h"
+#include "net/imap_private.h"
 
 // No mailbox has more; a server that goes on shall not fill our memory.
 #define MAX_FOLDERS 100000
@@ -19,6 +19,7 @@ typedef struct {
   GHashTable *told;    // names
   size_t names_bytes;  // of them
   MailboxFolderFunc each;
+  MailboxStatusFunc status;
   gpointer data;
 } Listing;
 
@@ -133,6 +134,22 @@ static bool tell_folder(const ImapEvent *event, gpointer data, GError **error) {
   return listing->each(&folder, listing->data, error);
 }
 
+// `* STATUS name (MESSAGES 3 ...)`, of any folder (RFC 5819): in this or another order.
+static bool tell_status(const ImapResponse *response, Listing *listing, GError **error) {
+  const char *name = imap_value_text(response->values);
+  const ImapValue *items = imap_value_nth(response->values, 1);
+  MailboxStatus status;
+  if (!listing->status || !name || !items || !imap_read_status(items->first, &status)) return true;
+  return listing->status(name, &status, listing->data, error);
+}
+
+static bool tell_listed(const ImapEvent *event, gpointer data, GError **error) {
+  const ImapResponse *response = event->response;
+  if (event->type == IMAP_EVENT_RESPONSE && strcmp(response->name, "STATUS") == 0)
+    return tell_status(response, data, error);
+  return tell_folder(event, data, error);
+}
+
 // A server that offers NAMESPACE and then refuses it has none: all folders are personal.
 static bool ask_namespaces(ImapSession *session, GArray *namespaces, GError **error) {
   g_autoptr(GError) refusal = NULL;
@@ -144,17 +161,36 @@ static bool ask_namespaces(ImapSession *session, GArray *namespaces, GError **er
   return false;
 }
 
-bool imap_list(ImapSession *session, MailboxFolderFunc each, gpointer data, GError **error) {
-  g_autoptr(GArray) namespaces = g_array_new(FALSE, FALSE, sizeof(Namespace));
-  g_array_set_clear_func(namespaces, clear_namespace);
-  if (!ask_namespaces(session, namespaces, error)) return false;
-
-  g_autoptr(GHashTable) told = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-  Listing listing = {.namespaces = namespaces, .told = told, .each = each, .data = data};
+// What LIST is to return, as far as the server can.
+static char *list_words(ImapMailbox *imap, bool wants_status) {
+  ImapSession *session = imap->session;
   bool special =
       imap_session_has(session, "LIST-EXTENDED") && imap_session_has(session, "SPECIAL-USE");
-  const char *words = special ? "LIST \"\" \"*\" RETURN (SPECIAL-USE)" : "LIST \"\" \"*\"";
-  return imap_session_run_words(session, words, tell_folder, &listing, error);
+  bool status = wants_status && imap_session_has(session, "LIST-STATUS");
+  if (!special && !status) return g_strdup("LIST \"\" \"*\"");
+  return g_strdup_printf("LIST \"\" \"*\" RETURN (%s%s%s%s)", special ? "SPECIAL-USE" : "",
+                         special && status ? " " : "",
+                         status ? "STATUS (MESSAGES UIDNEXT UIDVALIDITY" : "",
+                         !status               ? ""
+                         : imap->has_condstore ? " HIGHESTMODSEQ)"
+                                               : ")");
+}
+
+bool imap_list(Mailbox *mailbox, MailboxFolderFunc each, MailboxStatusFunc status, gpointer data,
+               GError **error) {
+  ImapMailbox *imap = imap_of(mailbox);
+  g_autoptr(GArray) namespaces = g_array_new(FALSE, FALSE, sizeof(Namespace));
+  g_array_set_clear_func(namespaces, clear_namespace);
+  if (!ask_namespaces(imap->session, namespaces, error)) return false;
+
+  g_autoptr(GHashTable) told = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+  Listing listing = {
+      .namespaces = namespaces, .told = told, .each = each, .status = status, .data = data};
+  g_autofree char *words = list_words(imap, status != NULL);
+  imap->is_told = true;
+  bool listed = imap_session_run_words(imap->session, words, tell_listed, &listing, error);
+  imap->is_told = false;
+  return listed;
 }
 
 typedef struct {

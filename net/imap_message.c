@@ -85,6 +85,13 @@ static void read_envelope(ImapMessageReader *reader, const ImapValue *envelope,
     address = address->next;
 }
 
+// `EMAILID (M6d99ac3275bb4e)` (RFC 8474 5.2), or `X-GM-MSGID 1278455344230334865`.
+static const char *read_email_id(const ImapValue *items) {
+  const ImapValue *value = imap_value_item(items, "EMAILID");
+  if (value && value->kind == IMAP_LIST) return imap_value_text(value->first);
+  return imap_value_text(imap_value_item(items, "X-GM-MSGID"));
+}
+
 bool imap_message_reader_read(ImapMessageReader *reader, const ImapValue *items,
                               MailboxMessage *message) {
   *message = (MailboxMessage){.uid = imap_message_uid(items)};
@@ -92,5 +99,6 @@ bool imap_message_reader_read(ImapMessageReader *reader, const ImapValue *items,
   message->internaldate = imap_date_parse(imap_value_text(imap_value_item(items, "INTERNALDATE")));
   message->size = imap_value_number(imap_value_item(items, "RFC822.SIZE"));
   read_envelope(reader, imap_value_item(items, "ENVELOPE"), message);
+  message->email_id = read_email_id(items);
   return message->uid != 0;
 }

@@ -37,6 +37,9 @@ ImapSession *imap_session_new(Wire *wire, const char *name);
 void imap_session_free(ImapSession *session);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ImapSession, imap_session_free)
 
+// `overhear` is told every untagged response, before whoever asked.
+void imap_session_set_overhear(ImapSession *session, ImapHandler overhear, gpointer data);
+
 ImapState imap_session_state(const ImapSession *session);
 // Moves to a state that the sketch allows; `folder` is the one that is now open, else NULL.
 void imap_session_move(ImapSession *session, ImapState state, const char *folder);
@@ -44,11 +47,36 @@ void imap_session_move(ImapSession *session, ImapState state, const char *folder
 // True if the server's last CAPABILITY response named it ("QUOTA"; upper case).
 bool imap_session_has(const ImapSession *session, const char *capability);
 
-// A command with the next tag, to be completed, run and freed by the caller.
+// Asks for compression (RFC 4978) if this connection has shown to be slow, once, and no command is
+// under way. Slow: at least 1 MiB came in streams, at less than 4 MiB/s while they flowed. On a
+// faster link deflate would be what is waited for. A server that has none, or refuses, is as good.
+bool imap_session_compress_if_slow(ImapSession *session, GError **error);
+// True if it will ask as soon as no command is under way.
+bool imap_session_would_compress(const ImapSession *session);
+// The rule itself.
+bool imap_session_is_slow(uint64_t bytes, uint64_t waited_us);
+
+// A command with the next tag, to be completed, sent or run, and freed by the caller.
 ImapCommand *imap_session_command(ImapSession *session, const char *words);
-// Runs a command that was ended. `handler` may be NULL. NO and BAD: see imap_error_set.
+// Sends a command that was ended, and waits for no reply; several may be on their way. Waits only
+// for the server's agreement to a literal, and for that no other may be on its way.
+bool imap_session_send(ImapSession *session, const ImapCommand *command, GError **error);
+// Reads the reply to the oldest command that was sent and not received. `handler` may be NULL. NO
+// and BAD: see imap_error_set.
+bool imap_session_receive(ImapSession *session, ImapHandler handler, gpointer data, GError **error);
+unsigned imap_session_n_sent(const ImapSession *session);
+// Both in one.
 bool imap_session_run(ImapSession *session, const ImapCommand *command, ImapHandler handler,
                       gpointer data, GError **error);
 // The same for a command of our own words only.
 bool imap_session_run_words(ImapSession *session, const char *words, ImapHandler handler,
                             gpointer data, GError **error);
+
+// Waiting for news (RFC 2177): idle_begin sends IDLE and returns when the server agreed. From then
+// on listen tells what comes, until the wire is woken or time is over; the IDLE stays on, and the
+// next command ends it on its way. All with one handler, for as long as the IDLE lives.
+bool imap_session_idle_begin(ImapSession *session, ImapHandler handler, gpointer data,
+                             GError **error);
+bool imap_session_is_idle(const ImapSession *session);
+WireWait imap_session_listen(ImapSession *session, ImapHandler handler, gpointer data,
+                             int timeout_ms, GError **error);

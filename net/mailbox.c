@@ -14,22 +14,39 @@ Mailbox *mailbox_open(const Account *account, Waker *waker, const char *name, GE
   return wire ? imap_mailbox_new(wire, name, error) : NULL;
 }
 
-bool mailbox_list(Mailbox *mailbox, MailboxFolderFunc each, gpointer data, GError **error) {
-  return mailbox->ops->list(mailbox, each, data, error);
+bool mailbox_list(Mailbox *mailbox, MailboxFolderFunc each, MailboxStatusFunc status, gpointer data,
+                  GError **error) {
+  return mailbox->ops->list(mailbox, each, status, data, error);
 }
 
-bool mailbox_examine(Mailbox *mailbox, const char *folder, MailboxStatus *status, GError **error) {
-  return mailbox->ops->examine(mailbox, folder, status, error);
+bool mailbox_update(Mailbox *mailbox, const MailboxKnown *known, const MailboxUpdateFuncs *funcs,
+                    MailboxUpdate *update, GError **error) {
+  return mailbox->ops->update(mailbox, known, funcs, update, error);
 }
 
-bool mailbox_scan(Mailbox *mailbox, uint32_t first, uint32_t last, MailboxItems items,
-                  MailboxMessageFunc each, gpointer data, GError **error) {
-  return mailbox->ops->scan(mailbox, first, last, items, each, data, error);
+bool mailbox_request(Mailbox *mailbox, const MailboxRequest *request, GError **error) {
+  return mailbox->ops->request(mailbox, request, error);
 }
 
-bool mailbox_fetch(Mailbox *mailbox, uint32_t uid, MailboxSink sink, gpointer data,
+bool mailbox_wants_pause(Mailbox *mailbox) {
+  return mailbox->ops->wants_pause(mailbox);
+}
+
+bool mailbox_receive(Mailbox *mailbox, const MailboxBodyFuncs *funcs, GError **error) {
+  return mailbox->ops->receive(mailbox, funcs, error);
+}
+
+bool mailbox_watch(Mailbox *mailbox, int timeout_ms, const MailboxNewsFuncs *funcs,
                    GError **error) {
-  return mailbox->ops->fetch(mailbox, uid, sink, data, error);
+  return mailbox->ops->watch(mailbox, timeout_ms, funcs, error);
+}
+
+MailboxWatch mailbox_can_watch(Mailbox *mailbox) {
+  return mailbox->ops->can_watch(mailbox);
+}
+
+bool mailbox_take_news(Mailbox *mailbox) {
+  return mailbox->ops->take_news(mailbox);
 }
 
 bool mailbox_quota(Mailbox *mailbox, MailboxQuota *quota, GError **error) {

@@ -6,7 +6,14 @@
 //   the connection  HOST OFFLINE TIMEOUT UNTRUSTED DENIED PROTOCOL CANCELLED: close it, open anew
 //   this request    GONE FORBIDDEN BUSY REFUSED LIMIT UNSUPPORTED: the connection lives on
 //
-// Strings handed to callbacks live until the callback returns.
+// What a server can do is the mailbox's own business: a call uses the best that is offered, and its
+// result says how much of it came. No call changes a flag: folders are opened read-only.
+//
+//   list, update, quota, watch     one at a time, with no request under way
+//   request ... request ─> receive ... receive       pipelined, answered in the order asked
+//
+// Strings handed to callbacks live until the callback returns. A callback that fails ends the call
+// with its error; the rest of the answer is read and dropped.
 #pragma once
 
 #include <stdbool.h>
@@ -37,7 +44,7 @@ typedef struct {
   unsigned attributes;
 } MailboxFolder;
 
-// A folder as it was when it was opened.
+// A folder as it is now.
 typedef struct {
   uint32_t uidvalidity;
   uint32_t uidnext;  // 0: not said (Courier)
@@ -45,13 +52,15 @@ typedef struct {
   uint64_t highestmodseq;  // 0: none
 } MailboxStatus;
 
-// What a scan tells of one message. What was not asked for, or what the server left out, is
-// NULL or negative.
+// What is told of one message. What was not asked for, or what the server left out, is NULL or
+// negative.
 typedef struct {
   uint32_t uid;
   const char *flags;     // separated by single spaces, sorted; "" for none; NULL: not told
   int64_t internaldate;  // seconds since 1970, -1: not told
   int64_t size;          // RFC822.SIZE; -1: missing or nonsense
+  // The same in every folder that shows this message: EMAILID (RFC 8474) or Gmail's X-GM-MSGID.
+  const char *email_id;
   // From the envelope (RFC 3501 7.4.2), raw: RFC 2047 is not decoded, bytes may be anything but
   // NUL. NULL: NIL or missing.
   const char *from_name;
@@ -61,27 +70,103 @@ typedef struct {
   const char *message_id;
 } MailboxMessage;
 
-typedef enum {
-  MAILBOX_FLAGS = 1 << 0,
-  MAILBOX_SUMMARY = 1 << 1,  // all of MailboxMessage
-} MailboxItems;
-
-// Where a body's bytes go as they arrive. Returns false, error set, to give this message up (the
-// connection survives: the rest is read and dropped).
-typedef bool (*MailboxSink)(const void *bytes, size_t size, gpointer data, GError **error);
 typedef bool (*MailboxFolderFunc)(const MailboxFolder *folder, gpointer data, GError **error);
+typedef bool (*MailboxStatusFunc)(const char *folder, const MailboxStatus *status, gpointer data,
+                                  GError **error);
 typedef bool (*MailboxMessageFunc)(const MailboxMessage *message, gpointer data, GError **error);
+
+// -- Keeping up with a folder.
+
+// What the caller holds of it.
+typedef struct {
+  const char *folder;
+  uint32_t uidvalidity;  // 0: nothing is known, every message is news
+  uint32_t last_uid;     // no message above it is known
+  uint32_t count;        // how many are known
+  uint64_t modseq;       // as of which (MailboxStatus.highestmodseq); 0: none
+} MailboxKnown;
+
+// `message` is told each message above last_uid with all of MailboxMessage, and of those below the
+// flags that may have changed; usually in rising order, each once or more (unasked-for updates come
+// in between, with less than what was asked for). Of messages that are no more either `vanished`
+// tells, for UIDs that were known or not; or `present` is filled with all UIDs up to last_uid that
+// are still there, and `is_present_told` set.
+typedef struct {
+  MailboxMessageFunc message;
+  bool (*vanished)(UidRange range, gpointer data, GError **error);
+  gpointer data;
+} MailboxUpdateFuncs;
+
+typedef struct {
+  MailboxStatus status;
+  bool is_present_told;
+  UidSet *present;  // the caller's, empty at first
+} MailboxUpdate;
+
+// -- Bytes of messages.
+
+typedef struct {
+  uint64_t offset, size;
+} MailboxRange;
+
+// A request for the whole of some messages, or for parts of one.
+typedef struct {
+  const char *folder;
+  uint32_t uidvalidity;
+  bool anew;           // look at the folder again before: it may have newer messages than our view
+  const UidSet *uids;  // whole messages; NULL: parts of one
+  uint32_t uid;
+  MailboxRange ranges[2];
+  unsigned n_ranges;
+} MailboxRequest;
+
+// A body (or a part of one) begins, its bytes pass, and it ends: only the end makes it certain
+// whose it was, so `begin` may be told UID 0. `offset` is where the part starts as the server says.
+// What began and did not end is to be forgotten. `withheld`: the server names the message but gives
+// nothing for it. A message of which none of these is told is not there any more.
+typedef struct {
+  bool (*begin)(uint32_t uid, uint64_t offset, gpointer data, GError **error);
+  bool (*bytes)(const void *bytes, size_t size, gpointer data, GError **error);
+  bool (*end)(uint32_t uid, uint64_t offset, gpointer data, GError **error);
+  void (*withheld)(uint32_t uid, gpointer data);
+  gpointer data;
+} MailboxBodyFuncs;
+
+// How many requests may be sent before the first is received.
+#define MAILBOX_PIPELINE_MAX 8
+
+// -- News.
+
+typedef enum {
+  MAILBOX_WATCHES_NOTHING,  // the connection is just kept
+  MAILBOX_WATCHES_FOLDER,   // the folder that is open (RFC 2177 IDLE)
+  MAILBOX_WATCHES_ALL,      // all personal folders and their tree (RFC 5465 NOTIFY)
+} MailboxWatch;
+
+typedef struct {
+  // Something changed in `folder`; status is what it is now, NULL: unknown.
+  void (*folder)(const char *folder, const MailboxStatus *status, gpointer data);
+  void (*tree)(gpointer data);  // a folder came, went or was renamed
+  // From now on this is watched, and everything of before has been told.
+  void (*watching)(MailboxWatch watch, gpointer data);
+  gpointer data;
+} MailboxNewsFuncs;
 
 typedef struct {
   uint64_t used_bytes, limit_bytes;  // limit 0: the server has no quota
 } MailboxQuota;
 
 typedef struct {
-  bool (*list)(Mailbox *mailbox, MailboxFolderFunc each, gpointer data, GError **error);
-  bool (*examine)(Mailbox *mailbox, const char *folder, MailboxStatus *status, GError **error);
-  bool (*scan)(Mailbox *mailbox, uint32_t first, uint32_t last, MailboxItems items,
-               MailboxMessageFunc each, gpointer data, GError **error);
-  bool (*fetch)(Mailbox *mailbox, uint32_t uid, MailboxSink sink, gpointer data, GError **error);
+  bool (*list)(Mailbox *mailbox, MailboxFolderFunc each, MailboxStatusFunc status, gpointer data,
+               GError **error);
+  bool (*update)(Mailbox *mailbox, const MailboxKnown *known, const MailboxUpdateFuncs *funcs,
+                 MailboxUpdate *update, GError **error);
+  bool (*request)(Mailbox *mailbox, const MailboxRequest *request, GError **error);
+  bool (*wants_pause)(Mailbox *mailbox);
+  bool (*receive)(Mailbox *mailbox, const MailboxBodyFuncs *funcs, GError **error);
+  bool (*watch)(Mailbox *mailbox, int timeout_ms, const MailboxNewsFuncs *funcs, GError **error);
+  MailboxWatch (*can_watch)(Mailbox *mailbox);
+  bool (*take_news)(Mailbox *mailbox);
   bool (*quota)(Mailbox *mailbox, MailboxQuota *quota, GError **error);
   void (*free)(Mailbox *mailbox);
 } MailboxOps;
@@ -97,21 +182,37 @@ typedef Mailbox *(*MailboxOpen)(const Account *account, Waker *waker, const char
                                 GError **error);
 
 // Tells every personal folder (RFC 2342: those of other users and shared ones are left out) once,
-// parents not necessarily first. If `each` fails, its error is the result. LIMIT: more than 100,000
-// folders, or 16 MiB of their names.
-bool mailbox_list(Mailbox *mailbox, MailboxFolderFunc each, gpointer data, GError **error);
-// Opens a folder read-only (EXAMINE): nothing that follows can change a flag. GONE: no such folder;
-// FORBIDDEN: no right to it. Examining the open folder again tells its state now.
-bool mailbox_examine(Mailbox *mailbox, const char *folder, MailboxStatus *status, GError **error);
-// Tells the messages of the open folder with UIDs from `first` to `last` (UINT32_MAX: to the end),
-// usually in rising order, each once or more; unasked-for updates may come in between with less
-// than what was asked for. UIDs outside the range are not told.
-bool mailbox_scan(Mailbox *mailbox, uint32_t first, uint32_t last, MailboxItems items,
-                  MailboxMessageFunc each, gpointer data, GError **error);
-// Streams one message's exact bytes to `sink`, without setting \Seen. GONE: the server says OK but
-// gives nothing, or that the message was expunged; REFUSED: it says NO, or NIL. After an error the
-// bytes that reached the sink are to be forgotten.
-bool mailbox_fetch(Mailbox *mailbox, uint32_t uid, MailboxSink sink, gpointer data, GError **error);
+// parents not necessarily first; and in the same round trip `status` (may be NULL) the state of
+// each where the server has LIST-STATUS (RFC 5819). LIMIT: more than 100,000 folders, or 16 MiB of
+// their names.
+bool mailbox_list(Mailbox *mailbox, MailboxFolderFunc each, MailboxStatusFunc status, gpointer data,
+                  GError **error);
+// Opens the folder as it is now and tells what is new since `known`, in one round trip where the
+// server keeps track (RFC 7162 QRESYNC, else CONDSTORE), else by comparing. If the folder's
+// UIDVALIDITY is not the known one, only update->status is told: ask again knowing nothing.
+// GONE: no such folder; FORBIDDEN: no right to it; UNSUPPORTED: it has no lasting UIDs.
+bool mailbox_update(Mailbox *mailbox, const MailboxKnown *known, const MailboxUpdateFuncs *funcs,
+                    MailboxUpdate *update, GError **error);
+// Sends a request, with what opens its folder before it in the same flight if another is open;
+// waits for no answer. While requests are under way, only for the folder of the last one and
+// without `anew`; at most MAILBOX_PIPELINE_MAX. Its strings and sets may go after the call.
+bool mailbox_request(Mailbox *mailbox, const MailboxRequest *request, GError **error);
+// True while the answers under way should be read before another request is sent, because the
+// connection changes between them: it is to be compressed. Does not block.
+bool mailbox_wants_pause(Mailbox *mailbox);
+// Reads the answer to the oldest request to its end. Bodies of requests behind it may be told too,
+// should the server send them early. GONE: the folder is gone, or has another UIDVALIDITY than the
+// request's (nothing was told); REFUSED: the server says NO, so what was not told cannot be had.
+bool mailbox_receive(Mailbox *mailbox, const MailboxBodyFuncs *funcs, GError **error);
+// Waits for news until the waker is woken (and then the next call may follow at once), or for
+// timeout_ms (-1: for ever). True also when the server has no push and nothing was told; false: the
+// connection ended, perhaps because it has been silent for too long.
+bool mailbox_watch(Mailbox *mailbox, int timeout_ms, const MailboxNewsFuncs *funcs, GError **error);
+// The most that a watch may come to on this connection; no I/O.
+MailboxWatch mailbox_can_watch(Mailbox *mailbox);
+// True once for all that the server told by the way of changes in the open folder, outside of
+// update and watch.
+bool mailbox_take_news(Mailbox *mailbox);
 // RFC 9208. A server without quotas: limit 0.
 bool mailbox_quota(Mailbox *mailbox, MailboxQuota *quota, GError **error);
 // Says goodbye (waits for it at most 1 s, not at all after an error) and closes. NULL is fine.

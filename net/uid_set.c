@@ -1,5 +1,8 @@
 #include "net/uid_set.h"
 
+#include <inttypes.h>
+#include <string.h>
+
 // How many ranges may wait out of order behind a set of few.
 #define MIN_LOOSE 1024
 
@@ -77,6 +80,21 @@ bool uid_set_is_empty(const UidSet *set) {
   return set->ranges->len == 0;
 }
 
+bool uid_set_contains(const UidSet *set, uint32_t uid) {
+  const UidSet *settled = settle(set);
+  size_t first = 0, end = settled->n_settled;
+  while (first < end) {
+    size_t middle = first + (end - first) / 2;
+    const UidRange *range = range_at(settled, middle);
+    if (uid >= range->first && uid <= range->last) return true;
+    if (uid < range->first)
+      end = middle;
+    else
+      first = middle + 1;
+  }
+  return false;
+}
+
 uint64_t uid_set_count(const UidSet *set) {
   const UidSet *settled = settle(set);
   uint64_t count = 0;
@@ -115,4 +133,57 @@ UidSet *uid_set_subtract(const UidSet *a, const UidSet *b) {
     if (first <= last) uid_set_add_range(rest, (uint32_t)first, (uint32_t)last);
   }
   return rest;
+}
+
+static bool parse_uid(const char **text, uint32_t *uid) {
+  uint64_t number = 0;
+  const char *at = *text;
+  for (; g_ascii_isdigit(*at) && number <= UINT32_MAX; at++)
+    number = number * 10 + (uint64_t)(*at - '0');
+  if (at == *text || number == 0 || number > UINT32_MAX) return false;
+  *uid = (uint32_t)number;
+  *text = at;
+  return true;
+}
+
+// One range and the comma behind it.
+static bool parse_range(const char **text, UidRange *range) {
+  if (!parse_uid(text, &range->first)) return false;
+  range->last = range->first;
+  if (**text == ':') {
+    (*text)++;
+    if (!parse_uid(text, &range->last)) return false;
+  }
+  if (range->last < range->first) *range = (UidRange){range->last, range->first};
+  if (**text == '\0') return true;
+  return *(*text)++ == ',' && **text != '\0';
+}
+
+bool uid_set_parse(const char *text, bool (*each)(UidRange range, gpointer data), gpointer data) {
+  UidRange range;
+  const char *at = text;
+  if (*at == '\0') return false;
+  while (*at != '\0')
+    if (!parse_range(&at, &range)) return false;
+  for (at = text; *at != '\0';) {
+    parse_range(&at, &range);
+    if (!each(range, data)) break;
+  }
+  return true;
+}
+
+char *uid_set_print(const UidSet *set, size_t *next, size_t max_bytes) {
+  g_autoptr(GString) text = g_string_new(NULL);
+  for (; *next < uid_set_n_ranges(set); (*next)++) {
+    UidRange range = uid_set_range(set, *next);
+    char word[32];
+    if (range.first == range.last)
+      g_snprintf(word, sizeof word, "%" PRIu32, range.first);
+    else
+      g_snprintf(word, sizeof word, "%" PRIu32 ":%" PRIu32, range.first, range.last);
+    if (text->len > 0 && text->len + strlen(word) + 1 > max_bytes) break;
+    if (text->len > 0) g_string_append_c(text, ',');
+    g_string_append(text, word);
+  }
+  return text->len > 0 ? g_string_free(g_steal_pointer(&text), FALSE) : NULL;
 }

@@ -23,6 +23,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(UidSet, uid_set_free)
 void uid_set_add(UidSet *set, uint32_t uid);
 void uid_set_add_range(UidSet *set, uint32_t first, uint32_t last);
 bool uid_set_is_empty(const UidSet *set);
+bool uid_set_contains(const UidSet *set, uint32_t uid);  // O(log n)
 uint64_t uid_set_count(const UidSet *set);
 uint32_t uid_set_last(const UidSet *set);  // 0 when empty
 size_t uid_set_n_ranges(const UidSet *set);
@@ -30,3 +31,9 @@ UidRange uid_set_range(const UidSet *set, size_t index);
 
 // What is in `a` and not in `b`, as a new set.
 UidSet *uid_set_subtract(const UidSet *a, const UidSet *b);
+
+// A set as IMAP writes it (RFC 3501 section 9: sequence-set of UIDs), from text: "41,43:116", each
+// range in either direction; false, and nothing told, where it is none. To text: so much of the set
+// as fits into max_bytes, from range `*next` on, which is moved; newly allocated, NULL at the end.
+bool uid_set_parse(const char *text, bool (*each)(UidRange range, gpointer data), gpointer data);
+char *uid_set_print(const UidSet *set, size_t *next, size_t max_bytes);

@@ -29,6 +29,10 @@ WireWait wire_wait(Wire *wire, int timeout_ms, GError **error) {
   return wire->ops->wait(wire, timeout_ms, error);
 }
 
+Wire *wire_wrap(Wire *wire, Wire *(*decorate)(Wire *inner)) {
+  return wire->ops->wrap != NULL ? wire->ops->wrap(wire, decorate) : decorate(wire);
+}
+
 void wire_free(Wire *wire) {
   if (wire != NULL) wire->ops->free(wire);
 }
@@ -137,7 +141,7 @@ static WireWait curl_wire_wait(Wire *wire, int timeout_ms, GError **error) {
 }
 
 static const WireOps curl_wire_ops = {curl_wire_recv, curl_wire_send, curl_wire_wait,
-                                      curl_wire_free};
+                                      curl_wire_free, NULL};
 
 // The library may start threads and open files: not before the first connection, so that a program
 // can fork first.

@@ -31,6 +31,8 @@ typedef struct {
   bool (*send)(Wire *wire, const void *bytes, size_t size, GError **error);
   WireWait (*wait)(Wire *wire, int timeout_ms, GError **error);
   void (*free)(Wire *wire);
+  // NULL but for wires that only look on: see wire_wrap.
+  Wire *(*wrap)(Wire *wire, Wire *(*decorate)(Wire *inner));
 } WireOps;
 
 struct Wire {
@@ -53,6 +55,9 @@ ssize_t wire_recv(Wire *wire, void *buffer, size_t size, GError **error);
 bool wire_send(Wire *wire, const void *bytes, size_t size, GError **error);
 // Waits until wire_recv would not block, new work is announced, or time is over (-1: never).
 WireWait wire_wait(Wire *wire, int timeout_ms, GError **error);
+// Puts a decorator around the wire, below those that only look on (wire_trace); the result takes
+// its place.
+Wire *wire_wrap(Wire *wire, Wire *(*decorate)(Wire *inner));
 // Closes without a word (the engine says LOGOUT or QUIT); NULL is fine.
 void wire_free(Wire *wire);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Wire, wire_free)

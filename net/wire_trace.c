@@ -139,7 +139,13 @@ static void trace_free(Wire *wire) {
   g_free(trace);
 }
 
-static const WireOps trace_ops = {trace_recv, trace_send, trace_wait, trace_free};
+static Wire *trace_wrap(Wire *wire, Wire *(*decorate)(Wire *inner)) {
+  TraceWire *trace = (TraceWire *)wire;
+  trace->inner = wire_wrap(trace->inner, decorate);
+  return wire;
+}
+
+static const WireOps trace_ops = {trace_recv, trace_send, trace_wait, trace_free, trace_wrap};
 
 Wire *wire_trace_new(Wire *inner, const char *name) {
   if (g_log_writer_default_would_drop(G_LOG_LEVEL_DEBUG, G_LOG_DOMAIN)) return inner;

@@ -182,6 +182,8 @@ static bool open_store(Mount *mount, GError **error) {
       .uid_names = strcmp(options->names, "uid") == 0,
       .refresh_s = (unsigned)options->refresh,
       .connections = (unsigned)options->connections,
+      .prefetch_bytes = options->prefetch,
+      .cache_bytes = options->cache_size,
   };
   mount->store = store_open(&wanted, mount->context, error);
   return mount->store != NULL;

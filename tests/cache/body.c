@@ -2,7 +2,7 @@
 // ones leave nothing behind; and when the disk is full it lives in memory, within a limit for all
 // bodies together, until the last of its descriptors is closed.
 
-#include "cache/body.h"
+#include "cache/body_writer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +19,8 @@ static int finish(BodyStore *bodies, uint64_t ino, const char *bytes, size_t siz
   g_autoptr(GError) error = NULL;
   uint8_t sha256[BODY_SHA256_BYTES];
   uint64_t written;
-  g_autoptr(BodyWriter) writer = body_writer_new(bodies, &error);
+  // Whose it is may be known from the beginning, or at the end only.
+  g_autoptr(BodyWriter) writer = body_writer_new(bodies, size % 2 == 0 ? ino : 0, &error);
   g_assert_no_error(error);
   for (size_t done = 0; done < size;) {
     size_t part = MIN(size - done, 10000);
@@ -62,17 +63,17 @@ static void test_whole(void) {
   int fd = finish(bodies, 0x1a2b3f, "bytes\r\n", 7, &on_disk);
   g_assert_true(on_disk);
   assert_holds(fd, "bytes\r\n", 7);
-  body_close(bodies, fd);
+  body_close(bodies, 0x1a2b3f, fd);
   g_assert_cmpint(body_open(bodies, 0x1a2b3f, 8), ==, -1);
   g_assert_cmpint(body_open(bodies, 0x1a2b40, 7), ==, -1);
   fd = body_open(bodies, 0x1a2b3f, 7);
   body_remove(bodies, 0x1a2b3f);
   g_assert_cmpint(body_open(bodies, 0x1a2b3f, 7), ==, -1);
   assert_holds(fd, "bytes\r\n", 7);
-  body_close(bodies, fd);
+  body_close(bodies, 0x1a2b3f, fd);
 
   fd = finish(bodies, 0xff, "", 0, &on_disk);
-  body_close(bodies, fd);
+  body_close(bodies, 0xff, fd);
   g_assert_true(body_store_clear(bodies, NULL));
   g_assert_cmpint(body_open(bodies, 0xff, 0), ==, -1);
   remove_directory(directory);
@@ -90,7 +91,7 @@ static unsigned count_unfinished(const char *directory) {
 static void test_unfinished(void) {
   char *directory = new_directory();
   BodyStore *bodies = body_store_new(directory, NULL);
-  BodyWriter *writer = body_writer_new(bodies, NULL);
+  BodyWriter *writer = body_writer_new(bodies, 0, NULL);
   g_assert_true(body_writer_write(writer, "half", 4, NULL));
   g_assert_cmpuint(count_unfinished(directory), ==, 1);
   body_writer_free(writer);
@@ -103,23 +104,73 @@ static void test_unfinished(void) {
   bodies = body_store_new(directory, NULL);
   g_assert_cmpuint(count_unfinished(directory), ==, 0);
 
-  writer = body_writer_new(bodies, NULL);
-  g_assert_true(body_writer_write(writer, "first try", 9, NULL));
-  g_assert_true(body_writer_reset(writer, NULL));
-  g_assert_true(body_writer_write(writer, "again", 5, NULL));
-  uint8_t sha256[BODY_SHA256_BYTES];
-  uint64_t size;
-  bool on_disk;
-  int fd = body_writer_finish(writer, 5, &size, sha256, &on_disk, NULL);
-  body_writer_free(writer);
-  assert_holds(fd, "again", 5);
-  body_close(bodies, fd);
   body_store_free(bodies);
   remove_directory(directory);
 }
 
+// A body whose size is known takes its parts in any order, is read meanwhile, and becomes one like
+// any other.
+static void test_parts(void) {
+  char *directory = new_directory();
+  g_autoptr(BodyStore) bodies = body_store_new(directory, NULL);
+  g_autoptr(BodyWriter) writer = body_writer_new(bodies, 0, NULL);
+  uint8_t sha256[BODY_SHA256_BYTES];
+  uint64_t size;
+  bool on_disk;
+  g_assert_true(body_writer_write(writer, "first ", 6, NULL));
+  g_assert_true(body_writer_set_size(writer, 17, NULL));
+  g_assert_true(body_writer_write_at(writer, 13, "last", 4, NULL));
+  char part[4];
+  g_assert_cmpint(pread(body_writer_fd(writer), part, 4, 13), ==, 4);
+  g_assert_cmpmem(part, 4, "last", 4);
+  g_assert_true(body_writer_write_at(writer, 6, "middle ", 7, NULL));
+  int fd = body_writer_finish(writer, 9, &size, sha256, &on_disk, NULL);
+  g_assert_true(on_disk);
+  assert_holds(fd, "first middle last", 17);
+  g_autofree char *expected =
+      g_compute_checksum_for_data(G_CHECKSUM_SHA256, (const guchar *)"first middle last", 17);
+  char hex[3];
+  g_snprintf(hex, sizeof hex, "%02x", sha256[0]);
+  g_assert_cmpmem(hex, 2, expected, 2);
+  body_close(bodies, 9, fd);
+  fd = body_open(bodies, 9, 17);
+  g_assert_cmpint(fd, >=, 0);
+  body_close(bodies, 9, fd);
+  remove_directory(directory);
+}
+
+// One file may be the body of two messages; one that is open stays, others are evicted; what was
+// opened is remembered once.
+static void test_link_and_evict(void) {
+  char *directory = new_directory();
+  g_autoptr(BodyStore) bodies = body_store_new(directory, NULL);
+  bool on_disk;
+  body_close(bodies, 1, finish(bodies, 1, "shared", 6, &on_disk));
+  g_array_unref(body_take_used(bodies));
+  g_assert_false(body_link(bodies, 1, 5, 2));
+  g_assert_false(body_link(bodies, 3, 6, 2));
+  g_assert_true(body_link(bodies, 1, 6, 2));
+  g_assert_true(body_link(bodies, 1, 6, 2));
+  int fd = body_open(bodies, 2, 6), again = body_open(bodies, 2, 6);
+  struct stat status;
+  g_assert_cmpint(fstat(fd, &status), ==, 0);
+  g_assert_cmpuint(status.st_nlink, ==, 2);
+  g_assert_true(body_evict(bodies, 1));
+  g_assert_cmpint(body_open(bodies, 1, 6), ==, -1);
+  g_assert_false(body_evict(bodies, 2));
+  body_close(bodies, 2, fd);
+  g_assert_false(body_evict(bodies, 2));
+  assert_holds(again, "shared", 6);
+  g_autoptr(GArray) used = body_take_used(bodies);
+  g_assert_cmpuint(used->len, ==, 2);
+  body_close(bodies, 2, again);
+  g_assert_true(body_evict(bodies, 2));
+  g_assert_cmpint(body_open(bodies, 2, 6), ==, -1);
+  remove_directory(directory);
+}
+
 static bool fill(BodyStore *bodies, size_t size, GError **error) {
-  g_autoptr(BodyWriter) writer = body_writer_new(bodies, error);
+  g_autoptr(BodyWriter) writer = body_writer_new(bodies, 0, error);
   g_autofree char *bytes = g_malloc0(size);
   return body_writer_write(writer, bytes, size, error);
 }
@@ -143,12 +194,10 @@ static void test_full(void) {
   g_assert_false(fill(bodies, BODY_MEMORY_MAX - 300000 + 1, &error));
   g_assert_error(error, NET_ERROR, NET_ERROR_LIMIT);
   g_clear_error(&error);
-  int copy = body_dup(bodies, fd);
-  body_close(bodies, fd);
   g_assert_false(fill(bodies, BODY_MEMORY_MAX, &error));
   g_clear_error(&error);
-  assert_holds(copy, bytes, 300000);
-  body_close(bodies, copy);
+  assert_holds(fd, bytes, 300000);
+  body_close(bodies, 1, fd);
   g_assert_true(fill(bodies, BODY_MEMORY_MAX, &error));
   g_assert_cmpint(umount2(directory, MNT_DETACH), ==, 0);
   remove_directory(directory);
@@ -162,6 +211,8 @@ int main(int argc, char **argv) {
   g_assert_cmpint(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), ==, 0);
   g_test_add_func("/body/whole", test_whole);
   g_test_add_func("/body/unfinished", test_unfinished);
+  g_test_add_func("/body/parts", test_parts);
+  g_test_add_func("/body/link-and-evict", test_link_and_evict);
   g_test_add_func("/body/full", test_full);
   return g_test_run();
 }

@@ -1,5 +1,6 @@
 #include "tests/cache/fake_mailbox.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -7,7 +8,7 @@
 
 typedef struct {
   uint32_t uid;
-  char *subject, *body, *flags;
+  char *subject, *body, *flags, *email_id;
   int64_t size_told;
   bool withheld;
 } FakeMessage;
@@ -17,6 +18,7 @@ typedef struct {
   char delimiter;
   unsigned attributes;
   uint32_t uidvalidity, uidnext;
+  uint64_t modseq;
   GPtrArray *messages;
 } FakeFolder;
 
@@ -29,12 +31,32 @@ static struct {
     unsigned times, calls, waiting;
     bool held;
   } calls[FAKE_N_CALLS];
+  uint64_t bytes;
+  MailboxWatch watch;
+  bool lists_status;
+  unsigned watching, news;  // how many watch; counts what changed
+  unsigned breaks;
 } server = {.lock = PTHREAD_MUTEX_INITIALIZER, .moved = PTHREAD_COND_INITIALIZER};
+
+#define REQUESTS_MAX 4
+
+// A request whose answer was not read yet.
+typedef struct {
+  UidSet *uids;  // NULL: parts
+  uint32_t uid;
+  MailboxRange ranges[2];
+  unsigned n_ranges;
+  bool has_moved;  // the folder is gone, or renumbered
+} FakeRequest;
 
 typedef struct {
   Mailbox base;
   Waker *waker;
   char *open;
+  uint32_t uidvalidity;  // of the open folder
+  FakeRequest requests[REQUESTS_MAX];
+  unsigned n_requests;
+  unsigned news_seen, breaks_seen;
 } FakeMailbox;
 
 static void free_message(gpointer data) {
@@ -42,6 +64,7 @@ static void free_message(gpointer data) {
   g_free(message->subject);
   g_free(message->body);
   g_free(message->flags);
+  g_free(message->email_id);
   g_free(message);
 }
 
@@ -73,7 +96,17 @@ void fake_reset(void) {
   g_clear_pointer(&server.folders, g_ptr_array_unref);
   server.folders = g_ptr_array_new_with_free_func(free_folder);
   memset(server.calls, 0, sizeof server.calls);
+  server.bytes = 0;
+  server.watch = MAILBOX_WATCHES_NOTHING;
+  server.lists_status = false;
   pthread_mutex_unlock(&server.lock);
+}
+
+// Something changed; locked by the caller.
+static void note_change(FakeFolder *folder) {
+  if (folder != NULL) folder->modseq++;
+  server.news++;
+  pthread_cond_broadcast(&server.moved);
 }
 
 void fake_add_folder(const char *name, char delimiter, unsigned attributes, uint32_t uidvalidity) {
@@ -83,21 +116,25 @@ void fake_add_folder(const char *name, char delimiter, unsigned attributes, uint
                          .attributes = attributes,
                          .uidvalidity = uidvalidity,
                          .uidnext = 1,
+                         .modseq = 1,
                          .messages = g_ptr_array_new_with_free_func(free_message)};
   pthread_mutex_lock(&server.lock);
   g_ptr_array_add(server.folders, folder);
+  note_change(NULL);
   pthread_mutex_unlock(&server.lock);
 }
 
 void fake_remove_folder(const char *name) {
   pthread_mutex_lock(&server.lock);
   g_ptr_array_remove(server.folders, find_folder(name));
+  note_change(NULL);
   pthread_mutex_unlock(&server.lock);
 }
 
 void fake_renumber(const char *name, uint32_t uidvalidity) {
   pthread_mutex_lock(&server.lock);
   find_folder(name)->uidvalidity = uidvalidity;
+  note_change(find_folder(name));
   pthread_mutex_unlock(&server.lock);
 }
 
@@ -112,6 +149,7 @@ uint32_t fake_add_message(const char *name, const char *subject, const char *bod
                            .flags = g_strdup(""),
                            .size_told = size_told < 0 ? (int64_t)strlen(body) : size_told};
   g_ptr_array_add(folder->messages, message);
+  note_change(folder);
   pthread_mutex_unlock(&server.lock);
   return message->uid;
 }
@@ -120,6 +158,7 @@ void fake_remove_message(const char *name, uint32_t uid) {
   pthread_mutex_lock(&server.lock);
   FakeFolder *folder = find_folder(name);
   g_ptr_array_remove(folder->messages, find_message(folder, uid));
+  note_change(folder);
   pthread_mutex_unlock(&server.lock);
 }
 
@@ -128,6 +167,13 @@ void fake_set_flags(const char *name, uint32_t uid, const char *flags) {
   FakeMessage *message = find_message(find_folder(name), uid);
   g_free(message->flags);
   message->flags = g_strdup(flags);
+  note_change(find_folder(name));
+  pthread_mutex_unlock(&server.lock);
+}
+
+void fake_set_email_id(const char *name, uint32_t uid, const char *email_id) {
+  pthread_mutex_lock(&server.lock);
+  find_message(find_folder(name), uid)->email_id = g_strdup(email_id);
   pthread_mutex_unlock(&server.lock);
 }
 
@@ -193,63 +239,219 @@ static bool leave(bool result) {
   return result;
 }
 
-static bool fake_list(Mailbox *mailbox, MailboxFolderFunc each, gpointer data, GError **error) {
+uint64_t fake_bytes(void) {
+  pthread_mutex_lock(&server.lock);
+  uint64_t bytes = server.bytes;
+  pthread_mutex_unlock(&server.lock);
+  return bytes;
+}
+
+void fake_allow_watch(MailboxWatch watch, bool lists_status) {
+  pthread_mutex_lock(&server.lock);
+  server.watch = watch;
+  server.lists_status = lists_status;
+  pthread_mutex_unlock(&server.lock);
+}
+
+void fake_await_watch(void) {
+  pthread_mutex_lock(&server.lock);
+  while (server.watching == 0)
+    pthread_cond_wait(&server.moved, &server.lock);
+  pthread_mutex_unlock(&server.lock);
+}
+
+void fake_break_watches(void) {
+  pthread_mutex_lock(&server.lock);
+  server.breaks++;
+  pthread_cond_broadcast(&server.moved);
+  pthread_mutex_unlock(&server.lock);
+}
+
+static MailboxStatus status_of(const FakeFolder *folder) {
+  return (MailboxStatus){.uidvalidity = folder->uidvalidity,
+                         .uidnext = folder->uidnext,
+                         .exists = folder->messages->len,
+                         .highestmodseq = server.lists_status ? folder->modseq : 0};
+}
+
+static bool fake_list(Mailbox *mailbox, MailboxFolderFunc each, MailboxStatusFunc status,
+                      gpointer data, GError **error) {
   bool good = enter(FAKE_LIST, error);
   for (unsigned i = 0; good && i < server.folders->len; i++) {
     const FakeFolder *folder = server.folders->pdata[i];
     MailboxFolder told = {
         .name = folder->name, .delimiter = folder->delimiter, .attributes = folder->attributes};
-    good = each(&told, data, error);
+    const MailboxStatus state = status_of(folder);
+    good = each(&told, data, error) &&
+           (!server.lists_status || status == NULL || status(folder->name, &state, data, error));
   }
   return leave(good);
 }
 
-static bool fake_examine(Mailbox *mailbox, const char *name, MailboxStatus *status,
-                         GError **error) {
-  FakeMailbox *fake = (FakeMailbox *)mailbox;
+// NULL: gone, error set.
+static FakeFolder *open_folder(FakeMailbox *fake, const char *name, GError **error) {
+  FakeFolder *folder = find_folder(name);
   g_clear_pointer(&fake->open, g_free);
-  if (!enter(FAKE_EXAMINE, error)) return leave(false);
-  const FakeFolder *folder = find_folder(name);
   if (folder == NULL) {
     g_set_error(error, NET_ERROR, NET_ERROR_GONE, "no folder %s", name);
-    return leave(false);
+    return NULL;
   }
-  *status = (MailboxStatus){.uidvalidity = folder->uidvalidity,
-                            .uidnext = folder->uidnext,
-                            .exists = folder->messages->len};
   fake->open = g_strdup(name);
+  fake->uidvalidity = folder->uidvalidity;
+  return folder;
+}
+
+static bool tell_message(const FakeMessage *message, bool is_new, const MailboxUpdateFuncs *funcs,
+                         GError **error) {
+  MailboxMessage told = {
+      .uid = message->uid, .flags = message->flags, .internaldate = -1, .size = -1};
+  if (is_new) {
+    told.internaldate = 1700000000 + message->uid;
+    told.size = message->size_told;
+    told.subject = message->subject;
+    told.message_id = message->subject;
+    told.from_address = "alice@example.org";
+    told.email_id = message->email_id;
+  }
+  return funcs->message(&told, funcs->data, error);
+}
+
+static bool fake_update(Mailbox *mailbox, const MailboxKnown *known,
+                        const MailboxUpdateFuncs *funcs, MailboxUpdate *update, GError **error) {
+  if (!enter(FAKE_UPDATE, error)) return leave(false);
+  FakeFolder *folder = open_folder((FakeMailbox *)mailbox, known->folder, error);
+  if (folder == NULL) return leave(false);
+  update->status = status_of(folder);
+  update->is_present_told = true;
+  if (known->uidvalidity != 0 && known->uidvalidity != folder->uidvalidity) return leave(true);
+  bool good = true;
+  for (unsigned i = 0; good && i < folder->messages->len; i++) {
+    const FakeMessage *message = folder->messages->pdata[i];
+    bool is_new = message->uid > known->last_uid;
+    if (!is_new) uid_set_add(update->present, message->uid);
+    good = tell_message(message, is_new, funcs, error);
+  }
+  return leave(good);
+}
+
+static bool fake_request(Mailbox *mailbox, const MailboxRequest *request, GError **error) {
+  FakeMailbox *fake = (FakeMailbox *)mailbox;
+  pthread_mutex_lock(&server.lock);
+  g_assert_cmpuint(fake->n_requests, <, REQUESTS_MAX);
+  FakeRequest *asked = &fake->requests[fake->n_requests++];
+  *asked = (FakeRequest){.uid = request->uid, .n_ranges = request->n_ranges};
+  memcpy(asked->ranges, request->ranges, sizeof asked->ranges);
+  if (request->uids != NULL) {
+    g_autoptr(UidSet) none = uid_set_new();
+    asked->uids = uid_set_subtract(request->uids, none);
+  }
+  bool is_open = !request->anew && g_strcmp0(fake->open, request->folder) == 0;
+  bool is_there = is_open || open_folder(fake, request->folder, NULL) != NULL;
+  asked->has_moved = !is_there || fake->uidvalidity != request->uidvalidity;
   return leave(true);
 }
 
-static bool fake_scan(Mailbox *mailbox, uint32_t first, uint32_t last, MailboxItems items,
-                      MailboxMessageFunc each, gpointer data, GError **error) {
-  bool good = enter(FAKE_SCAN, error);
-  FakeFolder *folder = good ? find_folder(((FakeMailbox *)mailbox)->open) : NULL;
-  for (unsigned i = 0; folder != NULL && good && i < folder->messages->len; i++) {
-    const FakeMessage *message = folder->messages->pdata[i];
-    if (message->uid < first || message->uid > last) continue;
-    MailboxMessage told = {
-        .uid = message->uid, .flags = message->flags, .internaldate = -1, .size = -1};
-    if (items & MAILBOX_SUMMARY) {
-      told.internaldate = 1700000000 + message->uid;
-      told.size = message->size_told;
-      told.subject = message->subject;
-      told.from_address = "alice@example.org";
+static bool send_body(FakeFolder *folder, uint32_t uid, MailboxRange range,
+                      const MailboxBodyFuncs *funcs, GError **error) {
+  const FakeMessage *message = find_message(folder, uid);
+  if (message == NULL) return true;
+  if (message->withheld) {
+    funcs->withheld(uid, funcs->data);
+    return true;
+  }
+  uint64_t length = strlen(message->body), from = MIN(range.offset, length);
+  uint64_t size = MIN(range.size, length - from);
+  server.bytes += size;
+  return funcs->begin(uid, range.offset, funcs->data, error) &&
+         (size == 0 || funcs->bytes(message->body + from, size, funcs->data, error)) &&
+         funcs->end(uid, range.offset, funcs->data, error);
+}
+
+static bool send_bodies(FakeFolder *folder, const FakeRequest *request,
+                        const MailboxBodyFuncs *funcs, GError **error) {
+  bool good = true;
+  for (unsigned i = 0; good && i < request->n_ranges; i++)
+    good = send_body(folder, request->uid, request->ranges[i], funcs, error);
+  for (unsigned i = 0; good && request->uids != NULL && i < folder->messages->len; i++) {
+    uint32_t uid = ((FakeMessage *)folder->messages->pdata[i])->uid;
+    for (size_t r = 0; good && r < uid_set_n_ranges(request->uids); r++) {
+      UidRange range = uid_set_range(request->uids, r);
+      if (uid >= range.first && uid <= range.last)
+        good = send_body(folder, uid, (MailboxRange){0, UINT64_MAX}, funcs, error);
     }
-    good = each(&told, data, error);
+  }
+  return good;
+}
+
+static bool fake_wants_pause(Mailbox *mailbox) {
+  return false;
+}
+
+static bool fake_receive(Mailbox *mailbox, const MailboxBodyFuncs *funcs, GError **error) {
+  FakeMailbox *fake = (FakeMailbox *)mailbox;
+  bool good = enter(FAKE_FETCH, error);
+  FakeRequest request = fake->requests[0];
+  fake->n_requests--;
+  memmove(&fake->requests[0], &fake->requests[1], fake->n_requests * sizeof request);
+  FakeFolder *folder = good && fake->open != NULL ? find_folder(fake->open) : NULL;
+  if (good && (request.has_moved || folder == NULL)) {
+    g_set_error(error, NET_ERROR, NET_ERROR_GONE, "the folder is not what it was");
+    good = false;
+  }
+  good = good && send_bodies(folder, &request, funcs, error);
+  g_clear_pointer(&request.uids, uid_set_free);
+  return leave(good);
+}
+
+static MailboxWatch fake_can_watch(Mailbox *mailbox) {
+  pthread_mutex_lock(&server.lock);
+  MailboxWatch watch = server.watch;
+  pthread_mutex_unlock(&server.lock);
+  return watch;
+}
+
+static void tell_folders(const FakeMailbox *fake, const MailboxNewsFuncs *funcs) {
+  for (unsigned i = 0; i < server.folders->len; i++) {
+    const FakeFolder *folder = server.folders->pdata[i];
+    const MailboxStatus status = status_of(folder);
+    if (server.watch == MAILBOX_WATCHES_ALL)
+      funcs->folder(folder->name, server.lists_status ? &status : NULL, funcs->data);
+    else if (g_strcmp0(folder->name, fake->open) == 0)
+      funcs->folder(folder->name, NULL, funcs->data);
+  }
+  if (server.watch == MAILBOX_WATCHES_ALL) funcs->tree(funcs->data);
+}
+
+static bool fake_watch(Mailbox *mailbox, int timeout_ms, const MailboxNewsFuncs *funcs,
+                       GError **error) {
+  FakeMailbox *fake = (FakeMailbox *)mailbox;
+  bool good = enter(FAKE_WATCH, error);
+  if (good) funcs->watching(server.watch, funcs->data);
+  server.watching++;
+  while (good) {
+    if (fake->news_seen != server.news) tell_folders(fake, funcs);
+    fake->news_seen = server.news;
+    pthread_cond_broadcast(&server.moved);
+    pthread_mutex_unlock(&server.lock);
+    // A real server would speak on the wire, which is waited for beside the waker.
+    struct pollfd woken = {.fd = waker_fd(fake->waker), .events = POLLIN};
+    bool is_woken = poll(&woken, 1, 1) > 0;
+    pthread_mutex_lock(&server.lock);
+    if (is_woken) break;
+    good = fake->breaks_seen == server.breaks;
+  }
+  server.watching--;
+  if (!good && error != NULL && *error == NULL)
+    g_set_error(error, NET_ERROR, NET_ERROR_OFFLINE, "the fake server hung up");
+  if (good && waker_is_cancelled(fake->waker)) {
+    g_set_error(error, NET_ERROR, NET_ERROR_CANCELLED, "cancelled");
+    good = false;
   }
   return leave(good);
 }
 
-static bool fake_fetch(Mailbox *mailbox, uint32_t uid, MailboxSink sink, gpointer data,
-                       GError **error) {
-  if (!enter(FAKE_FETCH, error)) return leave(false);
-  const FakeMessage *message = find_message(find_folder(((FakeMailbox *)mailbox)->open), uid);
-  if (message == NULL || message->withheld) {
-    g_set_error(error, NET_ERROR, NET_ERROR_GONE, "no message %u", uid);
-    return leave(false);
-  }
-  return leave(sink(message->body, strlen(message->body), data, error));
+static bool fake_take_news(Mailbox *mailbox) {
+  return false;
 }
 
 static bool fake_quota(Mailbox *mailbox, MailboxQuota *quota, GError **error) {
@@ -258,16 +460,33 @@ static bool fake_quota(Mailbox *mailbox, MailboxQuota *quota, GError **error) {
 }
 
 static void fake_free(Mailbox *mailbox) {
-  g_free(((FakeMailbox *)mailbox)->open);
-  g_free(mailbox);
+  FakeMailbox *fake = (FakeMailbox *)mailbox;
+  for (unsigned i = 0; i < fake->n_requests; i++)
+    uid_set_free(fake->requests[i].uids);
+  g_free(fake->open);
+  g_free(fake);
 }
 
 Mailbox *fake_mailbox_open(const Account *account, Waker *waker, const char *name, GError **error) {
-  static const MailboxOps ops = {fake_list,  fake_examine, fake_scan,
-                                 fake_fetch, fake_quota,   fake_free};
+  static const MailboxOps ops = {
+      .list = fake_list,
+      .update = fake_update,
+      .request = fake_request,
+      .wants_pause = fake_wants_pause,
+      .receive = fake_receive,
+      .watch = fake_watch,
+      .can_watch = fake_can_watch,
+      .take_news = fake_take_news,
+      .quota = fake_quota,
+      .free = fake_free,
+  };
   if (!leave(enter(FAKE_OPEN, error))) return NULL;
   FakeMailbox *fake = g_new0(FakeMailbox, 1);
   fake->base.ops = &ops;
   fake->waker = waker;
+  pthread_mutex_lock(&server.lock);
+  fake->news_seen = server.news;
+  fake->breaks_seen = server.breaks;
+  pthread_mutex_unlock(&server.lock);
   return &fake->base;
 }

@@ -23,8 +23,12 @@ void fake_set_flags(const char *folder, uint32_t uid, const char *flags);
 // The message is listed, but a fetch gives nothing.
 void fake_withhold(const char *folder, uint32_t uid);
 
-// The next `times` calls of this kind fail with the code.
-typedef enum { FAKE_OPEN, FAKE_LIST, FAKE_EXAMINE, FAKE_SCAN, FAKE_FETCH, FAKE_N_CALLS } FakeCall;
+// The server has a name for this mail that is the same in all folders (EMAILID).
+void fake_set_email_id(const char *folder, uint32_t uid, const char *email_id);
+
+// The next `times` calls of this kind fail with the code. FAKE_FETCH is the reading of a request's
+// answer; FAKE_WATCH the beginning of a watch.
+typedef enum { FAKE_OPEN, FAKE_LIST, FAKE_UPDATE, FAKE_FETCH, FAKE_WATCH, FAKE_N_CALLS } FakeCall;
 void fake_fail(FakeCall call, int code, unsigned times);
 // Calls of this kind wait in the server until released.
 void fake_hold(FakeCall call);
@@ -32,5 +36,13 @@ void fake_release(FakeCall call);
 // Blocks until a call of this kind is held.
 void fake_await_held(FakeCall call);
 unsigned fake_calls(FakeCall call);  // since the reset
+uint64_t fake_bytes(void);           // of bodies that were sent, since the reset
+// What connections to it can watch from now on (NOTHING after a reset); with a list of the folders'
+// states (LIST-STATUS) if told.
+void fake_allow_watch(MailboxWatch watch, bool lists_status);
+// Blocks until a connection watches.
+void fake_await_watch(void);
+// Breaks all connections that watch.
+void fake_break_watches(void);
 
 Mailbox *fake_mailbox_open(const Account *account, Waker *waker, const char *name, GError **error);

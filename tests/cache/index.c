@@ -45,14 +45,27 @@ static void hear_removed(uint64_t parent, uint64_t ino, const char *name, gpoint
   g_string_append_printf(told, "-%s ", name);
 }
 
+static void hear_added(uint64_t parent, uint64_t ino, const char *name, gpointer told) {
+  g_string_append_printf(told, "+%s ", name);
+}
+
 static void hear_changed(uint64_t folder, gpointer told) {
   g_string_append_printf(told, "*%" G_GUINT64_FORMAT " ", folder);
 }
 
 // names: server names of folders with delimiter `/`, NULL at the end.
+static void ignore_body(uint64_t ino, gpointer data) {}
+
+// The reader is to see what was written.
+static bool commit(Fixture *fixture) {
+  bool committed = index_commit(fixture->writer, NULL);
+  index_refresh(fixture->reader);
+  return committed;
+}
+
 static char *put_tree(Fixture *fixture, const char *const *names) {
   GString *told = g_string_new(NULL);
-  const IndexListener listener = {hear_removed, hear_changed, told};
+  const IndexListener listener = {hear_removed, hear_added, hear_changed, told};
   g_assert_true(index_begin(fixture->writer, NULL));
   g_assert_true(index_begin_tree(fixture->writer, NULL));
   for (; *names != NULL; names++) {
@@ -60,7 +73,7 @@ static char *put_tree(Fixture *fixture, const char *const *names) {
     g_assert_true(index_put_folder(fixture->writer, &folder, fixture->reserved, NULL));
   }
   g_assert_true(index_end_tree(fixture->writer, 1, &listener, NULL));
-  g_assert_true(index_commit(fixture->writer, NULL));
+  g_assert_true(commit(fixture));
   return g_string_free(told, FALSE);
 }
 
@@ -158,7 +171,12 @@ static uint64_t add(Fixture *fixture, uint64_t folder, uint64_t generation, uint
   g_autofree char *subject = g_strdup_printf("m%u", uid);
   MailboxMessage message = {
       .uid = uid, .internaldate = 0, .size = 10, .subject = subject, .from_address = "a@b"};
-  g_assert_true(index_add_message(fixture->writer, folder, generation, 7, &message, 1, NULL));
+  IndexAddition addition = {.folder = folder, .generation = generation, .now_ns = 1};
+  g_assert_true(index_begin_addition(fixture->writer, &addition, NULL));
+  g_assert_true(index_add_message(fixture->writer, &addition, &message, NULL));
+  // Once more is not twice.
+  g_assert_true(index_add_message(fixture->writer, &addition, &message, NULL));
+  g_assert_true(index_count_addition(fixture->writer, &addition, NULL));
   return uid;
 }
 
@@ -167,10 +185,10 @@ static const MailboxStatus STATUS = {.uidvalidity = 7, .uidnext = 1000000};
 // Returns the names that went.
 static char *end(Fixture *fixture, uint64_t folder, uint64_t generation) {
   GString *told = g_string_new(NULL);
-  const IndexListener listener = {hear_removed, hear_changed, told};
+  const IndexListener listener = {hear_removed, hear_added, hear_changed, told};
   g_assert_true(
       index_end_sync(fixture->writer, folder, generation, &STATUS, true, 1, &listener, NULL));
-  g_assert_true(index_commit(fixture->writer, NULL));
+  g_assert_true(commit(fixture));
   return g_string_free(told, FALSE);
 }
 
@@ -196,7 +214,7 @@ static void test_generations(Fixture *fixture, gconstpointer data) {
   index_new_generation(fixture->writer, inbox, &next, NULL);
   g_assert_cmpuint(next, >, generation);
   add(fixture, inbox, next, 5);
-  index_commit(fixture->writer, NULL);
+  commit(fixture);
   g_autofree char *during = list(fixture->reader, inbox);
   g_assert_cmpstr(during, ==, before);
   g_assert_cmpuint(child(fixture, inbox, "1970-01-01_0000_a@b_m5,5.eml"), ==, 0);
@@ -219,12 +237,12 @@ static void test_broken_off(Fixture *fixture, gconstpointer data) {
   index_begin(fixture->writer, NULL);
   index_new_generation(fixture->writer, inbox, &next, NULL);
   add(fixture, inbox, next, 3);
-  index_commit(fixture->writer, NULL);
+  commit(fixture);
   close_both(fixture);
   open_both(fixture);
   index_begin(fixture->writer, NULL);
-  g_assert_true(index_purge(fixture->writer, NULL, NULL, NULL));
-  index_commit(fixture->writer, NULL);
+  g_assert_true(index_purge(fixture->writer, ignore_body, NULL, NULL));
+  commit(fixture);
   IndexUsage usage;
   index_usage(fixture->reader, &usage);
   g_assert_cmpuint(usage.messages, ==, 2);
@@ -254,10 +272,10 @@ static void test_paging(Fixture *fixture, gconstpointer data) {
   UidRange gone = {11, 15};
   index_begin(fixture->writer, NULL);
   g_autoptr(GString) removed = g_string_new(NULL);
-  const IndexListener listener = {hear_removed, hear_changed, removed};
+  const IndexListener listener = {hear_removed, hear_added, hear_changed, removed};
   g_assert_true(index_remove_range(fixture->writer, inbox, generation, gone, &listener, NULL));
   add(fixture, inbox, generation, 200);
-  index_commit(fixture->writer, NULL);
+  commit(fixture);
   g_assert_true(g_str_has_prefix(removed->str, "-1970-01-01_0000_a@b_m11,11.eml "));
   page.limit = 1000;
   index_children(fixture->reader, inbox, page.last, take_page, &page);
@@ -275,16 +293,16 @@ static void test_inodes(Fixture *fixture, gconstpointer data) {
   index_begin(fixture->writer, NULL);
   UidRange gone = {3, 3};
   g_autoptr(GString) removed = g_string_new(NULL);
-  const IndexListener listener = {hear_removed, hear_changed, removed};
+  const IndexListener listener = {hear_removed, hear_added, hear_changed, removed};
   index_remove_range(fixture->writer, inbox, generation, gone, &listener, NULL);
   g_assert_cmpstr(removed->str, ==, "-1970-01-01_0000_a@b_m3,3.eml ");
-  g_assert_true(index_purge(fixture->writer, NULL, NULL, NULL));
-  index_commit(fixture->writer, NULL);
+  g_assert_true(index_purge(fixture->writer, ignore_body, NULL, NULL));
+  commit(fixture);
   close_both(fixture);
   open_both(fixture);
   index_begin(fixture->writer, NULL);
   add(fixture, inbox, generation, 4);
-  index_commit(fixture->writer, NULL);
+  commit(fixture);
   g_assert_cmpuint(child(fixture, inbox, "1970-01-01_0000_a@b_m4,4.eml"), >, last);
   g_assert_cmpuint(last, <, INODE_OUTBOX_BASE);
   close_both(fixture);
@@ -315,16 +333,17 @@ static void test_sizes(Fixture *fixture, gconstpointer data) {
   const uint8_t sha256[32] = {0};
   Inode inode;
   index_begin(fixture->writer, NULL);
-  index_add_message(fixture->writer, inbox, generation, 7, &message, 77, NULL);
-  index_commit(fixture->writer, NULL);
+  IndexAddition addition = {.folder = inbox, .generation = generation, .now_ns = 77};
+  index_add_message(fixture->writer, &addition, &message, NULL);
+  commit(fixture);
   static const char name[] = "0000-00-00_0000_unknown_no-subject,9.eml";
   g_assert_cmpint(index_lookup(fixture->reader, inbox, name, &inode), ==, INDEX_FOUND);
   g_assert_cmpuint(inode.size, >, 0);
   g_assert_false(inode.size_exact);
   g_assert_cmpint(inode.mtime_ns, ==, 77);
   index_begin(fixture->writer, NULL);
-  g_assert_true(index_set_body(fixture->writer, inode.ino, 0, sha256, true, NULL));
-  index_commit(fixture->writer, NULL);
+  g_assert_true(index_set_body(fixture->writer, inode.ino, 0, sha256, true, 1, NULL));
+  commit(fixture);
   index_get(fixture->reader, inode.ino, &inode);
   g_assert_cmpuint(inode.size, ==, 0);
   g_assert_true(inode.size_exact);

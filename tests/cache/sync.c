@@ -1,6 +1,7 @@
 // Synchronisation believes what the server says of its messages in whatever order, as often and as
 // sparsely as it says it: duplicates are one, updates in between change nothing but flags, a
-// message of which nothing is told is still shown, and a scan that breaks off changes no listing.
+// message of which nothing is told is still shown, and an update that breaks off changes no
+// listing.
 
 #include "cache/sync.h"
 
@@ -8,7 +9,7 @@
 
 #include "net/error.h"
 
-// A server that answers scans from a table of rows.
+// A server that answers from a table of rows.
 typedef struct {
   uint32_t uid;
   const char *flags;
@@ -23,35 +24,41 @@ typedef struct {
   size_t n_pieces;
   uint32_t generated;  // besides: UIDs 1 to this, each with a subject
   int fail_code;       // after the rows, -1: never
+  MailboxStatus status;
 } TableMailbox;
 
-static bool tell(const Row *row, uint32_t first, uint32_t last, MailboxItems items,
-                 MailboxMessageFunc each, gpointer data, GError **error) {
-  if (row->uid < first || row->uid > last) return true;
+static bool tell(const Row *row, const MailboxKnown *known, const MailboxUpdateFuncs *funcs,
+                 MailboxUpdate *update, GError **error) {
   MailboxMessage message = {.uid = row->uid, .flags = row->flags, .internaldate = -1, .size = -1};
-  if (row->subject != NULL && (items & MAILBOX_SUMMARY)) {
+  bool is_new = row->uid > known->last_uid;
+  if (row->subject != NULL && is_new) {
     message.internaldate = 0;
     message.size = 100;
     message.subject = row->subject;
+    message.message_id = row->subject;
   }
-  return each(&message, data, error);
+  if (!is_new) uid_set_add(update->present, row->uid);
+  return funcs->message(&message, funcs->data, error);
 }
 
-static bool table_scan(Mailbox *mailbox, uint32_t first, uint32_t last, MailboxItems items,
-                       MailboxMessageFunc each, gpointer data, GError **error) {
+static bool table_update(Mailbox *mailbox, const MailboxKnown *known,
+                         const MailboxUpdateFuncs *funcs, MailboxUpdate *update, GError **error) {
   const TableMailbox *table = (TableMailbox *)mailbox;
+  update->status = table->status;
+  update->is_present_told = true;
+  if (known->uidvalidity != 0 && known->uidvalidity != table->status.uidvalidity) return true;
   for (size_t i = 0; i < table->n_pieces; i++) {
-    if (!each(&table->pieces[i], data, error)) return false;
+    if (!funcs->message(&table->pieces[i], funcs->data, error)) return false;
   }
   for (size_t i = 0; i < table->n_rows; i++) {
-    if (!tell(&table->rows[i], first, last, items, each, data, error)) return false;
+    if (!tell(&table->rows[i], known, funcs, update, error)) return false;
   }
   for (uint32_t uid = 1; uid <= table->generated; uid++) {
     Row row = {uid, "", "generated"};
-    if (!tell(&row, first, last, items, each, data, error)) return false;
+    if (!tell(&row, known, funcs, update, error)) return false;
   }
   if (table->fail_code < 0) return true;
-  g_set_error(error, NET_ERROR, table->fail_code, "the scan breaks off");
+  g_set_error(error, NET_ERROR, table->fail_code, "the update breaks off");
   return false;
 }
 
@@ -59,21 +66,23 @@ typedef struct {
   char *directory;
   Index *index;
   uint64_t inbox;
+  uint32_t uidvalidity;
   TableMailbox table;
 } Fixture;
 
 static void ignore_removed(uint64_t parent, uint64_t ino, const char *name, gpointer data) {}
+static void ignore_added(uint64_t parent, uint64_t ino, const char *name, gpointer data) {}
 static void ignore_changed(uint64_t folder, gpointer data) {}
 
 static void set_up(Fixture *fixture, gconstpointer data) {
-  static const MailboxOps ops = {.scan = table_scan};
+  static const MailboxOps ops = {.update = table_update};
   fixture->directory = g_dir_make_tmp("mailfs-sync-XXXXXX", NULL);
   g_autofree char *path = g_build_filename(fixture->directory, "index.db", NULL);
   g_assert_true(index_create(path, "alice@example.org", NULL));
   fixture->index = index_open(path, INDEX_WRITE, NULL);
   fixture->table = (TableMailbox){.base.ops = &ops, .fail_code = -1};
   MailboxFolder inbox = {.name = "INBOX", .delimiter = '/'};
-  const IndexListener nobody = {ignore_removed, ignore_changed, NULL};
+  const IndexListener nobody = {ignore_removed, ignore_added, ignore_changed, NULL};
   index_begin(fixture->index, NULL);
   index_begin_tree(fixture->index, NULL);
   index_put_folder(fixture->index, &inbox, NULL, NULL);
@@ -82,6 +91,7 @@ static void set_up(Fixture *fixture, gconstpointer data) {
   Inode inode;
   g_assert_cmpint(index_lookup(fixture->index, INODE_ROOT, "INBOX", &inode), ==, INDEX_FOUND);
   fixture->inbox = inode.ino;
+  fixture->uidvalidity = 7;
 }
 
 static void tear_down(Fixture *fixture, gconstpointer data) {
@@ -97,14 +107,17 @@ static char *run(Fixture *fixture, const Row *rows, size_t n_rows, uint32_t uidn
   g_auto(IndexFolder) folder = {0};
   fixture->table.rows = rows;
   fixture->table.n_rows = n_rows;
-  MailboxStatus status = {
-      .uidvalidity = 7, .uidnext = uidnext, .exists = (uint32_t)n_rows + fixture->table.generated};
+  fixture->table.status = (MailboxStatus){
+      .uidvalidity = fixture->uidvalidity,
+      .uidnext = uidnext,
+      .exists = (uint32_t)n_rows + fixture->table.generated,
+  };
   index_folder(fixture->index, fixture->inbox, &folder);
-  if (!sync_folder(fixture->index, &fixture->table.base, &folder, &status, changes, NULL))
+  if (!sync_folder(fixture->index, &fixture->table.base, &folder, changes, NULL))
     return g_strdup("!");
   GString *text = g_string_new(NULL);
   unsigned n;
-  const ChangesRemoved *removed = changes_removed(changes, &n);
+  const ChangesName *removed = changes_removed(changes, &n);
   for (unsigned i = 0; i < n; i++)
     g_string_append_printf(text, "-%s ", removed[i].name);
   changes_folders(changes, &n);
@@ -153,9 +166,9 @@ static void test_pieces(Fixture *fixture, gconstpointer data) {
   fixture->table.generated = 0;
   g_autoptr(Changes) changes = changes_new();
   g_auto(IndexFolder) folder = {0};
-  const MailboxStatus status = {.uidvalidity = 7, .uidnext = 10, .exists = 2};
+  fixture->table.status = (MailboxStatus){.uidvalidity = 7, .uidnext = 10, .exists = 2};
   index_folder(fixture->index, fixture->inbox, &folder);
-  g_assert_true(sync_folder(fixture->index, &fixture->table.base, &folder, &status, changes, NULL));
+  g_assert_true(sync_folder(fixture->index, &fixture->table.base, &folder, changes, NULL));
 
   Inode inode;
   g_assert_cmpint(
@@ -183,7 +196,7 @@ static void test_incremental(Fixture *fixture, gconstpointer data) {
              "");
 }
 
-// Nothing of a scan that broke off is seen, and what it left is no part of the next.
+// Nothing of an update that broke off is seen, and what it left is no part of the next.
 static void test_broken_off(Fixture *fixture, gconstpointer data) {
   static const Row first[] = {{1, "", "one"}};
   static const Row second[] = {{1, "", "one"}, {2, "", "two"}};
@@ -225,14 +238,88 @@ static void test_backwards(Fixture *fixture, gconstpointer data) {
       ==, INDEX_FOUND);
 }
 
+static uint64_t ino_of(Fixture *fixture, const char *name) {
+  Inode inode;
+  return index_lookup(fixture->index, fixture->inbox, name, &inode) == INDEX_FOUND ? inode.ino : 0;
+}
+
+static void put_body(Fixture *fixture, uint64_t ino) {
+  const uint8_t sha256[32] = {0};
+  index_begin(fixture->index, NULL);
+  g_assert_true(index_set_body(fixture->index, ino, 100, sha256, true, 1, NULL));
+  index_commit(fixture->index, NULL);
+}
+
+static bool has_body(Fixture *fixture, uint64_t ino, uint32_t uid) {
+  IndexMessage message;
+  g_assert_cmpint(index_message(fixture->index, ino, &message), ==, INDEX_FOUND);
+  g_assert_cmpuint(message.uid, ==, uid);
+  return message.has_body;
+}
+
+// Messages of a renumbered folder are known again: they keep inode, name and body. Of those that
+// look the same nobody knows which is which, so they keep no body; a new message whose UID another
+// one is called by gets a name of its own.
+static void test_renumbered(Fixture *fixture, gconstpointer data) {
+  static const Row before[] = {{1, "", "one"}, {2, "", "twin"}, {3, "", "twin"}, {4, "", "four"}};
+  static const Row after[] = {
+      {1, "", "four"}, {2, "\\Seen", "one"}, {3, "", "new"}, {8, "", "twin"}, {9, "", "twin"}};
+  assert_run(fixture, before, 4, 5, "*", "1.eml 2.eml 3.eml 4.eml ");
+  uint64_t one = ino_of(fixture, "1970-01-01_0000_unknown_one,1.eml");
+  uint64_t twin = ino_of(fixture, "1970-01-01_0000_unknown_twin,2.eml");
+  uint64_t four = ino_of(fixture, "1970-01-01_0000_unknown_four,4.eml");
+  put_body(fixture, one);
+  put_body(fixture, twin);
+  fixture->uidvalidity = 8;
+  assert_run(fixture, after, 5, 10, "*", "1.eml 2.eml 3.eml 4.eml 3-8.eml ");
+  g_assert_cmpuint(ino_of(fixture, "1970-01-01_0000_unknown_one,1.eml"), ==, one);
+  g_assert_cmpuint(ino_of(fixture, "1970-01-01_0000_unknown_four,4.eml"), ==, four);
+  g_assert_true(has_body(fixture, one, 2));
+  g_assert_false(has_body(fixture, twin, 8));
+  g_assert_false(has_body(fixture, four, 1));
+  g_autofree char *flags = NULL;
+  index_detail(fixture->index, one, INDEX_FLAGS, &flags);
+  g_assert_cmpstr(flags, ==, "\\Seen");
+
+  // Later arrivals, too, are told apart, and all of it is the same after another renumbering.
+  static const Row later[] = {{1, "", "four"}, {2, "", "one"},  {3, "", "new"},
+                              {8, "", "twin"}, {9, "", "twin"}, {10, "", "ten"}};
+  assert_run(fixture, later, 6, 11, "*", "1.eml 2.eml 3.eml 4.eml 3-8.eml 10.eml ");
+  fixture->uidvalidity = 9;
+  static const Row again[] = {{5, "", "ten"}, {10, "", "other"}, {11, "", "one"}};
+  g_autofree char *seen = run(fixture, again, 3, 12), *now = shown(fixture);
+  g_assert_nonnull(strstr(seen, "-1970-01-01_0000_unknown_four,4.eml "));
+  g_assert_cmpstr(now, ==, "1.eml 10.eml 10-9.eml ");
+}
+
+// With names=uid the kept name leads to the message, and its new UID does not.
+static void test_renumbered_uid_names(Fixture *fixture, gconstpointer data) {
+  static const Row before[] = {{1, "", "one"}, {2, "", "two"}};
+  static const Row after[] = {{1, "", "two"}, {7, "", "one"}, {8, "", "new"}};
+  index_use_uid_names(fixture->index);
+  g_free(run(fixture, before, 2, 3));
+  uint64_t one = ino_of(fixture, "1.eml"), two = ino_of(fixture, "2.eml");
+  fixture->uidvalidity = 8;
+  g_free(run(fixture, after, 3, 9));
+  g_assert_cmpuint(ino_of(fixture, "1.eml"), ==, one);
+  g_assert_cmpuint(ino_of(fixture, "2.eml"), ==, two);
+  g_assert_cmpuint(ino_of(fixture, "7.eml"), ==, 0);
+  g_assert_cmpuint(ino_of(fixture, "8.eml"), >, two);
+}
+
 int main(int argc, char **argv) {
   static const struct {
     const char *path;
     void (*test)(Fixture *fixture, gconstpointer data);
   } tests[] = {
-      {"/sync/any-order", test_any_order},     {"/sync/pieces", test_pieces},
-      {"/sync/incremental", test_incremental}, {"/sync/broken-off", test_broken_off},
-      {"/sync/batches", test_batches},         {"/sync/backwards", test_backwards},
+      {"/sync/any-order", test_any_order},
+      {"/sync/pieces", test_pieces},
+      {"/sync/incremental", test_incremental},
+      {"/sync/broken-off", test_broken_off},
+      {"/sync/batches", test_batches},
+      {"/sync/backwards", test_backwards},
+      {"/sync/renumbered", test_renumbered},
+      {"/sync/renumbered-uid-names", test_renumbered_uid_names},
   };
   g_test_init(&argc, &argv, NULL);
   for (size_t i = 0; i < G_N_ELEMENTS(tests); i++)

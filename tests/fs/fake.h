@@ -20,18 +20,27 @@ uint64_t fake_add_message(Store *store, uint64_t parent, const char *name, const
                           uint64_t announced);
 // The message's body is the file at `path`.
 void fake_put_body(Store *store, uint64_t ino, const char *path);
+// Of the body, bytes from `arrived` on have not come: it can be opened, and who wants those waits
+// until a later call lets more arrive (or the outcome, set before they want them, is an error).
+void fake_let_arrive(Store *store, uint64_t ino, uint64_t arrived);
 // As the server's change: the listener is told.
 void fake_remove(Store *store, uint64_t ino);
 void fake_tell_changed(Store *store, uint64_t folder);
+// The same in two steps: each of several names that are new or gone (they are at once), then the
+// change as a whole. `forget`: nothing is known of it any more.
+void fake_tell_added(Store *store, uint64_t ino);
+void fake_tell_removed(Store *store, uint64_t ino, bool forget);
 // Adds a number of empty messages "NNNNNN.eml" quickly.
 void fake_add_many(Store *store, uint64_t parent, unsigned from, unsigned to);
 
 void fake_set_listing(Store *store, uint64_t folder, StoreListing listing);
 // What store_sync and store_fetch do: nothing (they wait until fake_go_on), or end with the code of
-// a NET_ERROR, or succeed at once (-1).
+// a NET_ERROR, or succeed at once. store_want alike, but it succeeds only with its bytes.
 #define FAKE_WAIT -2
 #define FAKE_SUCCEED -1
 void fake_set_outcome(Store *store, int outcome);
+// The next `count` calls of store_want end with the code of a NET_ERROR, whatever the outcome is.
+void fake_fail_wants(Store *store, unsigned count, int code);
 // Ends all that waits with success. Where nobody waits any more, bodies arrive for the next open.
 void fake_go_on(Store *store);
 // The next `count` reads of the tree answer LATER.
@@ -40,10 +49,12 @@ void fake_be_busy(Store *store, unsigned count);
 char *fake_long_text(void);
 void fake_set_usage(Store *store, uint64_t used, uint64_t limit);
 
-// Any thread: blocks until `count` fetches or synchronisations were asked for in all.
+// Any thread: blocks until `count` fetches, wants or synchronisations were asked for in all.
 void fake_wait_asked(Store *store, unsigned count);
-// How many tickets were cancelled.
+// How many names were looked up, tickets cancelled, and how many bodies are open.
+unsigned fake_count_lookups(Store *store);
 unsigned fake_count_cancelled(Store *store);
+unsigned fake_count_open(Store *store);
 
 Outbox *fake_outbox_new(void);
 void fake_outbox_free(Outbox *outbox);

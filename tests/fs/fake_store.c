@@ -1,47 +1,7 @@
-#include <fcntl.h>
-#include <pthread.h>
+#include "tests/fs/fake_node.h"
+
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include "net/error.h"
-#include "tests/fs/fake.h"
-
-typedef struct {
-  Inode inode;
-  char *name;
-  char *body;  // NULL: cannot be had
-  char *path;  // where it is, NULL: in memory
-  bool here;   // on disk
-  StoreListing listing;
-} Node;
-
-struct Store {
-  GMainContext *context;
-  GTree *nodes;        // by ino
-  GHashTable *names;   // "PARENT/NAME" -> Node
-  GPtrArray *tickets;  // under way
-  uint64_t next_ino;
-  int outcome;
-  unsigned busy;
-  uint64_t used, limit;
-  unsigned cancelled;
-  StoreListener listener;
-  gpointer listener_data;
-  pthread_mutex_t mutex;
-  pthread_cond_t asked_more;
-  unsigned asked;  // under the mutex
-};
-
-struct StoreTicket {
-  Store *store;
-  uint64_t ino;
-  StoreDone done;
-  StoreFetched fetched;
-  gpointer data;
-  GSource *idle;
-};
 
 static void node_free(gpointer data) {
   Node *node = data;
@@ -63,6 +23,7 @@ static char *key_of(uint64_t parent, const char *name) {
 static Node *add(Store *store, uint64_t ino, uint64_t parent, InodeKind kind, const char *name) {
   Node *node = g_new0(Node, 1);
   node->name = g_strdup(name);
+  node->arrived = UINT64_MAX;
   node->inode = (Inode){
       .ino = ino,
       .parent = parent,
@@ -83,6 +44,7 @@ Store *fake_store_new(GMainContext *context) {
   store->nodes = g_tree_new_full(compare, NULL, NULL, node_free);
   store->names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   store->tickets = g_ptr_array_new();
+  store->bodies = g_ptr_array_new();
   store->next_ino = 1000;
   store->outcome = FAKE_SUCCEED;
   pthread_mutex_init(&store->mutex, NULL);
@@ -94,7 +56,10 @@ Store *fake_store_new(GMainContext *context) {
 void fake_store_free(Store *store) {
   while (store->tickets->len > 0)
     store_cancel(store->tickets->pdata[0]);
+  while (store->bodies->len > 0)
+    store_close_body(store, store->bodies->pdata[0]);
   g_ptr_array_unref(store->tickets);
+  g_ptr_array_unref(store->bodies);
   g_hash_table_unref(store->names);
   g_tree_unref(store->nodes);
   pthread_mutex_destroy(&store->mutex);
@@ -102,12 +67,12 @@ void fake_store_free(Store *store) {
   g_free(store);
 }
 
-static Node *find(Store *store, uint64_t ino) {
+Node *fake_find(Store *store, uint64_t ino) {
   return g_tree_lookup(store->nodes, &ino);
 }
 
 uint64_t fake_add_folder(Store *store, uint64_t parent, const char *name) {
-  find(store, parent)->inode.subfolders++;
+  fake_find(store, parent)->inode.subfolders++;
   return add(store, store->next_ino++, parent, INODE_FOLDER, name)->inode.ino;
 }
 
@@ -120,7 +85,7 @@ uint64_t fake_add_message(Store *store, uint64_t parent, const char *name, const
 }
 
 void fake_put_body(Store *store, uint64_t ino, const char *path) {
-  Node *node = find(store, ino);
+  Node *node = fake_find(store, ino);
   node->path = g_strdup(path);
   node->here = true;
 }
@@ -134,24 +99,36 @@ void fake_add_many(Store *store, uint64_t parent, unsigned from, unsigned to) {
 }
 
 void fake_tell_changed(Store *store, uint64_t folder) {
-  find(store, folder)->inode.mtime_ns++;
-  if (store->listener.changed != NULL) store->listener.changed(folder, store->listener_data);
+  fake_find(store, folder)->inode.mtime_ns++;
+  if (store->listener.changed != NULL) store->listener.changed(folder, false, store->listener_data);
+}
+
+void fake_tell_added(Store *store, uint64_t ino) {
+  const Inode *inode = &fake_find(store, ino)->inode;
+  if (store->listener.added == NULL) return;
+  store->listener.added(inode->parent, ino, inode->name, store->listener_data);
+}
+
+void fake_tell_removed(Store *store, uint64_t ino, bool forget) {
+  Node *node = fake_find(store, ino);
+  uint64_t parent = node->inode.parent;
+  g_autofree char *key = key_of(parent, node->name);
+  g_autofree char *name = g_strdup(node->name);
+  node->inode.gone = true;
+  g_hash_table_remove(store->names, key);
+  if (forget) g_tree_remove(store->nodes, &ino);
+  if (store->listener.removed == NULL) return;
+  store->listener.removed(parent, ino, name, store->listener_data);
 }
 
 void fake_remove(Store *store, uint64_t ino) {
-  Node *node = find(store, ino);
-  uint64_t parent = node->inode.parent;
-  g_autofree char *key = key_of(parent, node->name);
-  node->inode.gone = true;
-  g_hash_table_remove(store->names, key);
-  find(store, parent)->inode.mtime_ns++;
-  if (store->listener.removed == NULL) return;
-  store->listener.removed(parent, ino, node->name, store->listener_data);
-  store->listener.changed(parent, store->listener_data);
+  uint64_t parent = fake_find(store, ino)->inode.parent;
+  fake_tell_removed(store, ino, false);
+  fake_tell_changed(store, parent);
 }
 
 void fake_set_listing(Store *store, uint64_t folder, StoreListing listing) {
-  find(store, folder)->listing = listing;
+  fake_find(store, folder)->listing = listing;
 }
 
 void fake_set_outcome(Store *store, int outcome) {
@@ -167,15 +144,16 @@ void fake_set_usage(Store *store, uint64_t used, uint64_t limit) {
   store->limit = limit;
 }
 
-void fake_wait_asked(Store *store, unsigned count) {
-  pthread_mutex_lock(&store->mutex);
-  while (store->asked < count)
-    pthread_cond_wait(&store->asked_more, &store->mutex);
-  pthread_mutex_unlock(&store->mutex);
-}
-
 unsigned fake_count_cancelled(Store *store) {
   return store->cancelled;
+}
+
+unsigned fake_count_lookups(Store *store) {
+  return store->lookups;
+}
+
+unsigned fake_count_open(Store *store) {
+  return store->bodies->len;
 }
 
 static bool is_busy(Store *store) {
@@ -193,13 +171,14 @@ void store_set_listener(Store *store, const StoreListener *listener, gpointer da
 
 StoreAnswer store_get(Store *store, uint64_t ino, Inode *inode) {
   if (is_busy(store)) return STORE_LATER;
-  Node *node = find(store, ino);
+  Node *node = fake_find(store, ino);
   if (node == NULL) return STORE_ABSENT;
   *inode = node->inode;
   return STORE_FOUND;
 }
 
 StoreAnswer store_lookup(Store *store, uint64_t parent, const char *name, Inode *inode) {
+  store->lookups++;
   if (is_busy(store)) return STORE_LATER;
   g_autofree char *key = key_of(parent, name);
   Node *node = g_hash_table_lookup(store->names, key);
@@ -236,111 +215,11 @@ StoreAnswer store_detail(Store *store, uint64_t ino, StoreDetail detail, char **
 }
 
 StoreListing store_listing(Store *store, uint64_t folder) {
-  return find(store, folder)->listing;
-}
-
-int store_body(Store *store, uint64_t ino) {
-  Node *node = find(store, ino);
-  if (!node->here) return -1;
-  if (node->path != NULL) return open(node->path, O_RDONLY | O_CLOEXEC);
-  int fd = memfd_create("body", MFD_CLOEXEC);
-  g_assert_cmpint(pwrite(fd, node->body, strlen(node->body), 0), ==, (ssize_t)strlen(node->body));
-  return fd;
-}
-
-void store_close_body(Store *store, int fd) {
-  close(fd);
+  return fake_find(store, folder)->listing;
 }
 
 void store_usage(Store *store, uint64_t *used, uint64_t *limit, uint64_t *messages) {
   *used = store->used;
   *limit = store->limit;
   *messages = g_hash_table_size(store->names);
-}
-
-static void ticket_free(StoreTicket *ticket) {
-  g_ptr_array_remove(ticket->store->tickets, ticket);
-  g_source_destroy(ticket->idle);
-  g_source_unref(ticket->idle);
-  g_free(ticket);
-}
-
-void store_cancel(StoreTicket *ticket) {
-  ticket->store->cancelled++;
-  ticket_free(ticket);
-}
-
-// The body becomes known; where nobody waits any more, too.
-static bool arrive(Node *node) {
-  uint64_t size = strlen(node->body);
-  bool resized = node->inode.size != size;
-  node->inode.size = size;
-  node->inode.size_exact = true;
-  node->here = true;
-  return resized;
-}
-
-static void end_ticket(StoreTicket *ticket, const GError *error) {
-  Node *node = find(ticket->store, ticket->ino);
-  g_autoptr(GError) gone = NULL;
-  if (ticket->done != NULL) {
-    if (error == NULL) node->listing = STORE_FRESH;
-    ticket->done(error, ticket->data);
-  } else {
-    if (error == NULL && node->body == NULL)
-      error = gone = g_error_new(NET_ERROR, NET_ERROR_GONE, "no such message");
-    bool resized = error == NULL && arrive(node);
-    ticket->fetched(error == NULL ? store_body(ticket->store, ticket->ino) : -1, node->inode.size,
-                    resized, error, ticket->data);
-  }
-}
-
-static gboolean on_idle(gpointer data) {
-  StoreTicket *ticket = data;
-  g_autoptr(GError) error = NULL;
-  if (ticket->store->outcome >= 0)
-    error = g_error_new(NET_ERROR, ticket->store->outcome, "as the test says");
-  end_ticket(ticket, error);
-  ticket_free(ticket);
-  return G_SOURCE_CONTINUE;
-}
-
-void fake_go_on(Store *store) {
-  GTreeNode *at = g_tree_node_first(store->nodes);
-  store->outcome = FAKE_SUCCEED;
-  for (unsigned i = 0; i < store->tickets->len; i++)
-    g_source_attach(((StoreTicket *)store->tickets->pdata[i])->idle, store->context);
-  for (; store->tickets->len == 0 && at != NULL; at = g_tree_node_next(at)) {
-    Node *node = g_tree_node_value(at);
-    if (node->body != NULL) arrive(node);
-  }
-}
-
-static StoreTicket *ask(Store *store, uint64_t ino, StoreDone done, StoreFetched fetched,
-                        gpointer data) {
-  StoreTicket *ticket = g_new0(StoreTicket, 1);
-  *ticket = (StoreTicket){
-      .store = store,
-      .ino = ino,
-      .done = done,
-      .fetched = fetched,
-      .data = data,
-      .idle = g_idle_source_new(),
-  };
-  g_source_set_callback(ticket->idle, on_idle, ticket, NULL);
-  if (store->outcome != FAKE_WAIT) g_source_attach(ticket->idle, store->context);
-  g_ptr_array_add(store->tickets, ticket);
-  pthread_mutex_lock(&store->mutex);
-  store->asked++;
-  pthread_cond_broadcast(&store->asked_more);
-  pthread_mutex_unlock(&store->mutex);
-  return ticket;
-}
-
-StoreTicket *store_sync(Store *store, uint64_t folder, StoreDone done, gpointer data) {
-  return ask(store, folder, done, NULL, data);
-}
-
-StoreTicket *store_fetch(Store *store, uint64_t ino, StoreFetched done, gpointer data) {
-  return ask(store, ino, NULL, done, data);
 }

@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -74,6 +75,91 @@ static void test_changed(void) {
     g_usleep(1000);
 }
 
+#define SOME 3000  // names that one READDIR does not hold
+
+static void do_add_some(Mounted *mounted, gpointer data) {
+  fake_add_many(mounted->store, mounted->inbox, 0, SOME);
+}
+
+static void do_replace_first(Mounted *mounted, gpointer data) {
+  fake_add_message(mounted->store, mounted->inbox, "new", "", 1);
+  fake_remove(mounted->store, mounted->inbox + 1);
+}
+
+static unsigned read_names(DIR *directory, unsigned most) {
+  unsigned count = 0;
+  while (count < most && readdir(directory) != NULL)
+    count++;
+  return count;
+}
+
+// True if the folder shows the new name and not the first one.
+static bool shows_change(const char *path) {
+  bool first = false, last = false;
+  DIR *directory = opendir(path);
+  for (struct dirent *entry; (entry = readdir(directory)) != NULL;) {
+    first = first || strcmp(entry->d_name, "000000.eml") == 0;
+    last = last || strcmp(entry->d_name, "new") == 0;
+  }
+  closedir(directory);
+  return last && !first;
+}
+
+static void do_count_lookups(Mounted *mounted, gpointer data) {
+  *(unsigned *)data = fake_count_lookups(mounted->store);
+}
+
+// Who has read a folder's names may look at each without our being asked again.
+static void test_plus(void) {
+  g_autoptr(Mounted) mounted = mounted_new(PATIENT_MS);
+  g_autofree char *path = mounted_path(mounted, "INBOX");
+  unsigned before, after;
+  mounted_call(mounted, do_add_some, NULL);
+  g_assert_false(shows_change(path));
+  mounted_call(mounted, do_count_lookups, &before);
+  list_plus(mounted, "INBOX");
+  mounted_call(mounted, do_count_lookups, &after);
+  g_assert_cmpuint(after, ==, before);
+}
+
+typedef struct {
+  const char *path;
+  bool cached;    // the kernel has its copy already, else it is filled by this reading
+  unsigned told;  // how much was read when the folder changed
+} ReadingCase;
+
+// What changes while a listing is read, and so gets into the kernel's copy half old and half new,
+// is in the next one: also for who opened the folder before, or opened it and read nothing.
+static void test_changed_while_read(gconstpointer data) {
+  const ReadingCase *reading = data;
+  g_autoptr(Mounted) mounted = mounted_new(PATIENT_MS);
+  g_autofree char *path = mounted_path(mounted, "INBOX");
+  mounted_call(mounted, do_add_some, NULL);
+  for (unsigned i = 0; i < 2 && reading->cached; i++)
+    g_assert_false(shows_change(path));
+  DIR *directory = opendir(path), *idle = opendir(path);
+  g_assert_cmpuint(read_names(directory, reading->told), ==, reading->told);
+  mounted_call(mounted, do_replace_first, NULL);
+  closedir(opendir(path));
+  read_names(directory, UINT_MAX);
+  g_assert_true(shows_change(path));
+  g_assert_true(shows_change(path));
+  rewinddir(directory);
+  g_assert_cmpuint(read_names(directory, UINT_MAX), ==, SOME + 2);
+  g_assert_cmpuint(read_names(idle, UINT_MAX), ==, SOME + 2);
+  g_assert_true(shows_change(path));
+  closedir(directory);
+  closedir(idle);
+}
+
+// That a name is missing is never remembered: it is found as soon as it is there, untold.
+static void test_absent(void) {
+  g_autoptr(Mounted) mounted = mounted_new(PATIENT_MS);
+  g_assert_cmpint(look_errno(mounted, "INBOX/a"), ==, ENOENT);
+  add_message(mounted, "a", LETTER, strlen(LETTER));
+  look(mounted, "INBOX/a");
+}
+
 // A busy index is asked again, and nobody notices.
 static void test_busy(void) {
   g_autoptr(Mounted) mounted = mounted_new(PATIENT_MS);
@@ -127,12 +213,25 @@ static void test_many(void) {
 }
 
 int main(int argc, char **argv) {
+  static const ReadingCase readings[] = {
+      {"/mount/listings/changed-while-filled/0", false, 0},
+      {"/mount/listings/changed-while-filled/1", false, 1},
+      {"/mount/listings/changed-while-filled/2000", false, 2000},
+      {"/mount/listings/changed-while-filled/all", false, SOME + 2},
+      {"/mount/listings/changed-while-read/0", true, 0},
+      {"/mount/listings/changed-while-read/2000", true, 2000},
+      {"/mount/listings/changed-while-read/all", true, SOME + 2},
+  };
   mounted_init();
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/mount/listings/stale", test_stale);
   g_test_add_func("/mount/listings/unlisted", test_unlisted);
   g_test_add_func("/mount/listings/removed", test_removed);
   g_test_add_func("/mount/listings/changed", test_changed);
+  for (size_t i = 0; i < G_N_ELEMENTS(readings); i++)
+    g_test_add_data_func(readings[i].path, &readings[i], test_changed_while_read);
+  g_test_add_func("/mount/listings/absent", test_absent);
+  g_test_add_func("/mount/listings/plus", test_plus);
   g_test_add_func("/mount/listings/busy", test_busy);
   g_test_add_func("/mount/listings/many", test_many);
   return g_test_run();

@@ -22,18 +22,6 @@ static pid_t start_opener(Mounted *mounted, const char *name, int signal, int fl
   _exit(open(path, O_RDONLY) >= 0 ? 0 : errno);
 }
 
-// Waits until a signal has turned the wait in open() into one that only a fatal signal ends: then
-// the kernel has told the file system.
-static void wait_until_interrupted(pid_t pid) {
-  g_autofree char *path = g_strdup_printf("/proc/%d/stat", (int)pid);
-  for (bool told = false; !told;) {
-    g_autofree char *text = NULL;
-    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
-    told = strstr(text, ") D ") != NULL;
-    g_usleep(1000);
-  }
-}
-
 // Names, sizes, times and bytes are those of the store, the same in readdir and lstat.
 static void test_look(void) {
   g_autoptr(Mounted) mounted = mounted_new(PATIENT_MS);
@@ -74,9 +62,11 @@ static void test_slow_disk(void) {
 static void test_others_go_on(void) {
   g_autoptr(Mounted) mounted = mounted_new(PATIENT_MS);
   Reading waiting[40];
+  g_autofree char *letter = mounted_path(mounted, "outbox/letter");
   add_message(mounted, "slow", LETTER, strlen(LETTER));
   add_message(mounted, "known", LETTER, strlen(LETTER));
   assert_read(mounted, "INBOX/known", LETTER);
+  g_assert_true(g_file_set_contents(letter, LETTER, -1, NULL));
   set_outcome(mounted, FAKE_WAIT);
   for (size_t i = 0; i < G_N_ELEMENTS(waiting); i++)
     reading_start(&waiting[i], mounted, "INBOX/slow");
@@ -85,6 +75,8 @@ static void test_others_go_on(void) {
   look(mounted, "INBOX/slow");
   assert_read(mounted, "INBOX/known", LETTER);
   g_assert_cmpint(look_errno(mounted, "INBOX/none"), ==, ENOENT);
+  g_assert_cmpint(unlink(letter), ==, 0);
+  assert_list(mounted, "outbox", "failed ");
   go_on(mounted);
   for (size_t i = 0; i < G_N_ELEMENTS(waiting); i++)
     reading_end(&waiting[i], LETTER);
@@ -156,6 +148,35 @@ static void test_resize_late(void) {
   assert_read(mounted, "INBOX/small", LETTER);
 }
 
+// And when it came without any open, as what is read ahead does.
+static void test_resize_ahead(void) {
+  g_autoptr(Mounted) mounted = mounted_new(PATIENT_MS);
+  add_message(mounted, "looked", LETTER, 3);
+  add_message(mounted, "listed", LETTER, 3);
+  g_assert_cmpint(look(mounted, "INBOX/looked").st_size, ==, 3);
+  list_plus(mounted, "INBOX");
+  go_on(mounted);
+  assert_read(mounted, "INBOX/looked", LETTER);
+  assert_read(mounted, "INBOX/listed", LETTER);
+}
+
+static void do_forget(Mounted *mounted, gpointer data) {
+  fake_tell_removed(mounted->store, *(uint64_t *)data, true);
+}
+
+// A message of which nothing is known any more, though the kernel still knows its name.
+static void test_open_forgotten(void) {
+  g_autoptr(Mounted) mounted = mounted_new(PATIENT_MS);
+  g_autofree char *path = mounted_path(mounted, "INBOX/a");
+  uint64_t ino = add_message(mounted, "a", LETTER, strlen(LETTER));
+  int fd = open(path, O_PATH);
+  g_autofree char *link = g_strdup_printf("/proc/self/fd/%d", fd);
+  mounted_call(mounted, do_forget, &ino);
+  g_assert_cmpint(open(link, O_RDONLY), ==, -1);
+  g_assert_cmpint(errno, ==, ENOENT);
+  close(fd);
+}
+
 // What the store cannot get is told as an errno, and costs nothing else.
 static void test_open_errors(void) {
   static const struct {
@@ -190,6 +211,8 @@ int main(int argc, char **argv) {
                        test_harmless_signal);
   g_test_add_func("/mount/reading/resize", test_resize);
   g_test_add_func("/mount/reading/resize-late", test_resize_late);
+  g_test_add_func("/mount/reading/resize-ahead", test_resize_ahead);
+  g_test_add_func("/mount/reading/open-forgotten", test_open_forgotten);
   g_test_add_func("/mount/reading/open-errors", test_open_errors);
   return g_test_run();
 }

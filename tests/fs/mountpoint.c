@@ -1,6 +1,8 @@
 // Only a dead mount of ours may be removed from a mount point.
 #include "fs/mountpoint.h"
 
+#include <sys/sysmacros.h>
+
 #define ROOT "22 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n"
 #define OURS \
   "40 22 0:35 / /home/alice/mail rw,nosuid,nodev - fuse.mailfs imaps://a@example.org rw\n"
@@ -10,14 +12,15 @@
 static const struct {
   const char *mountinfo, *path;
   bool ours;
+  unsigned minor;
 } rows[] = {
-    {ROOT OURS, "/home/alice/mail", true},
+    {ROOT OURS, "/home/alice/mail", true, 35},
     {ROOT OURS, "/home/alice", false},
     {ROOT OURS, "/", false},
-    {ROOT SPACE, "/home/alice/my mail", true},
+    {ROOT SPACE, "/home/alice/my mail", true, 36},
     {ROOT OTHER, "/home/alice/mail", false},
     {ROOT OURS OTHER, "/home/alice/mail", false},  // the topmost counts
-    {ROOT OTHER OURS, "/home/alice/mail", true},
+    {ROOT OTHER OURS, "/home/alice/mail", true, 35},
     {"", "/home/alice/mail", false},
     {"40 22 0:35 / /home/alice/mail rw -\n", "/home/alice/mail", false},
     {"40 22\n", "/home/alice/mail", false},
@@ -26,7 +29,9 @@ static const struct {
 static void test_ours(void) {
   for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
     g_test_message("row %zu", i);
-    g_assert_cmpint(mountpoint_is_ours(rows[i].mountinfo, rows[i].path), ==, rows[i].ours);
+    dev_t device = 0;
+    g_assert_cmpint(mountpoint_find_in(rows[i].mountinfo, rows[i].path, &device), ==, rows[i].ours);
+    if (rows[i].ours) g_assert_cmpuint(device, ==, makedev(0, rows[i].minor));
   }
 }
 

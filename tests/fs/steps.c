@@ -28,6 +28,15 @@ uint64_t add_message(Mounted *mounted, const char *name, const char *body, uint6
   return message.ino;
 }
 
+static void do_tell_added(Mounted *mounted, gpointer data) {
+  fake_tell_added(mounted->store, *(uint64_t *)data);
+  fake_tell_changed(mounted->store, mounted->inbox);
+}
+
+void tell_added(Mounted *mounted, uint64_t ino) {
+  mounted_call(mounted, do_tell_added, &ino);
+}
+
 static void do_remove(Mounted *mounted, gpointer data) {
   fake_remove(mounted->store, *(uint64_t *)data);
 }
@@ -86,6 +95,29 @@ unsigned count_cancelled(Mounted *mounted) {
   return count;
 }
 
+static void do_count_open(Mounted *mounted, gpointer data) {
+  *(unsigned *)data = fake_count_open(mounted->store);
+}
+
+unsigned count_open(Mounted *mounted) {
+  unsigned count;
+  mounted_call(mounted, do_count_open, &count);
+  return count;
+}
+
+typedef struct {
+  uint64_t ino, arrived;
+} Arrival;
+
+static void do_let_arrive(Mounted *mounted, gpointer data) {
+  const Arrival *arrival = data;
+  fake_let_arrive(mounted->store, arrival->ino, arrival->arrived);
+}
+
+void let_arrive(Mounted *mounted, uint64_t ino, uint64_t arrived) {
+  mounted_call(mounted, do_let_arrive, &(Arrival){ino, arrived});
+}
+
 // ---- What programs do.
 
 // The directory's names in the order given, as a string "a b c ", without . and ..
@@ -103,6 +135,15 @@ void assert_list(Mounted *mounted, const char *name, const char *expected) {
   g_autofree char *path = mounted_path(mounted, name);
   g_autofree char *names = list(path);
   g_assert_cmpstr(names, ==, expected);
+}
+
+void list_plus(Mounted *mounted, const char *name) {
+  g_autofree char *path = mounted_path(mounted, name);
+  DIR *directory = opendir(path);
+  struct stat attr;
+  for (struct dirent *entry; (entry = readdir(directory)) != NULL;)
+    g_assert_cmpint(fstatat(dirfd(directory), entry->d_name, &attr, 0), ==, 0);
+  closedir(directory);
 }
 
 struct stat look(Mounted *mounted, const char *name) {
@@ -159,6 +200,16 @@ void reading_end(Reading *reading, const char *expected) {
   g_assert_cmpstr(reading->bytes, ==, expected);
   g_free(reading->bytes);
   g_free(reading->path);
+}
+
+void wait_until_interrupted(pid_t pid) {
+  g_autofree char *path = g_strdup_printf("/proc/%d/stat", (int)pid);
+  for (bool told = false; !told;) {
+    g_autofree char *text = NULL;
+    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    told = strstr(text, ") D ") != NULL;
+    g_usleep(1000);
+  }
 }
 
 int exit_code_of(pid_t pid) {

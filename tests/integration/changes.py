@@ -1,6 +1,7 @@
 """What other clients do to the mailbox shows in the mount after `refresh`."""
 
 import hashlib
+import os
 import time
 import unittest
 
@@ -196,8 +197,20 @@ class Renumbered(LabCase):
         lines = mount.run("ls", "-1i", "INBOX").stdout.splitlines()
         return {name: int(inode) for inode, name in (line.split() for line in lines)}
 
+    def uid(self, mount, name):
+        return int(mount.run("getfattr", "--only-values", "-n", "user.mailfs.uid",
+                             f"INBOX/{name}").stdout)
+
+    def restart_without_uids(self):
+        """Dovecot forgets its UIDs and gives new ones, in the order of delivery."""
+        self.dovecot.stop()
+        for name in os.listdir(os.path.join(self.maildir.path, "INBOX")):
+            if name.startswith("dovecot"):
+                os.remove(os.path.join(self.maildir.path, "INBOX", name))
+        self.dovecot.start()
+
     def test_uidvalidity_changes(self):
-        # Every name of the new listing can be read, whatever was read or held open before.
+        # Every message keeps its name, its inode and its bytes, whatever was read or held open before.
         mount = self.mount(refresh=1)
         before = self.inodes(mount)
         names = sorted(before)
@@ -208,10 +221,6 @@ class Renumbered(LabCase):
         holder = self.background(mount, "/usr/bin/python3", "-c", HOLD_DIRECTORY, "INBOX")
         self.assertEqual(holder.stdout.readline(), "open\n")
         self.renumber(1234567)
-        process.wait_until(lambda: not set(before.values()) & set(self.inodes(mount).values()), 20,
-                           "new inode numbers")
-        after = sorted(self.inodes(mount))
-        self.assertEqual(after, names)
         for name in chosen:
             digest = held[int(name.removesuffix(".eml").rpartition(",")[2])]
             self.assertEqual(hashlib.sha256(mount.read(f"INBOX/{name}")).hexdigest(), digest, name)
@@ -219,6 +228,27 @@ class Renumbered(LabCase):
             holder.stdin.flush()
             self.assertEqual(holder.stdout.readline().strip(), digest, name)
         self.assertEqual(self.read_all(mount), self.held())
+        self.assertEqual(self.inodes(mount), before)
+
+    def test_uids_change(self):
+        # The same where the UIDs are others too: what was read is not fetched again.
+        mount = self.mount(refresh=1)
+        before = self.inodes(mount)
+        names = sorted(before, key=before.get)
+        content = {name: mount.read(f"INBOX/{name}") for name in names[100:103]}
+        self.truth().expunge("INBOX", self.uid(mount, names[0]))
+        process.wait_until(lambda: names[0] not in self.inodes(mount), 20, "one message less")
+        uid = self.uid(mount, names[100])
+        self.restart_without_uids()
+        process.wait_until(lambda: self.uid(mount, names[100]) == uid - 1, 30, "new UIDs")
+        del before[names[0]]
+        self.assertEqual(self.inodes(mount), before)
+        self.assertEqual(hashlib.sha256(mount.read(f"INBOX/{names[7]}")).hexdigest(),
+                         self.truth().messages("INBOX")[self.uid(mount, names[7])].sha256)
+        self.dovecot.stop()
+        for name in content:
+            self.assertEqual(mount.read(f"INBOX/{name}"), content[name])
+        self.dovecot.start()
 
     def test_a_change_not_yet_noticed(self):
         # A name of the old listing gives its own message's bytes or ENOENT, and never EIO.

@@ -23,8 +23,27 @@ static void test_ends_connection(void) {
   g_assert_false(net_error_ends_connection(NULL));
 }
 
+// How long a server wants to be left alone is read from its words, within reason.
+static void test_backoff(void) {
+  static const struct {
+    const char *words;
+    unsigned ms;
+  } waits[] = {
+      {"the server says BAD Request is throttled. Suggested Backoff Time: 2500 milliseconds", 2500},
+      {"Suggested Backoff Time: 99999999999999999999 milliseconds", 600000},
+      {"Suggested Backoff Time: soon", 0},
+      {"the server says NO [THROTTLED] slow down", 0},
+  };
+  for (size_t i = 0; i < G_N_ELEMENTS(waits); i++) {
+    g_autoptr(GError) error = g_error_new_literal(NET_ERROR, NET_ERROR_BUSY, waits[i].words);
+    g_assert_cmpuint(net_error_backoff_ms(error), ==, waits[i].ms);
+  }
+  g_assert_cmpuint(net_error_backoff_ms(NULL), ==, 0);
+}
+
 int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/error/ends-connection", test_ends_connection);
+  g_test_add_func("/error/backoff", test_backoff);
   return g_test_run();
 }

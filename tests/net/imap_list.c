@@ -38,7 +38,7 @@ static void test_limit(gconstpointer data) {
   g_autoptr(Mailbox) mailbox = imap_mailbox_new(wire, "imap1", &error);
   g_assert_no_error(error);
   unsigned told = 0;
-  bool is_listed = mailbox_list(mailbox, count_folder, &told, &error);
+  bool is_listed = mailbox_list(mailbox, count_folder, NULL, &told, &error);
   g_assert_true(is_listed == rows[row].is_listed);
   if (is_listed)
     g_assert_cmpuint(told, ==, rows[row].count);

@@ -3,10 +3,17 @@
 // tells in return must match the `E:` lines, which are globs.
 //
 //   do list                        E: folder NAME delimiter=/ attributes=noselect,sent
-//   do examine NAME                E: status uidvalidity=1 uidnext=2 exists=3 highestmodseq=4
-//   do scan 1 * summary|flags      E: message uid=1 flags=.. date=.. size=.. name=.. address=..
-//                                             subject=.. sent=.. id=..
-//   do fetch 7                     E: body 5 bytes       (written out)
+//                                  E: of NAME uidvalidity=1 uidnext=2 exists=3 highestmodseq=4
+//   do update NAME UIDVALIDITY LAST COUNT MODSEQ
+//                                  E: message uid=1 flags=.. date=.. size=.. name=.. address=..
+//                                             subject=.. sent=.. id=.. [email=..]
+//                                  E: vanished 3-5, E: present 1-2 4-4
+//                                  E: status uidvalidity=1 uidnext=2 exists=3 highestmodseq=4
+//   do request NAME UIDVALIDITY 3,5:9       whole messages; do anew: look again before
+//   do parts NAME UIDVALIDITY UID 0.100 300.50
+//   do receive                     E: body uid=7 offset=0 BYTES, E: withheld 7
+//   do watch MS                    E: folder-news NAME [status], E: tree-news, E: watching all
+//   do news                        E: news, E: no news
 //   do quota                       E: quota 10 of 20
 //   do refuse                      the callbacks of the next `do` fail
 //
@@ -67,10 +74,37 @@ static bool note_message(const MailboxMessage *message, gpointer data, GError **
   g_autofree char *id = shown(message->message_id);
   g_ptr_array_add(player->events,
                   g_strdup_printf("message uid=%" PRIu32 " flags=%s date=%" PRId64 " size=%" PRId64
-                                  " name=%s address=%s subject=%s sent=%s id=%s",
+                                  " name=%s address=%s subject=%s sent=%s id=%s%s%s",
                                   message->uid, flags, message->internaldate, message->size, name,
-                                  address, subject, sent, id));
+                                  address, subject, sent, id, message->email_id ? " email=" : "",
+                                  message->email_id ? message->email_id : ""));
   return answer(player, error);
+}
+
+static char *status_text(const MailboxStatus *status) {
+  return g_strdup_printf(
+      "uidvalidity=%" PRIu32 " uidnext=%" PRIu32 " exists=%" PRIu32 " highestmodseq=%" PRIu64,
+      status->uidvalidity, status->uidnext, status->exists, status->highestmodseq);
+}
+
+static bool note_status(const char *folder, const MailboxStatus *status, gpointer data,
+                        GError **error) {
+  Player *player = data;
+  g_autofree char *name = shown(folder), *text = status_text(status);
+  g_ptr_array_add(player->events, g_strdup_printf("of %s %s", name, text));
+  return answer(player, error);
+}
+
+static bool note_vanished(UidRange range, gpointer data, GError **error) {
+  Player *player = data;
+  g_ptr_array_add(player->events,
+                  g_strdup_printf("vanished %" PRIu32 "-%" PRIu32, range.first, range.last));
+  return answer(player, error);
+}
+
+static bool note_begin(uint32_t uid, uint64_t offset, gpointer data, GError **error) {
+  g_string_truncate(((Player *)data)->body, 0);
+  return answer(data, error);
 }
 
 static bool note_bytes(const void *bytes, size_t size, gpointer data, GError **error) {
@@ -82,37 +116,109 @@ static bool note_bytes(const void *bytes, size_t size, gpointer data, GError **e
     else
       g_string_append_printf(player->body, "\\%03o", (unsigned char)byte);
   }
-  return answer(player, error);
-}
-
-static bool do_list(Player *player, char **words, GError **error) {
-  return mailbox_list(player->mailbox, note_folder, player, error);
-}
-
-static bool do_examine(Player *player, char **words, GError **error) {
-  MailboxStatus status;
-  g_autofree char *folder = g_strcompress(words[1]);
-  if (!mailbox_examine(player->mailbox, folder, &status, error)) return false;
-  g_ptr_array_add(player->events, g_strdup_printf("status uidvalidity=%" PRIu32 " uidnext=%" PRIu32
-                                                  " exists=%" PRIu32 " highestmodseq=%" PRIu64,
-                                                  status.uidvalidity, status.uidnext, status.exists,
-                                                  status.highestmodseq));
   return true;
 }
 
-static bool do_scan(Player *player, char **words, GError **error) {
-  uint32_t first = (uint32_t)g_ascii_strtoull(words[1], NULL, 10);
-  uint32_t last =
-      strcmp(words[2], "*") == 0 ? UINT32_MAX : (uint32_t)g_ascii_strtoull(words[2], NULL, 10);
-  MailboxItems items = strcmp(words[3], "summary") == 0 ? MAILBOX_SUMMARY : MAILBOX_FLAGS;
-  return mailbox_scan(player->mailbox, first, last, items, note_message, player, error);
+static bool note_body(uint32_t uid, uint64_t offset, gpointer data, GError **error) {
+  Player *player = data;
+  g_ptr_array_add(player->events, g_strdup_printf("body uid=%" PRIu32 " offset=%" PRIu64 " %s", uid,
+                                                  offset, player->body->str));
+  return true;
 }
 
-static bool do_fetch(Player *player, char **words, GError **error) {
-  uint32_t uid = (uint32_t)g_ascii_strtoull(words[1], NULL, 10);
-  g_string_truncate(player->body, 0);
-  if (!mailbox_fetch(player->mailbox, uid, note_bytes, player, error)) return false;
-  g_ptr_array_add(player->events, g_strdup_printf("body %s", player->body->str));
+static void note_withheld(uint32_t uid, gpointer data) {
+  g_ptr_array_add(((Player *)data)->events, g_strdup_printf("withheld %" PRIu32, uid));
+}
+
+static bool do_list(Player *player, char **words, GError **error) {
+  return mailbox_list(player->mailbox, note_folder, note_status, player, error);
+}
+
+static uint64_t number(const char *word) {
+  return g_ascii_strtoull(word, NULL, 10);
+}
+
+static void note_present(Player *player, const UidSet *present) {
+  g_autoptr(GString) text = g_string_new("present");
+  for (size_t i = 0; i < uid_set_n_ranges(present); i++) {
+    UidRange range = uid_set_range(present, i);
+    g_string_append_printf(text, " %" PRIu32 "-%" PRIu32, range.first, range.last);
+  }
+  g_ptr_array_add(player->events, g_strdup(text->str));
+}
+
+static bool do_update(Player *player, char **words, GError **error) {
+  g_autofree char *folder = g_strcompress(words[1]);
+  const MailboxKnown known = {.folder = folder,
+                              .uidvalidity = (uint32_t)number(words[2]),
+                              .last_uid = (uint32_t)number(words[3]),
+                              .count = (uint32_t)number(words[4]),
+                              .modseq = number(words[5])};
+  const MailboxUpdateFuncs funcs = {note_message, note_vanished, player};
+  g_autoptr(UidSet) present = uid_set_new();
+  MailboxUpdate update = {.present = present};
+  if (!mailbox_update(player->mailbox, &known, &funcs, &update, error)) return false;
+  if (update.is_present_told) note_present(player, present);
+  g_autofree char *text = status_text(&update.status);
+  g_ptr_array_add(player->events, g_strdup_printf("status %s", text));
+  return true;
+}
+
+static bool add_range(UidRange range, gpointer uids) {
+  uid_set_add_range(uids, range.first, range.last);
+  return true;
+}
+
+static bool do_request(Player *player, char **words, GError **error) {
+  g_autofree char *folder = g_strcompress(words[1]);
+  g_autoptr(UidSet) uids = uid_set_new();
+  g_assert_true(uid_set_parse(words[3], add_range, uids));
+  const MailboxRequest request = {.folder = folder,
+                                  .uidvalidity = (uint32_t)number(words[2]),
+                                  .anew = strcmp(words[0], "anew") == 0,
+                                  .uids = uids};
+  return mailbox_request(player->mailbox, &request, error);
+}
+
+static bool do_parts(Player *player, char **words, GError **error) {
+  g_auto(GStrv) ranges = g_strsplit(words[4], " ", 2);
+  MailboxRequest request = {.folder = words[1],
+                            .uidvalidity = (uint32_t)number(words[2]),
+                            .uid = (uint32_t)number(words[3])};
+  for (; ranges[request.n_ranges]; request.n_ranges++) {
+    g_auto(GStrv) parts = g_strsplit(ranges[request.n_ranges], ".", 2);
+    request.ranges[request.n_ranges] = (MailboxRange){number(parts[0]), number(parts[1])};
+  }
+  return mailbox_request(player->mailbox, &request, error);
+}
+
+static bool do_receive(Player *player, char **words, GError **error) {
+  const MailboxBodyFuncs funcs = {note_begin, note_bytes, note_body, note_withheld, player};
+  return mailbox_receive(player->mailbox, &funcs, error);
+}
+
+static void note_folder_news(const char *folder, const MailboxStatus *status, gpointer data) {
+  g_autofree char *name = shown(folder), *text = status ? status_text(status) : g_strdup("");
+  g_ptr_array_add(((Player *)data)->events, g_strdup_printf("folder-news %s %s", name, text));
+}
+
+static void note_tree_news(gpointer data) {
+  g_ptr_array_add(((Player *)data)->events, g_strdup("tree-news"));
+}
+
+static void note_watching(MailboxWatch watch, gpointer data) {
+  static const char *const words[] = {"nothing", "folder", "all"};
+  g_ptr_array_add(((Player *)data)->events, g_strdup_printf("watching %s", words[watch]));
+}
+
+static bool do_watch(Player *player, char **words, GError **error) {
+  const MailboxNewsFuncs funcs = {note_folder_news, note_tree_news, note_watching, player};
+  return mailbox_watch(player->mailbox, (int)g_ascii_strtoll(words[1], NULL, 10), &funcs, error);
+}
+
+static bool do_news(Player *player, char **words, GError **error) {
+  bool has_news = mailbox_take_news(player->mailbox);
+  g_ptr_array_add(player->events, g_strdup(has_news ? "news" : "no news"));
   return true;
 }
 
@@ -148,8 +254,9 @@ static void play_line(Player *player, const char *line) {
     unsigned n_words;
     bool (*play)(Player *player, char **words, GError **error);
   } verbs[] = {
-      {"list", 1, do_list},   {"examine", 2, do_examine}, {"scan", 4, do_scan},
-      {"fetch", 2, do_fetch}, {"quota", 1, do_quota},
+      {"list", 1, do_list},    {"update", 6, do_update}, {"request", 4, do_request},
+      {"anew", 4, do_request}, {"parts", 5, do_parts},   {"receive", 1, do_receive},
+      {"watch", 2, do_watch},  {"news", 1, do_news},     {"quota", 1, do_quota},
   };
   if (strcmp(line, "refuse") == 0) {
     player->refuses = true;

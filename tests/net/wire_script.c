@@ -11,6 +11,7 @@ typedef enum {
   EVENT_CLOSE,
   EVENT_RESET,
   EVENT_SILENCE,
+  EVENT_WAKE,
 } EventKind;
 
 typedef struct {
@@ -84,6 +85,7 @@ static void parse_line(GArray *events, const char *line) {
       {"S! close", EVENT_CLOSE, ""},
       {"S! reset", EVENT_RESET, ""},
       {"S? silence", EVENT_SILENCE, ""},
+      {"S? wake", EVENT_WAKE, ""},
       // An empty line of either side, whose trailing blank an editor may have taken away.
       {"C:", EVENT_CLIENT_BYTES, "\r\n"},
       {"S:", EVENT_SERVER_BYTES, "\r\n"},
@@ -107,6 +109,7 @@ static char *event_text(const Event *event) {
   static const char *const words[] = {
       [EVENT_CLIENT_BYTES] = "C: ", [EVENT_CLIENT_GLOB] = "C~ ", [EVENT_SERVER_BYTES] = "S: ",
       [EVENT_CLOSE] = "S! close",   [EVENT_RESET] = "S! reset",  [EVENT_SILENCE] = "S? silence",
+      [EVENT_WAKE] = "S? wake",
   };
   if (event == NULL) return g_strdup("the end of the transcript");
   g_autofree char *bytes = g_strescape(event->bytes->str, NULL);
@@ -208,6 +211,7 @@ static ssize_t script_recv(Wire *wire, void *buffer, size_t size, GError **error
       advance(script);
       g_set_error_literal(error, NET_ERROR, NET_ERROR_TIMEOUT, "the scripted server is silent");
       return -1;
+    case EVENT_WAKE:
     case EVENT_CLIENT_BYTES:
     case EVENT_CLIENT_GLOB:
       break;
@@ -223,9 +227,10 @@ static WireWait script_wait(Wire *wire, int timeout_ms, GError **error) {
     mismatch(script, "waits for the server", error);
     return WIRE_BROKEN;
   }
-  if (event->kind != EVENT_SILENCE) return WIRE_READY;
+  bool is_wake = event->kind == EVENT_WAKE;
+  if (!is_wake && event->kind != EVENT_SILENCE) return WIRE_READY;
   advance(script);
-  return WIRE_EXPIRED;
+  return is_wake ? WIRE_WOKEN : WIRE_EXPIRED;
 }
 
 static void script_free(Wire *wire) {

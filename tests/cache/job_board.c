@@ -2,8 +2,9 @@
 // bodies to the second, the folder a session has open before others; what nobody took can be taken
 // back; closing it ends every wait.
 
-#include "cache/job.h"
+#include "cache/job_board.h"
 
+#include <poll.h>
 #include <sched.h>
 #include <semaphore.h>
 #include <time.h>
@@ -24,7 +25,13 @@ static gpointer take(gpointer data) {
 }
 
 static Job *new_job(JobKind kind, uint64_t ino, const char *folder) {
-  Job *job = job_new(kind, ino);
+  Job *job = job_new(kind, kind == JOB_BODIES ? JOB_URGENT : JOB_LISTING, ino);
+  job->folder = g_strdup(folder);
+  return job;
+}
+
+static Job *new_ahead(uint64_t ino, const char *folder) {
+  Job *job = job_new(JOB_BODIES, JOB_AHEAD, ino);
   job->folder = g_strdup(folder);
   return job;
 }
@@ -36,34 +43,98 @@ static uint64_t take_now(JobBoard *board, unsigned session, const char *open_fol
 
 static void test_who_may(void) {
   g_autoptr(JobBoard) board = job_board_new(3);
-  job_board_push(board, new_job(JOB_FETCH, 1, "a"));
+  job_board_push(board, new_job(JOB_BODIES, 1, "a"));
   job_board_push(board, new_job(JOB_SYNC, 2, "b"));
   job_board_push(board, new_job(JOB_TREE, 3, NULL));
   g_assert_cmpuint(take_now(board, 1, NULL), ==, 1);
   g_assert_cmpuint(take_now(board, 1, NULL), ==, 0);
   g_assert_cmpuint(take_now(board, 2, NULL), ==, 2);
   g_assert_cmpuint(take_now(board, 0, NULL), ==, 3);
-  job_board_push(board, new_job(JOB_FETCH, 4, "a"));
+  job_board_push(board, new_job(JOB_BODIES, 4, "a"));
   g_assert_cmpuint(take_now(board, 0, NULL), ==, 0);
+  g_assert_cmpuint(take_now(board, 2, NULL), ==, 4);
+  // What is fetched ahead never stands in the way of a reader.
+  job_board_push(board, new_ahead(5, "a"));
+  g_assert_cmpuint(take_now(board, 1, "a"), ==, 0);
+  job_board_push(board, new_job(JOB_BODIES, 6, "b"));
+  g_assert_cmpuint(take_now(board, 2, "a"), ==, 6);
+  g_assert_cmpuint(take_now(board, 2, "a"), ==, 5);
 
   g_autoptr(JobBoard) lone = job_board_new(1);
-  job_board_push(lone, new_job(JOB_FETCH, 5, "a"));
+  job_board_push(lone, new_job(JOB_BODIES, 5, "a"));
   g_assert_cmpuint(take_now(lone, 0, NULL), ==, 5);
 }
 
 static void test_open_folder_first(void) {
   g_autoptr(JobBoard) board = job_board_new(2);
-  job_board_push(board, new_job(JOB_FETCH, 1, "a"));
-  job_board_push(board, new_job(JOB_FETCH, 2, "b"));
-  job_board_push(board, new_job(JOB_FETCH, 3, "b"));
+  job_board_push(board, new_job(JOB_BODIES, 1, "a"));
+  job_board_push(board, new_job(JOB_BODIES, 2, "b"));
+  job_board_push(board, new_job(JOB_BODIES, 3, "b"));
   g_assert_cmpuint(take_now(board, 1, "b"), ==, 2);
   g_assert_cmpuint(take_now(board, 1, "c"), ==, 1);
   g_assert_cmpuint(take_now(board, 1, "a"), ==, 3);
 }
 
+// A second job goes along with the first where it is of the same folder, unless somebody waits for
+// another.
+static void test_take_more(void) {
+  g_autoptr(JobBoard) board = job_board_new(2);
+  job_board_push(board, new_ahead(1, "a"));
+  job_board_push(board, new_ahead(2, "a"));
+  job_board_push(board, new_job(JOB_SYNC, 3, "a"));
+  g_autoptr(Job) more = job_board_take_more(board, 1, "a");
+  g_assert_cmpuint(more->ino, ==, 1);
+  g_assert_null(job_board_take_more(board, 1, "b"));
+  job_board_push(board, new_job(JOB_BODIES, 4, "b"));
+  g_assert_null(job_board_take_more(board, 1, "a"));
+  g_assert_cmpuint(take_now(board, 1, "a"), ==, 4);
+}
+
+// A session that the server has no connection for is left out, its part taken by others; the last
+// is never left out.
+static void test_bar(void) {
+  g_autoptr(JobBoard) board = job_board_new(3);
+  g_assert_true(job_board_bar(board, 1, 600));
+  job_board_push(board, new_job(JOB_BODIES, 1, "a"));
+  g_assert_cmpuint(take_now(board, 1, NULL), ==, 0);
+  g_assert_cmpuint(take_now(board, 0, NULL), ==, 0);
+  g_assert_cmpuint(take_now(board, 2, NULL), ==, 1);
+  g_assert_true(job_board_bar(board, 2, 600));
+  g_assert_false(job_board_bar(board, 0, 600));
+  job_board_push(board, new_ahead(2, "a"));
+  g_assert_cmpuint(take_now(board, 0, NULL), ==, 2);
+  job_board_unbar(board);
+  job_board_push(board, new_ahead(3, "a"));
+  g_assert_cmpuint(take_now(board, 0, NULL), ==, 0);
+  g_assert_cmpuint(take_now(board, 2, NULL), ==, 3);
+}
+
+// Who waits elsewhere is woken for what only he may do, and does not go while there is such a job.
+static void test_away(void) {
+  g_autoptr(JobBoard) board = job_board_new(2);
+  g_autoptr(Waker) waker = waker_new();
+  struct pollfd woken = {.fd = waker_fd(waker), .events = POLLIN};
+  g_assert_true(job_board_go_away(board, 0, "INBOX", waker));
+  job_board_push(board, new_job(JOB_BODIES, 1, "INBOX"));
+  g_assert_cmpint(poll(&woken, 1, 0), ==, 0);
+  job_board_push(board, new_job(JOB_SYNC, 2, "INBOX"));
+  g_assert_cmpint(poll(&woken, 1, 0), ==, 1);
+  job_board_come_back(board, 0);
+  g_assert_false(job_board_go_away(board, 0, "INBOX", waker));
+  g_assert_cmpuint(take_now(board, 0, NULL), ==, 2);
+  waker_clear(waker);
+  g_assert_true(job_board_go_away(board, 0, "INBOX", waker));
+  job_board_close(board);
+  g_assert_cmpint(poll(&woken, 1, 0), ==, 1);
+  g_assert_true(job_board_claim(board, 5));
+  g_assert_false(job_board_claim(board, 5));
+  job_board_unclaim(board, 5);
+  g_assert_true(job_board_claim(board, 5));
+}
+
 static void test_withdraw(void) {
   g_autoptr(JobBoard) board = job_board_new(2);
-  g_autoptr(Job) job = new_job(JOB_FETCH, 1, "a");
+  g_autoptr(Job) job = new_job(JOB_BODIES, 1, "a");
   job_board_push(board, job);
   g_assert_true(job_board_withdraw(board, job));
   g_assert_false(job_board_withdraw(board, job));
@@ -79,7 +150,7 @@ static void test_threads(void) {
   for (size_t i = 0; i < G_N_ELEMENTS(takers); i++)
     takers[i].thread = g_thread_new("taker", take, &takers[i]);
   for (uint64_t ino = 1; ino <= 3; ino++)
-    job_board_push(board, new_job(JOB_FETCH, ino, ino == 1 ? "a" : "b"));
+    job_board_push(board, new_job(JOB_BODIES, ino, ino == 1 ? "a" : "b"));
   uint64_t sum = 0;
   for (size_t i = 0; i < G_N_ELEMENTS(takers); i++) {
     g_thread_join(takers[i].thread);
@@ -115,7 +186,7 @@ static void test_no_lost_wake_up(void) {
     }
     for (int turns = 0; turns < 50; turns++)
       sched_yield();
-    job_board_push(board, new_job(JOB_FETCH, 1, "other"));
+    job_board_push(board, new_job(JOB_BODIES, 1, "other"));
     job_board_push(board, new_job(JOB_SYNC, 2, "INBOX"));
     struct timespec deadline;
     clock_gettime(CLOCK_REALTIME, &deadline);
@@ -139,18 +210,21 @@ static void test_close(void) {
   job_board_close(board);
   g_thread_join(taker.thread);
   g_assert_null(taker.taken);
-  job_board_push(board, new_job(JOB_FETCH, 1, "a"));
+  job_board_push(board, new_job(JOB_BODIES, 1, "a"));
   g_assert_cmpuint(take_now(board, 1, NULL), ==, 0);
   g_assert_true(job_board_is_closed(board));
 }
 
 int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
-  g_test_add_func("/job/who-may", test_who_may);
-  g_test_add_func("/job/open-folder-first", test_open_folder_first);
-  g_test_add_func("/job/withdraw", test_withdraw);
-  g_test_add_func("/job/threads", test_threads);
-  g_test_add_func("/job/no-lost-wake-up", test_no_lost_wake_up);
-  g_test_add_func("/job/close", test_close);
+  g_test_add_func("/job-board/who-may", test_who_may);
+  g_test_add_func("/job-board/open-folder-first", test_open_folder_first);
+  g_test_add_func("/job-board/take-more", test_take_more);
+  g_test_add_func("/job-board/bar", test_bar);
+  g_test_add_func("/job-board/away", test_away);
+  g_test_add_func("/job-board/withdraw", test_withdraw);
+  g_test_add_func("/job-board/threads", test_threads);
+  g_test_add_func("/job-board/no-lost-wake-up", test_no_lost_wake_up);
+  g_test_add_func("/job-board/close", test_close);
   return g_test_run();
 }

@@ -1,0 +1,56 @@
+// The writing half of the index: a folder that its server renumbered.
+
+#include "cache/index_private.h"
+
+// What makes a message the same message again. Those that share all of it are taken in the order of
+// their UIDs.
+#define KEY                                                                                  \
+  "CASE WHEN email_id IS NOT NULL THEN 'e' || email_id"                                      \
+  " WHEN message_id <> '' THEN 'm' || internaldate || ' ' || announced || ' ' || message_id" \
+  " END"
+#define SIDE(name, generation)                                                 \
+  name " AS (SELECT ino, " KEY " AS key, row_number() OVER (PARTITION BY " KEY \
+       " ORDER BY uid)"                                                        \
+       " AS nth, count(*) OVER (PARTITION BY " KEY                             \
+       ") AS n, email_id IS NOT NULL AS by_email"                              \
+       " FROM inode WHERE parent = ?1 AND generation = " generation " AND gone = 0)"
+static const char PAIR[] = "WITH " SIDE("old", "?2") ", " SIDE("new", "?3")
+    " INSERT INTO rematch SELECT old.ino, new.ino, by_email OR (old.n = 1 AND new.n = 1)"
+    " FROM old JOIN new USING (key, nth, by_email)";
+static const char TAKE_OVER[] =
+    "UPDATE inode SET generation = ?1, id = coalesce(inode.id, CAST(inode.uid AS TEXT)),"
+    " uid = fresh.uid, flags = fresh.flags, announced = fresh.announced,"
+    " has_body = inode.has_body AND rematch.sure"
+    " FROM rematch JOIN inode AS fresh ON fresh.ino = rematch.new WHERE inode.ino = rematch.old";
+static const char DROP_NEW[] = "DELETE FROM inode WHERE ino IN (SELECT new FROM rematch)";
+static const char IS_ITS_UID[] =
+    "UPDATE inode SET id = NULL WHERE parent = ?1 AND generation = ?2"
+    " AND id = CAST(uid AS TEXT)";
+// What is new and has a UID by which another is called.
+static const char TELL_APART[] =
+    "UPDATE inode SET id = uid || '-' || ?3,"
+    " name = substr(name, 1, length(name) - 4) || '-' || ?3 || '.eml'"
+    " WHERE parent = ?1 AND generation = ?2 AND gone = 0 AND id IS NULL AND EXISTS"
+    " (SELECT 1 FROM inode AS other WHERE other.parent = ?1 AND other.generation = ?2"
+    "  AND other.gone = 0 AND other.id = CAST(inode.uid AS TEXT))";
+static const char FORGET_PAIRS[] = "DELETE FROM rematch";
+
+static bool run(Index *index, const char *sql, uint64_t first, uint64_t second, uint64_t third,
+                GError **error) {
+  sqlite3_stmt *statement = index_statement(index, sql, error);
+  if (statement == NULL) return false;
+  const uint64_t values[] = {first, second, third};
+  for (int i = 0; i < sqlite3_bind_parameter_count(statement); i++)
+    sqlite3_bind_int64(statement, i + 1, (sqlite3_int64)values[i]);
+  return index_run(index, statement, "recognise messages", error);
+}
+
+bool index_rematch(Index *index, uint64_t folder, uint64_t old, uint64_t generation,
+                   uint32_t uidvalidity, GError **error) {
+  return run(index, FORGET_PAIRS, 0, 0, 0, error) &&
+         run(index, PAIR, folder, old, generation, error) &&
+         run(index, TAKE_OVER, generation, 0, 0, error) && run(index, DROP_NEW, 0, 0, 0, error) &&
+         run(index, IS_ITS_UID, folder, generation, 0, error) &&
+         run(index, TELL_APART, folder, generation, uidvalidity, error) &&
+         run(index, FORGET_PAIRS, 0, 0, 0, error);
+}

@@ -1,0 +1,322 @@
+#include "cache/job_board.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <time.h>
+
+typedef struct {
+  pthread_cond_t wake;
+  bool idle;
+  Waker *waker;  // NULL: waits on the condition
+  const char *open_folder;
+  const Job *called_for;  // what it was woken for and has not seen yet; NULL: nothing
+  int64_t barred_until_us;
+} Seat;
+
+struct JobBoard {
+  pthread_mutex_t lock;  // guards all of it
+  GQueue jobs;           // of Job, by priority, oldest first
+  GHashTable *claims;    // set of folders
+  bool closed, spread_listings;
+  unsigned n_seats;
+  Seat *seats;  // one for each session
+};
+
+JobBoard *job_board_new(unsigned n_sessions) {
+  JobBoard *board = g_new0(JobBoard, 1);
+  pthread_condattr_t monotonic;
+  pthread_mutex_init(&board->lock, NULL);
+  pthread_condattr_init(&monotonic);
+  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+  board->n_seats = n_sessions;
+  board->seats = g_new0(Seat, n_sessions);
+  for (unsigned i = 0; i < n_sessions; i++)
+    pthread_cond_init(&board->seats[i].wake, &monotonic);
+  pthread_condattr_destroy(&monotonic);
+  board->claims = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+  g_queue_init(&board->jobs);
+  return board;
+}
+
+static void free_job(gpointer job) {
+  job_free(job);
+}
+
+void job_board_free(JobBoard *board) {
+  if (board == NULL) return;
+  g_queue_clear_full(&board->jobs, free_job);
+  g_hash_table_unref(board->claims);
+  for (unsigned i = 0; i < board->n_seats; i++)
+    pthread_cond_destroy(&board->seats[i].wake);
+  pthread_mutex_destroy(&board->lock);
+  g_free(board->seats);
+  g_free(board);
+}
+
+static bool is_usable(const Seat *seat) {
+  return seat->barred_until_us == 0 || seat->barred_until_us <= g_get_monotonic_time();
+}
+
+static unsigned count_usable(const JobBoard *board) {
+  unsigned n = 0;
+  for (unsigned i = 0; i < board->n_seats; i++)
+    if (is_usable(&board->seats[i])) n++;
+  return n;
+}
+
+// The place of a session among those that are not barred.
+static unsigned rank_of(const JobBoard *board, unsigned session) {
+  unsigned rank = 0;
+  for (unsigned i = 0; i < session; i++)
+    if (is_usable(&board->seats[i])) rank++;
+  return rank;
+}
+
+static bool is_inbox(const Job *job) {
+  return g_strcmp0(job->folder, "INBOX") == 0;
+}
+
+// The first session is the one that watches: so it has the connection that the tree and the inbox
+// need, and where it watches the inbox alone, it is not lured away from it.
+static bool may_first(const JobBoard *board, unsigned n, const Job *job) {
+  if (job_is_about_bodies(job)) return false;
+  return n < 3 || !board->spread_listings || job->kind == JOB_TREE || is_inbox(job);
+}
+
+static bool may_take(const JobBoard *board, unsigned session, const Job *job) {
+  unsigned n = count_usable(board), rank = rank_of(board, session);
+  if (!is_usable(&board->seats[session])) return false;
+  if (job->kind == JOB_CONNECT) return job->ino == session;
+  if (n == 1 || job->kind == JOB_SEAL) return true;
+  if (rank == 0) return may_first(board, n, job);
+  if (rank == 1 && n > 2) return job_is_about_bodies(job) && job->priority == JOB_URGENT;
+  return job_is_about_bodies(job) || (n > 2 && job->kind == JOB_SYNC && !is_inbox(job));
+}
+
+// A session that can do the job without giving up what it has open, or opening a connection.
+static bool fits(const Seat *seat, const Job *job) {
+  return job->folder != NULL && g_strcmp0(seat->open_folder, job->folder) == 0;
+}
+
+// The idle session that should take `job`, or NULL if none may.
+static Seat *choose_seat(JobBoard *board, const Job *job) {
+  Seat *first = NULL;
+  for (unsigned i = 0; i < board->n_seats; i++) {
+    Seat *seat = &board->seats[i];
+    if (!seat->idle || !may_take(board, i, job)) continue;
+    if (fits(seat, job)) return seat;
+    if (first == NULL) first = seat;
+  }
+  return first;
+}
+
+static void wake_for(JobBoard *board, const Job *job) {
+  for (unsigned i = 0; i < board->n_seats; i++)
+    if (board->seats[i].called_for == job) return;
+  Seat *seat = choose_seat(board, job);
+  if (seat == NULL) return;
+  seat->idle = false;
+  seat->called_for = job;
+  if (seat->waker != NULL)
+    waker_wake(seat->waker);
+  else
+    pthread_cond_signal(&seat->wake);
+}
+
+// A session that was woken for one job may have taken another: nothing that an idle one may do is
+// left lying.
+static void wake_for_all(JobBoard *board) {
+  for (GList *link = board->jobs.head; link != NULL; link = link->next)
+    wake_for(board, link->data);
+}
+
+static void forget_calls(JobBoard *board, const Job *job) {
+  for (unsigned i = 0; i < board->n_seats; i++)
+    if (board->seats[i].called_for == job) board->seats[i].called_for = NULL;
+}
+
+// Who was woken for a job is the right one for it: nobody else takes it on the way.
+static bool is_called_for(const JobBoard *board, unsigned session, const Job *job) {
+  for (unsigned i = 0; i < board->n_seats; i++)
+    if (i != session && board->seats[i].called_for == job) return true;
+  return false;
+}
+
+void job_board_push(JobBoard *board, Job *job) {
+  pthread_mutex_lock(&board->lock);
+  GList *before = board->jobs.tail;
+  while (before != NULL && ((Job *)before->data)->priority > job->priority)
+    before = before->prev;
+  if (before == NULL)
+    g_queue_push_head(&board->jobs, job);
+  else
+    g_queue_insert_after(&board->jobs, before, job);
+  wake_for(board, job);
+  pthread_mutex_unlock(&board->lock);
+}
+
+Job *job_board_withdraw_any(JobBoard *board) {
+  pthread_mutex_lock(&board->lock);
+  Job *job = g_queue_pop_head(&board->jobs);
+  forget_calls(board, job);
+  pthread_mutex_unlock(&board->lock);
+  return job;
+}
+
+bool job_board_withdraw(JobBoard *board, Job *job) {
+  pthread_mutex_lock(&board->lock);
+  bool withdrawn = g_queue_remove(&board->jobs, job);
+  forget_calls(board, job);
+  pthread_mutex_unlock(&board->lock);
+  return withdrawn;
+}
+
+void job_board_close(JobBoard *board) {
+  pthread_mutex_lock(&board->lock);
+  board->closed = true;
+  for (unsigned i = 0; i < board->n_seats; i++) {
+    if (board->seats[i].waker != NULL) waker_wake(board->seats[i].waker);
+    pthread_cond_signal(&board->seats[i].wake);
+  }
+  pthread_mutex_unlock(&board->lock);
+}
+
+bool job_board_is_closed(JobBoard *board) {
+  pthread_mutex_lock(&board->lock);
+  bool closed = board->closed;
+  pthread_mutex_unlock(&board->lock);
+  return closed;
+}
+
+void job_board_spread_listings(JobBoard *board) {
+  pthread_mutex_lock(&board->lock);
+  board->spread_listings = true;
+  pthread_mutex_unlock(&board->lock);
+}
+
+// Of the jobs that come first by priority, one of the open folder, else the oldest.
+static GList *choose_link(JobBoard *board, unsigned session, const char *open_folder) {
+  GList *first = NULL;
+  for (GList *link = board->jobs.head; link != NULL; link = link->next) {
+    const Job *job = link->data;
+    if (first != NULL && job->priority > ((Job *)first->data)->priority) break;
+    if (!may_take(board, session, job) || is_called_for(board, session, job)) continue;
+    if (job->folder != NULL && g_strcmp0(job->folder, open_folder) == 0) return link;
+    if (first == NULL) first = link;
+  }
+  return first;
+}
+
+static Job *take_link(JobBoard *board, GList *link) {
+  if (link == NULL) return NULL;
+  Job *job = link->data;
+  g_queue_delete_link(&board->jobs, link);
+  forget_calls(board, job);
+  return job;
+}
+
+static struct timespec deadline_in(int timeout_ms) {
+  struct timespec deadline;
+  clock_gettime(CLOCK_MONOTONIC, &deadline);
+  int64_t ns = deadline.tv_nsec + (int64_t)timeout_ms * 1000000;
+  deadline.tv_sec += ns / 1000000000;
+  deadline.tv_nsec = ns % 1000000000;
+  return deadline;
+}
+
+Job *job_board_take(JobBoard *board, unsigned session, const char *open_folder, int timeout_ms) {
+  Seat *seat = &board->seats[session];
+  struct timespec deadline = deadline_in(MAX(timeout_ms, 0));
+  Job *job = NULL;
+  bool expired = false;
+  pthread_mutex_lock(&board->lock);
+  while (!board->closed &&
+         (job = take_link(board, choose_link(board, session, open_folder))) == NULL && !expired) {
+    seat->idle = true;
+    seat->open_folder = open_folder;
+    if (timeout_ms < 0)
+      pthread_cond_wait(&seat->wake, &board->lock);
+    else
+      expired = pthread_cond_timedwait(&seat->wake, &board->lock, &deadline) == ETIMEDOUT;
+  }
+  seat->idle = false;
+  seat->open_folder = NULL;
+  seat->called_for = NULL;
+  wake_for_all(board);
+  pthread_mutex_unlock(&board->lock);
+  return job;
+}
+
+Job *job_board_take_more(JobBoard *board, unsigned session, const char *folder) {
+  pthread_mutex_lock(&board->lock);
+  GList *link = board->closed ? NULL : choose_link(board, session, folder);
+  const Job *first = link != NULL ? link->data : NULL;
+  bool goes_along =
+      first != NULL && job_is_about_bodies(first) && g_strcmp0(first->folder, folder) == 0;
+  Job *job = goes_along ? take_link(board, link) : NULL;
+  pthread_mutex_unlock(&board->lock);
+  return job;
+}
+
+bool job_board_go_away(JobBoard *board, unsigned session, const char *open_folder, Waker *waker) {
+  Seat *seat = &board->seats[session];
+  pthread_mutex_lock(&board->lock);
+  seat->called_for = NULL;
+  bool is_free = !board->closed && choose_link(board, session, open_folder) == NULL;
+  if (is_free) {
+    seat->idle = true;
+    seat->waker = waker;
+    seat->open_folder = open_folder;
+  }
+  pthread_mutex_unlock(&board->lock);
+  return is_free;
+}
+
+void job_board_come_back(JobBoard *board, unsigned session) {
+  Seat *seat = &board->seats[session];
+  pthread_mutex_lock(&board->lock);
+  seat->idle = false;
+  seat->waker = NULL;
+  seat->open_folder = NULL;
+  pthread_mutex_unlock(&board->lock);
+}
+
+bool job_board_bar(JobBoard *board, unsigned session, unsigned seconds) {
+  pthread_mutex_lock(&board->lock);
+  bool is_last = count_usable(board) <= 1;
+  if (!is_last) {
+    board->seats[session].barred_until_us =
+        g_get_monotonic_time() + (int64_t)seconds * G_USEC_PER_SEC;
+    wake_for_all(board);
+  }
+  pthread_mutex_unlock(&board->lock);
+  return !is_last;
+}
+
+bool job_board_is_first(JobBoard *board, unsigned session) {
+  pthread_mutex_lock(&board->lock);
+  bool is_first = is_usable(&board->seats[session]) && rank_of(board, session) == 0;
+  pthread_mutex_unlock(&board->lock);
+  return is_first;
+}
+
+void job_board_unbar(JobBoard *board) {
+  pthread_mutex_lock(&board->lock);
+  for (unsigned i = 0; i < board->n_seats; i++)
+    board->seats[i].barred_until_us = 0;
+  wake_for_all(board);
+  pthread_mutex_unlock(&board->lock);
+}
+
+bool job_board_claim(JobBoard *board, uint64_t folder) {
+  pthread_mutex_lock(&board->lock);
+  bool claimed = g_hash_table_add(board->claims, g_memdup2(&folder, sizeof folder));
+  pthread_mutex_unlock(&board->lock);
+  return claimed;
+}
+
+void job_board_unclaim(JobBoard *board, uint64_t folder) {
+  pthread_mutex_lock(&board->lock);
+  g_hash_table_remove(board->claims, &folder);
+  pthread_mutex_unlock(&board->lock);
+}

@@ -1,0 +1,56 @@
+// What the files of a session share. For cache/session*.c only; all of it is the session's
+// thread's.
+#pragma once
+
+#include <stdatomic.h>
+
+#include "cache/index.h"
+#include "cache/report.h"
+#include "cache/session.h"
+
+struct Session {
+  SessionContext *context;
+  unsigned number;
+  char *name;
+  Waker *waker;
+  GThread *thread;
+  atomic_bool renewed;  // the connection is to be dropped
+  // The thread's own:
+  Index *index;
+  GError *index_error;  // why there is none
+  Mailbox *mailbox;     // NULL: not connected
+  char *open_folder;    // NULL: none
+  bool is_synced;       // the index is as new as the open folder
+  MailboxWatch watch;   // as last reported
+};
+
+// False with error, told in the job too: the server cannot be reached, or does not let us in.
+bool session_connect(Session *session, Job *job, GError **error);
+void session_disconnect(Session *session);
+// Another folder is open from now on; NULL: none is known to be.
+void session_set_folder(Session *session, const char *folder, bool is_synced);
+// After an error that ended the connection: whether the job may be tried on a new one. That an old
+// connection died while nobody looked is no failure of the job's; having waited for a silent server
+// once is enough.
+bool session_may_retry(Session *session, Job *job, bool was_connected, const GError *error);
+// A server that others are connected to, but has no room for one more (it says so, or hangs up), is
+// not out of reach: the others do the job (taken), and this session rests for a while. The first
+// session takes only its word for that.
+bool session_leave_to_others(Session *session, Job *job, const GError *error);
+// Brings a folder up to date and adds to the job's changes. BUSY: another session is at it.
+bool session_sync(Session *session, Job *job, uint64_t folder, GError **error);
+void session_report(Session *session, Report *report);
+// The job is done: posts it. Takes it.
+void session_finish(Session *session, Job *job);
+
+// session_bodies.c: does `first`, and what else is wanted of its folder meanwhile. Takes it.
+void session_do_bodies(Session *session, Job *first);
+// session_record.c: what came of a job about bodies goes into the index; old bodies go when they
+// are too many.
+void session_record(Session *session, Job *job);
+// The body of the same mail in another folder serves for this one too.
+bool session_link_twin(Session *session, JobBody *body);
+// Puts a large body in its place.
+bool session_seal(Session *session, Job *job, GError **error);
+// session_watch.c: waits for work, watching for news where the connection can. False: at once.
+bool session_watch(Session *session);

@@ -1,0 +1,350 @@
+// Large bodies: they are open as soon as their size is sure, and arrive while they are read.
+//
+//   [########.....>.........#]    # ready   > under way (up to JOBS_MAX parts)   . missing
+//
+// One Large is shared by all who have the message open, and goes with the last of them; once all of
+// it is here it is sealed: put in its place like any other body.
+
+#include "cache/store_private.h"
+#include "net/error.h"
+
+#define GRANULE_BYTES ((uint64_t)64 << 10)
+// How far ahead of a reader who goes on parts are asked for: at first, and at most; and how many.
+#define WINDOW_MIN_BYTES ((uint64_t)256 << 10)
+#define JOBS_MAX 4
+
+typedef enum { MISSING, UNDER_WAY, READY } GranuleState;
+
+struct Large {
+  Store *store;
+  uint64_t ino, size;
+  BodyWriter *writer;
+  uint8_t *granules;  // of GranuleState
+  uint64_t n_granules, n_ready;
+  unsigned n_jobs;
+  StoreBody *body;     // NULL: nobody has it open
+  GPtrArray *tickets;  // of those who wait for a range
+  uint64_t position;   // where the last reader went on, in granules
+  uint64_t window;     // how far ahead of it, in granules
+  bool is_sealing;
+  int sealed_fd;  // the descriptor that the writer gave up; -1: it has it
+  unsigned attempts;
+  int64_t give_up_us;
+  GSource *retry;
+};
+
+StoreBody *store_body_new(uint64_t ino, int fd, uint64_t size) {
+  StoreBody *body = g_new0(StoreBody, 1);
+  *body = (StoreBody){.refs = 1, .ino = ino, .size = size, .fd = fd};
+  return body;
+}
+
+int store_body_fd(const StoreBody *body) {
+  return body->fd;
+}
+
+uint64_t store_body_size(const StoreBody *body) {
+  return body->size;
+}
+
+bool store_body_is_whole(const StoreBody *body) {
+  return body->large == NULL;
+}
+
+void store_free_large(gpointer data) {
+  Large *large = data;
+  if (large->retry != NULL) {
+    g_source_destroy(large->retry);
+    g_source_unref(large->retry);
+  }
+  if (large->sealed_fd >= 0) body_close(large->store->bodies, large->ino, large->sealed_fd);
+  body_writer_free(large->writer);
+  g_free(large->body);  // of a file that was open to the end of the mount
+  g_ptr_array_unref(large->tickets);
+  g_free(large->granules);
+  g_free(large);
+}
+
+static void drop_if_unused(Large *large) {
+  if (large->body != NULL || large->n_jobs > 0) return;
+  uint64_t ino = large->ino;
+  g_hash_table_remove(large->store->larges, &ino);
+}
+
+void store_close_body(Store *store, StoreBody *body) {
+  if (--body->refs > 0) return;
+  if (body->large != NULL) {
+    body->large->body = NULL;
+    drop_if_unused(body->large);
+  } else {
+    body_close(store->bodies, body->ino, body->fd);
+  }
+  g_free(body);
+}
+
+StoreBody *store_large_share(Store *store, uint64_t ino) {
+  Large *large = g_hash_table_lookup(store->larges, &ino);
+  if (large == NULL || large->body == NULL) return NULL;
+  large->body->refs++;
+  return large->body;
+}
+
+// ---- What is ready.
+
+static void set_state(Large *large, uint64_t granule, GranuleState state) {
+  if (large->granules[granule] == READY) return;
+  large->granules[granule] = (uint8_t)state;
+  if (state == READY) large->n_ready++;
+}
+
+// All granules that lie within the range.
+static void note_ready(Large *large, const MailboxRange *range) {
+  uint64_t end = range->offset + range->size;
+  uint64_t last = end == large->size ? large->n_granules : end / GRANULE_BYTES;
+  for (uint64_t i = (range->offset + GRANULE_BYTES - 1) / GRANULE_BYTES; i < last; i++)
+    set_state(large, i, READY);
+}
+
+static bool is_ready(const Large *large, uint64_t offset, uint64_t size) {
+  if (offset >= large->size || size == 0) return true;
+  uint64_t end = size < large->size - offset ? offset + size : large->size;
+  for (uint64_t i = offset / GRANULE_BYTES; i * GRANULE_BYTES < end; i++)
+    if (large->granules[i] != READY) return false;
+  return true;
+}
+
+// The granules of a range that begins within the body.
+static void granules_of(const Large *large, uint64_t offset, uint64_t size, uint64_t *first,
+                        uint64_t *end) {
+  uint64_t stop = size < large->size - offset ? offset + size : large->size;
+  *first = offset / GRANULE_BYTES;
+  *end = (stop + GRANULE_BYTES - 1) / GRANULE_BYTES;
+}
+
+// Something of the range is neither here nor on its way.
+static bool is_hopeless(const Large *large, const StoreTicket *ticket) {
+  uint64_t first, end;
+  granules_of(large, ticket->offset, ticket->size, &first, &end);
+  while (first < end && large->granules[first] != MISSING)
+    first++;
+  return first < end;
+}
+
+// Answers those who wait for what is ready, and with `error` those who wait in vain.
+static void tell_waiting(Large *large, const GError *error) {
+  for (unsigned i = 0; i < large->tickets->len;) {
+    StoreTicket *ticket = large->tickets->pdata[i];
+    bool ready = is_ready(large, ticket->offset, ticket->size);
+    if (!ready && (error == NULL || !is_hopeless(large, ticket))) {
+      i++;
+      continue;
+    }
+    g_ptr_array_steal_index(large->tickets, i);
+    ticket->done(ready ? NULL : error, ticket->data);
+    g_free(ticket);
+    i = 0;  // the callback may have cancelled others
+  }
+}
+
+// ---- Asking for parts.
+
+static Job *part_job(Large *large, uint64_t first, uint64_t n, GError **error) {
+  Store *store = large->store;
+  IndexMessage message;
+  g_auto(IndexFolder) folder = {0};
+  Job *job = job_new(JOB_PART, JOB_URGENT, large->ino);
+  job->writer = large->writer;
+  job->range.offset = first * GRANULE_BYTES;
+  job->range.size = MIN(n * GRANULE_BYTES, large->size - job->range.offset);
+  if (index_message(store_index(store), large->ino, &message) != INDEX_FOUND ||
+      index_folder(store_index(store), message.folder, &folder) != INDEX_FOUND) {
+    *error = g_error_new(NET_ERROR, NET_ERROR_BUSY, "the message cannot be looked up now");
+    return job;
+  }
+  job->folder = g_steal_pointer(&folder.server_name);
+  job->folder_ino = message.folder;
+  job->uidvalidity = folder.status.uidvalidity;
+  job->uid = message.uid;
+  if (message.gone) *error = g_error_new(NET_ERROR, NET_ERROR_GONE, "the message was removed");
+  return job;
+}
+
+static void ask_for(Large *large, uint64_t first, uint64_t n) {
+  Store *store = large->store;
+  GError *error = NULL;
+  Job *job = part_job(large, first, n, &error);
+  if (error == NULL) error = store_known_problem(store, false);
+  for (uint64_t i = first; i < first + n; i++)
+    set_state(large, i, UNDER_WAY);
+  large->n_jobs++;
+  if (error == NULL)
+    job_board_push(store->board, job);
+  else
+    store_send_back(store, job, error);
+}
+
+// Asks for what is missing of [first, end), in parts of at most `most` granules; what is only ahead
+// of a reader waits while enough is under way.
+static void ask_for_missing(Large *large, uint64_t first, uint64_t end, uint64_t most, bool ahead) {
+  while (first < end && !(ahead && large->n_jobs >= JOBS_MAX)) {
+    uint64_t n = 0;
+    while (first + n < end && n < most && large->granules[first + n] == MISSING)
+      n++;
+    if (n > 0) ask_for(large, first, n);
+    first += MAX(n, 1);
+  }
+}
+
+static uint64_t window_max(const Large *large) {
+  return MAX(WINDOW_MIN_BYTES, large->store->batch_bytes) / GRANULE_BYTES;
+}
+
+// The reader is at these granules: if he goes on where he was, what follows is asked for in time.
+static void follow_reader(Large *large, uint64_t first, uint64_t end) {
+  bool goes_on = first <= large->position && end >= large->position;
+  if (first > large->position || end < large->position)
+    large->window = WINDOW_MIN_BYTES / GRANULE_BYTES;
+  else if (end > large->position)
+    large->window = MIN(large->window + (end - large->position) * 2, window_max(large));
+  large->position = end;
+  // Many readers look at the beginning alone (head, file).
+  bool is_first = end <= JOB_FIRST_BYTES / GRANULE_BYTES;
+  if (!goes_on || is_first || large->store->readahead == NULL) return;
+  ask_for_missing(large, end, MIN(end + 2 * large->window, large->n_granules), large->window, true);
+}
+
+bool store_body_is_ready(const StoreBody *body, uint64_t offset, uint64_t size) {
+  uint64_t first, end;
+  if (body->large == NULL || offset >= body->size) return true;
+  if (!is_ready(body->large, offset, size)) return false;
+  granules_of(body->large, offset, size, &first, &end);
+  if (body->large->n_ready < body->large->n_granules) follow_reader(body->large, first, end);
+  return true;
+}
+
+StoreTicket *store_want(Store *store, StoreBody *body, uint64_t offset, uint64_t size,
+                        StoreDone done, gpointer data) {
+  Large *large = body->large;
+  uint64_t first, end;
+  StoreTicket *ticket = store_ticket_new(store, TICKET_WANT, large, large->tickets);
+  ticket->offset = offset;
+  ticket->size = size;
+  ticket->done = done;
+  ticket->data = data;
+  granules_of(large, offset, size, &first, &end);
+  ask_for_missing(large, first, end, window_max(large), false);
+  follow_reader(large, first, end);
+  return ticket;
+}
+
+void store_cancel_want(StoreTicket *ticket) {
+  g_ptr_array_remove(((Large *)ticket->owner)->tickets, ticket);
+}
+
+// ---- What comes.
+
+static void seal_if_complete(Large *large) {
+  if (large->n_ready < large->n_granules || large->n_jobs > 0 || large->is_sealing) return;
+  if (body_writer_is_in_memory(large->writer)) return;
+  Job *job = job_new(JOB_SEAL, JOB_LISTING, large->ino);
+  job->writer = large->writer;
+  large->is_sealing = true;
+  large->n_jobs++;
+  job_board_push(large->store->board, job);
+}
+
+StoreBody *store_large_open(Store *store, Job *opening) {
+  Large *large = g_new0(Large, 1);
+  const MailboxRange first = {0, MIN(opening->size, JOB_FIRST_BYTES)};
+  *large = (Large){
+      .store = store,
+      .ino = opening->ino,
+      .size = opening->size,
+      .writer = opening->writer,
+      .n_granules = (opening->size + GRANULE_BYTES - 1) / GRANULE_BYTES,
+      .tickets = g_ptr_array_new_with_free_func(g_free),
+      .window = WINDOW_MIN_BYTES / GRANULE_BYTES,
+      .sealed_fd = -1,
+  };
+  opening->writer = NULL;
+  large->granules = g_malloc0(large->n_granules);
+  note_ready(large, &first);
+  note_ready(large, &opening->tail);
+  if (!opening->recorded) {
+    Arrived arrived = {.size = large->size};
+    g_hash_table_insert(store->arrived, g_memdup2(&large->ino, sizeof large->ino),
+                        g_memdup2(&arrived, sizeof arrived));
+  }
+  large->body = store_body_new(large->ino, body_writer_fd(large->writer), large->size);
+  large->body->large = large;
+  g_hash_table_insert(store->larges, g_memdup2(&large->ino, sizeof large->ino), large);
+  seal_if_complete(large);
+  return large->body;
+}
+
+void store_note_part(Store *store, const Report *report) {
+  Large *large = g_hash_table_lookup(store->larges, &report->ino);
+  if (large == NULL) return;
+  note_ready(large, &report->range);
+  tell_waiting(large, NULL);
+}
+
+static void note_failed(Large *large, const MailboxRange *range) {
+  uint64_t first, end;
+  granules_of(large, range->offset, range->size, &first, &end);
+  for (uint64_t i = first; i < end; i++)
+    set_state(large, i, MISSING);
+}
+
+static gboolean ask_again(gpointer data) {
+  Large *large = data;
+  g_clear_pointer(&large->retry, g_source_unref);
+  large->n_jobs--;
+  for (unsigned i = 0; i < large->tickets->len; i++) {
+    const StoreTicket *ticket = large->tickets->pdata[i];
+    uint64_t first, end;
+    granules_of(large, ticket->offset, ticket->size, &first, &end);
+    ask_for_missing(large, first, end, window_max(large), false);
+  }
+  drop_if_unused(large);
+  return G_SOURCE_REMOVE;
+}
+
+// A server that asks for patience gets it, for as long as readers have it.
+static bool is_put_off(Large *large, const Job *job) {
+  Store *store = large->store;
+  int64_t now_us = g_get_monotonic_time();
+  if (job->could_not_connect || !g_error_matches(job->error, NET_ERROR, NET_ERROR_BUSY))
+    return false;
+  if (large->retry != NULL) return true;
+  if (large->attempts == 0) large->give_up_us = now_us + (int64_t)store->timeout_ms * 1000;
+  unsigned wait_ms = store_note_busy(store, job->error, large->attempts);
+  if (now_us + (int64_t)wait_ms * 1000 > large->give_up_us) return false;
+  large->attempts++;
+  large->n_jobs++;
+  large->retry = store_call_in(store, wait_ms, ask_again, large);
+  return true;
+}
+
+void store_end_part(Store *store, Job *job) {
+  Large *large = g_hash_table_lookup(store->larges, &job->ino);
+  store_tell_changes(store, job->changes);
+  large->n_jobs--;
+  if (job->error == NULL) {
+    large->attempts = 0;
+    note_ready(large, &job->range);
+  } else {
+    note_failed(large, &job->range);
+  }
+  tell_waiting(large, job->error != NULL && is_put_off(large, job) ? NULL : job->error);
+  seal_if_complete(large);
+  drop_if_unused(large);
+}
+
+void store_end_seal(Store *store, Job *job) {
+  Large *large = g_hash_table_lookup(store->larges, &job->ino);
+  large->n_jobs--;
+  large->sealed_fd = job->fd;
+  if (job->error != NULL) g_message("%s", job->error->message);
+  drop_if_unused(large);
+}

@@ -1,0 +1,62 @@
+// The inside of the IMAP mailbox, for the files that each fulfil a part of net/mailbox.h. For
+// net/imap*.c only.
+#pragma once
+
+#include "net/imap.h"
+#include "net/mailbox.h"
+
+typedef struct {
+  Mailbox mailbox;
+  ImapSession *session;
+  char *folder;          // the open one, or the one that will be when what was sent is answered
+  MailboxStatus status;  // as the server told last; uidvalidity 0: not answered yet
+  GQueue requests;       // of ImapRequest (imap_bodies.c), oldest first
+  bool has_news;         // of the open folder, that nobody was told
+  bool has_missed;       // of others
+  bool is_told;          // by watch or list: what is heard now is told
+  bool has_notify;       // NOTIFY is set, or was refused
+  bool is_notified;
+  bool has_qresync, has_condstore;
+  MailboxWatch watching;
+} ImapMailbox;
+
+static inline ImapMailbox *imap_of(Mailbox *mailbox) {
+  return (ImapMailbox *)mailbox;
+}
+
+// imap.c
+// Notes what the responses to EXAMINE tell of the folder (RFC 3501 6.3.2, RFC 7162 3.1.2); true if
+// the event was one of those.
+bool imap_note_status(const ImapEvent *event, MailboxStatus *status);
+// Sends EXAMINE; `condition` is its parameter list ("(CONDSTORE)"), NULL: none. Whatever comes of
+// it, the folder that was open no longer is (RFC 3501 6.3.1).
+bool imap_send_examine(ImapMailbox *imap, const char *folder, const char *condition,
+                       GError **error);
+// Takes its reply: `handler` is told all of it.
+bool imap_receive_examine(ImapMailbox *imap, ImapHandler handler, gpointer data, GError **error);
+// Makes of a refusal to open `folder` what it means, asking the server whether the folder exists;
+// no command may be on its way.
+void imap_explain_refusal(ImapMailbox *imap, const char *folder, GError **failure);
+// Sends a command of our own words.
+bool imap_send_words(ImapSession *session, const char *words, GError **error);
+// Something changed in the open folder.
+bool imap_is_news(const ImapEvent *event);
+
+// The parts of the contract.
+bool imap_list(Mailbox *mailbox, MailboxFolderFunc each, MailboxStatusFunc status, gpointer data,
+               GError **error);
+bool imap_update(Mailbox *mailbox, const MailboxKnown *known, const MailboxUpdateFuncs *funcs,
+                 MailboxUpdate *update, GError **error);
+bool imap_request(Mailbox *mailbox, const MailboxRequest *request, GError **error);
+bool imap_wants_pause(Mailbox *mailbox);
+bool imap_receive(Mailbox *mailbox, const MailboxBodyFuncs *funcs, GError **error);
+void imap_free_requests(ImapMailbox *imap);
+bool imap_watch(Mailbox *mailbox, int timeout_ms, const MailboxNewsFuncs *funcs, GError **error);
+MailboxWatch imap_can_watch(Mailbox *mailbox);
+bool imap_take_news(Mailbox *mailbox);
+// False if the server, asked for this folder alone, does not list it; true also when it cannot say.
+bool imap_has_folder(ImapSession *session, const char *folder);
+// What a STATUS response tells of a folder (RFC 3501 7.2.4); false: nothing useful.
+bool imap_read_status(const ImapValue *items, MailboxStatus *status);
+// The items that make a MailboxMessage, as the server offers them.
+const char *imap_summary_items(ImapSession *session);

@@ -1,0 +1,156 @@
+#include "tests/cache/store_fixture.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "net/error.h"
+
+#define WAIT_S 20
+
+static gboolean give_up(gpointer data) {
+  g_error("no answer within %d s", WAIT_S);
+  return G_SOURCE_REMOVE;
+}
+
+static gboolean go_on(gpointer data) {
+  return G_SOURCE_CONTINUE;
+}
+
+void store_fixture_wait(StoreFixture *fixture, const bool *done) {
+  g_autoptr(GSource) watchdog = g_timeout_source_new_seconds(WAIT_S);
+  g_source_set_callback(watchdog, give_up, NULL, NULL);
+  g_source_attach(watchdog, fixture->context);
+  while (!*done)
+    g_main_context_iteration(fixture->context, TRUE);
+  g_source_destroy(watchdog);
+}
+
+void store_fixture_wait_until(StoreFixture *fixture, bool (*holds)(StoreFixture *fixture)) {
+  g_autoptr(GSource) tick = g_timeout_source_new(5);
+  g_autoptr(GSource) watchdog = g_timeout_source_new_seconds(WAIT_S);
+  g_source_set_callback(watchdog, give_up, NULL, NULL);
+  g_source_attach(watchdog, fixture->context);
+  g_source_set_callback(tick, go_on, NULL, NULL);
+  g_source_attach(tick, fixture->context);
+  while (!holds(fixture))
+    g_main_context_iteration(fixture->context, TRUE);
+  g_source_destroy(tick);
+  g_source_destroy(watchdog);
+}
+
+void take_done(const GError *error, gpointer data) {
+  Answer *answer = data;
+  answer->done = true;
+  answer->error = error != NULL ? g_error_copy(error) : NULL;
+}
+
+void take_body(StoreBody *body, bool resized, const GError *error, gpointer data) {
+  Answer *answer = data;
+  answer->body = body;
+  answer->resized = resized;
+  take_done(error, data);
+}
+
+void answer_clear(Answer *answer) {
+  g_clear_error(&answer->error);
+}
+
+static void hear_removed(uint64_t parent, uint64_t ino, const char *name, gpointer data) {
+  g_string_append_printf(((StoreFixture *)data)->told, "-%s ", name);
+}
+
+static void hear_added(uint64_t parent, uint64_t ino, const char *name, gpointer data) {
+  g_string_append_printf(((StoreFixture *)data)->told, "+%s ", name);
+}
+
+static void hear_changed(uint64_t folder, bool is_first, gpointer data) {
+  g_string_append(((StoreFixture *)data)->told, "* ");
+}
+
+Answer store_fixture_start(StoreFixture *fixture, unsigned connections) {
+  const char *const folders[] = {"!Secret*", NULL};
+  StoreOptions options = {
+      .account = &fixture->account,
+      .directory = fixture->directory,
+      .folders = folders,
+      .reserved = "outbox",
+      .refresh_s = fixture->refresh_s,
+      .connections = connections,
+      .prefetch_bytes = fixture->prefetch_bytes,
+      .cache_bytes = fixture->cache_bytes,
+      .open_mailbox = fake_mailbox_open,
+  };
+  static const StoreListener listener = {hear_removed, hear_added, hear_changed};
+  g_autoptr(GError) error = NULL;
+  fixture->store = store_open(&options, fixture->context, &error);
+  g_assert_no_error(error);
+  store_set_listener(fixture->store, &listener, fixture);
+  Answer answer = {0};
+  store_start(fixture->store, take_done, &answer);
+  store_fixture_wait(fixture, &answer.done);
+  return answer;
+}
+
+void store_fixture_start_online(StoreFixture *fixture, unsigned connections) {
+  g_auto(Answer) ready = store_fixture_start(fixture, connections);
+  g_assert_no_error(ready.error);
+}
+
+void store_fixture_set_up(StoreFixture *fixture, gconstpointer data) {
+  fixture->directory = g_dir_make_tmp("mailfs-store-XXXXXX", NULL);
+  fixture->context = g_main_context_new();
+  fixture->account =
+      (Account){.host = (char *)"mail.example.org", .user = (char *)"alice", .timeout_ms = 20000};
+  fixture->told = g_string_new(NULL);
+  fake_reset();
+  fake_add_folder("INBOX", '/', 0, 7);
+  fake_add_folder("Work/2026", '/', 0, 8);
+  fake_add_folder("Secret", '/', 0, 9);
+  fake_add_message("INBOX", "one", "Subject: one\r\n\r\nfirst\r\n", -1);
+  fake_add_message("INBOX", "two", "Subject: two\r\n\r\nsecond\r\n", 5);
+}
+
+void store_fixture_tear_down(StoreFixture *fixture, gconstpointer data) {
+  g_clear_pointer(&fixture->store, store_free);
+  g_main_context_unref(fixture->context);
+  g_string_free(fixture->told, TRUE);
+  g_autofree char *command = g_strdup_printf("rm -rf '%s'", fixture->directory);
+  g_assert_true(g_spawn_command_line_sync(command, NULL, NULL, NULL, NULL));
+  g_free(fixture->directory);
+}
+
+uint64_t store_fixture_find(StoreFixture *fixture, const char *path) {
+  g_auto(GStrv) names = g_strsplit(path, "/", -1);
+  Inode inode = {.ino = INODE_ROOT};
+  for (char **name = names; *name != NULL; name++) {
+    if (store_lookup(fixture->store, inode.ino, *name, &inode) != STORE_FOUND) return 0;
+  }
+  return inode.ino;
+}
+
+void store_fixture_sync(StoreFixture *fixture, const char *path, int expected_code) {
+  g_auto(Answer) answer = {0};
+  store_sync(fixture->store, store_fixture_find(fixture, path), take_done, &answer);
+  store_fixture_wait(fixture, &answer.done);
+  if (expected_code < 0) {
+    g_assert_no_error(answer.error);
+  } else {
+    g_assert_error(answer.error, NET_ERROR, expected_code);
+  }
+}
+
+void assert_body(StoreFixture *fixture, Answer *answer, const char *expected) {
+  char buffer[1024];
+  g_assert_no_error(answer->error);
+  ssize_t n = pread(store_body_fd(answer->body), buffer, sizeof buffer, 0);
+  g_assert_cmpint(n, ==, store_body_size(answer->body));
+  store_close_body(fixture->store, answer->body);
+  g_assert_cmpmem(buffer, (size_t)n, expected, strlen(expected));
+}
+
+void store_fixture_read(StoreFixture *fixture, uint64_t ino, const char *expected) {
+  g_auto(Answer) answer = {0};
+  store_fetch(fixture->store, ino, take_body, &answer);
+  store_fixture_wait(fixture, &answer.done);
+  assert_body(fixture, &answer, expected);
+}
