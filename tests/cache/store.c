@@ -178,7 +178,7 @@ static void test_offline(StoreFixture *fixture, gconstpointer data) {
   store_fixture_sync(fixture, "INBOX", -1);
 
   fake_fail(FAKE_UPDATE, NET_ERROR_OFFLINE, 1);
-  fake_fail(FAKE_OPEN, NET_ERROR_OFFLINE, 1);
+  fake_fail(FAKE_OPEN, NET_ERROR_OFFLINE, 1000);
   store_fixture_sync(fixture, "INBOX", NET_ERROR_OFFLINE);
   unsigned calls = fake_calls(FAKE_OPEN);
   store_fixture_sync(fixture, "INBOX", NET_ERROR_OFFLINE);
