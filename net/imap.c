@@ -38,30 +38,25 @@ bool imap_note_status(const ImapEvent *event, MailboxStatus *status) {
   return true;
 }
 
-bool imap_is_news(const ImapEvent *event) {
-  const ImapResponse *response = event->response;
-  if (event->type != IMAP_EVENT_RESPONSE || !response->name) return false;
-  static const char *const names[] = {"EXISTS", "EXPUNGE", "VANISHED", "FETCH", NULL};
-  return strcmp(response->tag, "*") == 0 && g_strv_contains(names, response->name);
-}
-
 bool imap_send_examine(ImapMailbox *imap, const char *folder, const char *condition,
                        GError **error) {
   g_autoptr(ImapCommand) command = imap_session_command(imap->session, "EXAMINE");
   imap_command_add_string(command, folder);
   if (condition) imap_command_add_words(command, condition);
   imap_command_end(command);
-  if (imap_session_state(imap->session) == IMAP_EXAMINED)
-    imap_session_move(imap->session, IMAP_AUTHENTICATED, NULL);
+  imap->is_leaving = imap_session_state(imap->session) == IMAP_EXAMINED;
+  if (imap->is_leaving) imap_session_move(imap->session, IMAP_AUTHENTICATED, NULL);
   g_free(imap->folder);
   imap->folder = g_strdup(folder);
   imap->status = (MailboxStatus){0};
   imap->has_news = false;
+  imap->told_exists = -1;
   return imap_session_send(imap->session, command, error);
 }
 
 bool imap_receive_examine(ImapMailbox *imap, ImapHandler handler, gpointer data, GError **error) {
   bool good = imap_session_receive(imap->session, handler, data, error);
+  imap->is_leaving = false;
   if (good && imap->status.uidvalidity == 0) {
     g_set_error_literal(error, NET_ERROR, NET_ERROR_UNSUPPORTED,
                         "the server has no lasting UIDs for this folder");
@@ -77,9 +72,11 @@ bool imap_receive_examine(ImapMailbox *imap, ImapHandler handler, gpointer data,
 // Dovecot, for one, refuses a folder that does not exist in words alone.
 void imap_explain_refusal(ImapMailbox *imap, const char *folder, GError **failure) {
   bool is_refused = g_error_matches(*failure, NET_ERROR, NET_ERROR_REFUSED);
+  imap->is_told = true;
   if (is_refused && imap_session_n_sent(imap->session) == 0 &&
       !imap_has_folder(imap->session, folder))
     (*failure)->code = NET_ERROR_GONE;
+  imap->is_told = false;
   g_autofree char *shown = imap_printable(folder);
   g_prefix_error(failure, "opening folder %s: ", shown);
 }
@@ -136,6 +133,7 @@ static void imap_free(Mailbox *mailbox) {
   imap_free_requests(imap);
   imap_session_free(imap->session);
   g_free(imap->folder);
+  g_free(imap->warning);
   g_free(imap);
 }
 
@@ -208,27 +206,13 @@ static bool introduce(ImapMailbox *imap, GError **error) {
   return true;
 }
 
-// News that come while something else is asked: the next watch tells them. Of other folders only
-// that there were some; comparing the states of all will tell which.
-static bool overhear(const ImapEvent *event, gpointer data, GError **error) {
-  ImapMailbox *imap = data;
-  const ImapResponse *response = event->response;
-  if (event->type != IMAP_EVENT_RESPONSE || !response->name || imap->is_told) return true;
-  static const char *const of_folder[] = {"EXISTS", "EXPUNGE", "VANISHED", NULL};
-  static const char *const of_others[] = {"STATUS", "LIST", NULL};
-  bool is_open = imap_session_state(imap->session) == IMAP_EXAMINED;
-  if (is_open && g_strv_contains(of_folder, response->name)) imap->has_news = true;
-  if (imap->is_notified && g_strv_contains(of_others, response->name)) imap->has_missed = true;
-  return true;
-}
-
 Mailbox *imap_mailbox_new(Wire *wire, const char *name, GError **error) {
   ImapMailbox *imap = g_new0(ImapMailbox, 1);
   g_autoptr(Mailbox) owned = &imap->mailbox;
   imap->mailbox.ops = &imap_ops;
   imap->session = imap_session_new(wire, name);
   g_queue_init(&imap->requests);
-  imap_session_set_overhear(imap->session, overhear, imap);
+  imap_session_set_overhear(imap->session, imap_overhear, imap);
   if (!ask_capabilities(imap->session, error)) return NULL;
   imap_session_move(imap->session, IMAP_AUTHENTICATED, NULL);
   if (!introduce(imap, error)) return NULL;

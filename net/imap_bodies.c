@@ -17,6 +17,7 @@ typedef struct {
   uint32_t uidvalidity;
   bool examines;        // EXAMINE was sent before
   unsigned n_commands;  // FETCH
+  GError *failure;      // of the EXAMINE before it, known already; the FETCHes are answered
 } ImapRequest;
 
 // What is read of one answer. A server may send a body's response in several forms: UID before or
@@ -38,6 +39,7 @@ typedef struct {
 static void free_request(gpointer data) {
   ImapRequest *request = data;
   uid_set_free(request->uids);
+  g_clear_error(&request->failure);
   g_free(request);
 }
 
@@ -79,8 +81,19 @@ static ImapRequest *new_request(const MailboxRequest *wanted) {
   return request;
 }
 
+// A request behind one whose folder could not be opened fails as that one did.
+static bool fails_as_last(ImapMailbox *imap, const MailboxRequest *wanted) {
+  const ImapRequest *last = g_queue_peek_tail(&imap->requests);
+  if (!last || !last->failure) return false;
+  ImapRequest *request = new_request(wanted);
+  request->failure = g_error_copy(last->failure);
+  g_queue_push_tail(&imap->requests, request);
+  return true;
+}
+
 bool imap_request(Mailbox *mailbox, const MailboxRequest *wanted, GError **error) {
   ImapMailbox *imap = imap_of(mailbox);
+  if (fails_as_last(imap, wanted)) return true;
   if (!imap_session_compress_if_slow(imap->session, error)) return false;
   ImapRequest *request = new_request(wanted);
   bool is_open = !wanted->anew && g_strcmp0(imap->folder, wanted->folder) == 0;
@@ -234,24 +247,42 @@ static bool receive_fetches(ImapMailbox *imap, const ImapRequest *request, Answe
   return false;
 }
 
+// All FETCHes under way are answered, since the server reads them all, and tell nothing.
+static void drop_fetches(ImapMailbox *imap, const ImapRequest *request) {
+  receive_fetches(imap, request, NULL, NULL);
+  for (GList *link = imap->requests.head; link; link = link->next)
+    receive_fetches(imap, link->data, NULL, NULL);
+}
+
+// Without the folder, the requests behind this one fail as it does.
+static bool receive_examine(ImapMailbox *imap, const ImapRequest *request, GError **error) {
+  g_autofree char *folder = g_strdup(imap->folder);
+  g_autoptr(GError) failure = NULL;
+  if (imap_receive_examine(imap, take_examine, imap, &failure)) return true;
+  if (!net_error_ends_connection(failure)) {
+    drop_fetches(imap, request);
+    imap_explain_refusal(imap, folder, &failure);
+    for (GList *link = imap->requests.head; link; link = link->next)
+      ((ImapRequest *)link->data)->failure = g_error_copy(failure);
+  }
+  g_propagate_error(error, g_steal_pointer(&failure));
+  return false;
+}
+
 static bool receive(ImapMailbox *imap, const ImapRequest *request, const MailboxBodyFuncs *funcs,
                     GError **error) {
   g_autoptr(UidSet) told = uid_set_new(), withheld = uid_set_new();
   Answer answer = {
       .imap = imap, .request = request, .funcs = funcs, .told = told, .withheld = withheld};
-  g_autofree char *folder = g_strdup(imap->folder);
+  if (request->examines && !receive_examine(imap, request, error)) return false;
+  bool is_same = imap->status.uidvalidity == request->uidvalidity;
   g_autoptr(GError) failure = NULL;
-  bool opened = !request->examines || imap_receive_examine(imap, take_examine, imap, &failure);
-  bool is_same = opened && imap->status.uidvalidity == request->uidvalidity;
-  GError **rest = failure ? NULL : &failure;
-  bool good = receive_fetches(imap, request, is_same ? &answer : NULL, rest);
+  bool good = receive_fetches(imap, request, is_same ? &answer : NULL, &failure);
   if (is_same && good) {
     tell_withheld(&answer);
     return true;
   }
-  if (!opened && !net_error_ends_connection(failure))
-    imap_explain_refusal(imap, folder ? folder : "", &failure);
-  if (opened && !is_same && !net_error_ends_connection(failure)) {
+  if (!is_same && (good || !net_error_ends_connection(failure))) {
     g_clear_error(&failure);
     g_set_error_literal(&failure, NET_ERROR, NET_ERROR_GONE,
                         "the server renumbered this folder's messages");
@@ -264,14 +295,11 @@ bool imap_receive(Mailbox *mailbox, const MailboxBodyFuncs *funcs, GError **erro
   ImapMailbox *imap = imap_of(mailbox);
   ImapRequest *request = g_queue_pop_head(&imap->requests);
   g_assert(request);
-  bool good = receive(imap, request, funcs, error);
+  imap->is_fetching = true;
+  GError *failure = g_steal_pointer(&request->failure);
+  bool good = failure == NULL && receive(imap, request, funcs, error);
+  if (failure) g_propagate_error(error, failure);
+  imap->is_fetching = false;
   free_request(request);
   return good;
-}
-
-bool imap_take_news(Mailbox *mailbox) {
-  ImapMailbox *imap = imap_of(mailbox);
-  bool has_news = imap->has_news;
-  imap->has_news = false;
-  return has_news;
 }

@@ -11,13 +11,21 @@ typedef struct {
   char *folder;          // the open one, or the one that will be when what was sent is answered
   MailboxStatus status;  // as the server told last; uidvalidity 0: not answered yet
   GQueue requests;       // of ImapRequest (imap_bodies.c), oldest first
-  bool has_news;         // of the open folder, that nobody was told
-  bool has_missed;       // of others
-  bool is_told;          // by watch or list: what is heard now is told
-  bool has_notify;       // NOTIFY is set, or was refused
+  // What is heard goes to whoever watches, else it is noted for the next who does.
+  const MailboxNewsFuncs *watcher;  // NULL: nobody
+  char *warning;                    // that the watcher is to be told; NULL: none
+  bool has_news;                    // of the open folder
+  bool has_missed;                  // of others
+  bool is_told;                     // LIST and STATUS are answers now
+  bool is_fetching;                 // FETCH is
+  bool is_leaving;                  // what comes may still be of the folder before
+  int64_t told_exists;              // in the open folder, -1: it changed since
+  bool has_notify;                  // NOTIFY is set, or was refused
   bool is_notified;
+  bool is_idle_refused;
+  unsigned n_short_idles;  // in a row
+  int64_t idle_since_us;
   bool has_qresync, has_condstore;
-  MailboxWatch watching;
 } ImapMailbox;
 
 static inline ImapMailbox *imap_of(Mailbox *mailbox) {
@@ -39,8 +47,8 @@ bool imap_receive_examine(ImapMailbox *imap, ImapHandler handler, gpointer data,
 void imap_explain_refusal(ImapMailbox *imap, const char *folder, GError **failure);
 // Sends a command of our own words.
 bool imap_send_words(ImapSession *session, const char *words, GError **error);
-// Something changed in the open folder.
-bool imap_is_news(const ImapEvent *event);
+// An ImapOverhear: takes what is news.
+void imap_overhear(const ImapEvent *event, gpointer data);
 
 // The parts of the contract.
 bool imap_list(Mailbox *mailbox, MailboxFolderFunc each, MailboxStatusFunc status, gpointer data,

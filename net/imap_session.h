@@ -30,6 +30,8 @@ typedef enum {
 // Is told each event before the tagged reply, asked for or not, and a tagged OK too. After it
 // returned false the rest is read without it, and its error is the command's.
 typedef bool (*ImapHandler)(const ImapEvent *event, gpointer data, GError **error);
+// Is told each untagged event, before whoever asked.
+typedef void (*ImapOverhear)(const ImapEvent *event, gpointer data);
 
 // Takes over the wire. `name` begins log lines.
 ImapSession *imap_session_new(Wire *wire, const char *name);
@@ -37,8 +39,7 @@ ImapSession *imap_session_new(Wire *wire, const char *name);
 void imap_session_free(ImapSession *session);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ImapSession, imap_session_free)
 
-// `overhear` is told every untagged response, before whoever asked.
-void imap_session_set_overhear(ImapSession *session, ImapHandler overhear, gpointer data);
+void imap_session_set_overhear(ImapSession *session, ImapOverhear overhear, gpointer data);
 
 ImapState imap_session_state(const ImapSession *session);
 // Moves to a state that the sketch allows; `folder` is the one that is now open, else NULL.
@@ -72,11 +73,13 @@ bool imap_session_run(ImapSession *session, const ImapCommand *command, ImapHand
 bool imap_session_run_words(ImapSession *session, const char *words, ImapHandler handler,
                             gpointer data, GError **error);
 
-// Waiting for news (RFC 2177): idle_begin sends IDLE and returns when the server agreed. From then
-// on listen tells what comes, until the wire is woken or time is over; the IDLE stays on, and the
-// next command ends it on its way. All with one handler, for as long as the IDLE lives.
-bool imap_session_idle_begin(ImapSession *session, ImapHandler handler, gpointer data,
-                             GError **error);
+// Waiting for news (RFC 2177). idle_begin sends IDLE and returns when the server agreed; NO and BAD
+// are its refusal. From then on listen reads what comes (it goes to `overhear`): at most one event,
+// or until the wire is woken or time is over. The IDLE stays on until the next command, which ends
+// it on its way, or until the server ends it. No command may be under way.
+bool imap_session_idle_begin(ImapSession *session, GError **error);
+WireWait imap_session_listen(ImapSession *session, int timeout_ms, GError **error);
+// True while the server waits for news.
 bool imap_session_is_idle(const ImapSession *session);
-WireWait imap_session_listen(ImapSession *session, ImapHandler handler, gpointer data,
-                             int timeout_ms, GError **error);
+// True from the command that ended an IDLE to the IDLE's reply: what comes is of before.
+bool imap_session_is_leaving_idle(const ImapSession *session);

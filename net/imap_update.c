@@ -210,5 +210,8 @@ bool imap_update(Mailbox *mailbox, const MailboxKnown *known, const MailboxUpdat
   g_autoptr(ImapMessageReader) reader = imap_message_reader_new();
   Update update = {
       .imap = imap_of(mailbox), .reader = reader, .known = known, .funcs = funcs, .update = result};
-  return update_folder(&update, error);
+  update.imap->is_fetching = true;
+  bool good = update_folder(&update, error);
+  update.imap->is_fetching = false;
+  return good;
 }

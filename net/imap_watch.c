@@ -1,6 +1,7 @@
 // News: NOTIFY (RFC 5465) for all folders where the server has it, and IDLE (RFC 2177) for the one
 // that is open. Both on one connection: with NOTIFY alone Dovecot sits on new mail of the open
-// folder.
+// folder. News come at any time, also between the answers to something else: then the next watch
+// tells them.
 
 #include <string.h>
 
@@ -10,128 +11,239 @@
 
 // Routers forget a connection that is silent for longer, and a dead one is found that soon.
 #define RENEW_MS (5 * 60 * 1000)
+// A server that ends IDLE sooner than this, and again, does not mean to watch.
+#define SHORT_IDLE_US G_USEC_PER_SEC
+#define MAX_SHORT_IDLES 2
+
+// ---- Hearing.
+
+static void hear_of_folder(ImapMailbox *imap) {
+  if (imap->watcher)
+    imap->watcher->folder(imap->folder, NULL, imap->watcher->data);
+  else
+    imap->has_news = true;
+}
+
+static void hear_of_tree(ImapMailbox *imap) {
+  if (imap->watcher)
+    imap->watcher->tree(imap->watcher->data);
+  else
+    imap->has_missed = true;
+}
+
+// `* STATUS name (MESSAGES 3 UIDNEXT 7 UIDVALIDITY 1)`. What no watch is told of other folders is
+// only that there was something; comparing the states of all will tell what.
+static void hear_status(ImapMailbox *imap, const ImapResponse *response) {
+  const char *name = imap_value_text(response->values);
+  const ImapValue *items = imap_value_nth(response->values, 1);
+  MailboxStatus status;
+  if (!imap->watcher) {
+    hear_of_tree(imap);
+    return;
+  }
+  if (!name) return;
+  bool is_useful = items && imap_read_status(items->first, &status);
+  imap->watcher->folder(name, is_useful ? &status : NULL, imap->watcher->data);
+}
+
+// The server sent more than it wants to (RFC 5465 5.8), and has stopped to notify.
+static void hear_overflow(ImapMailbox *imap) {
+  imap->is_notified = false;
+  hear_of_tree(imap);
+}
+
+// A server that warns while nothing is asked of it may have stopped to watch (so does Dovecot when
+// the open folder is deleted by another client): another connection shows all there is.
+static void hear_warning(ImapMailbox *imap, const ImapResponse *response) {
+  if (!imap->watcher || imap->warning) return;
+  imap->warning = imap_printable(response->text);
+}
+
+static void hear_words(ImapMailbox *imap, const ImapResponse *response) {
+  const char *code = response->code ? response->code : "";
+  if (strcmp(code, "CLOSED") == 0) imap->is_leaving = false;
+  if (strcmp(code, "NOTIFICATIONOVERFLOW") == 0 && imap->is_notified) hear_overflow(imap);
+  if (strcmp(response->name, "NO") == 0 || strcmp(response->name, "BAD") == 0)
+    hear_warning(imap, response);
+}
+
+// Something changed in the open folder. Some servers repeat how many messages there are.
+static bool is_change(ImapMailbox *imap, const ImapResponse *response, bool may_be_answer) {
+  if (strcmp(response->name, "EXISTS") == 0) {
+    bool is_repeated = imap->told_exists == response->number;
+    imap->told_exists = response->number;
+    return !is_repeated;
+  }
+  if (strcmp(response->name, "FETCH") == 0) return !may_be_answer;
+  bool is_less = strcmp(response->name, "EXPUNGE") == 0 || strcmp(response->name, "VANISHED") == 0;
+  if (is_less) imap->told_exists = -1;
+  return is_less;
+}
+
+// EXAMINE ends what is told of the folder that was open before: at the latest by its own reply, in
+// which its answers stand, sooner where CLOSED (RFC 7162 3.2.11) or the end of an IDLE is told.
+static bool is_of_left_folder(ImapMailbox *imap) {
+  if (imap->is_leaving && !imap->has_qresync && !imap_session_is_leaving_idle(imap->session))
+    imap->is_leaving = false;
+  return imap->is_leaving;
+}
+
+static void hear_change(ImapMailbox *imap, const ImapResponse *response) {
+  bool is_left = is_of_left_folder(imap);
+  if (!is_change(imap, response, imap->is_fetching && !is_left)) return;
+  if (is_left && imap->is_notified) hear_of_tree(imap);
+  if (!is_left && imap_session_state(imap->session) == IMAP_EXAMINED) hear_of_folder(imap);
+}
+
+void imap_overhear(const ImapEvent *event, gpointer data) {
+  ImapMailbox *imap = data;
+  const ImapResponse *response = event->response;
+  if (event->type != IMAP_EVENT_RESPONSE || !response->name) return;
+  bool is_answer = imap->is_told || (!imap->watcher && !imap->is_notified);
+  if (response->text)
+    hear_words(imap, response);
+  else if (strcmp(response->name, "STATUS") == 0 && !is_answer)
+    hear_status(imap, response);
+  else if (strcmp(response->name, "LIST") == 0 && !is_answer)
+    hear_of_tree(imap);
+  else
+    hear_change(imap, response);
+}
+
+bool imap_take_news(Mailbox *mailbox) {
+  ImapMailbox *imap = imap_of(mailbox);
+  bool has_news = imap->has_news;
+  imap->has_news = false;
+  return has_news;
+}
+
+// ---- Watching.
 
 typedef struct {
   ImapMailbox *imap;
   const MailboxNewsFuncs *funcs;
+  bool is_told;  // the caller knows that `kind` is watched
+  MailboxWatch kind;
 } Watch;
 
 MailboxWatch imap_can_watch(Mailbox *mailbox) {
   ImapMailbox *imap = imap_of(mailbox);
   bool refused = imap->has_notify && !imap->is_notified;
+  if (imap->is_idle_refused) return MAILBOX_WATCHES_NOTHING;
   if (imap_session_has(imap->session, "NOTIFY") && !refused) return MAILBOX_WATCHES_ALL;
   return imap_session_has(imap->session, "IDLE") ? MAILBOX_WATCHES_FOLDER : MAILBOX_WATCHES_NOTHING;
 }
 
-// `* STATUS name (MESSAGES 3 UIDNEXT 7 UIDVALIDITY 1)`.
-static void tell_status(const Watch *watch, const ImapResponse *response) {
-  const char *name = imap_value_text(response->values);
-  const ImapValue *items = imap_value_nth(response->values, 1);
-  MailboxStatus status;
-  if (!name) return;
-  bool is_useful = items && imap_read_status(items->first, &status);
-  watch->funcs->folder(name, is_useful ? &status : NULL, watch->funcs->data);
-}
-
-// A server that warns while nothing is asked of it may have stopped to watch (so does Dovecot when
-// the open folder is deleted by another client): another connection shows all there is.
-static bool doubt(const ImapResponse *response, GError **error) {
-  g_autofree char *words = imap_printable(response->text ? response->text : "");
-  g_set_error(error, NET_ERROR, NET_ERROR_OFFLINE, "the server warns: %s", words);
-  return false;
-}
-
-static bool take_news(const ImapEvent *event, gpointer data, GError **error) {
-  const Watch *watch = data;
-  const ImapResponse *response = event->response;
-  if (event->type != IMAP_EVENT_RESPONSE || !response->name) return true;
-  if (strcmp(response->name, "NO") == 0 || strcmp(response->name, "BAD") == 0)
-    return strcmp(response->tag, "*") != 0 || doubt(response, error);
-  if (strcmp(response->name, "STATUS") == 0)
-    tell_status(watch, response);
-  else if (strcmp(response->name, "LIST") == 0)
-    watch->funcs->tree(watch->funcs->data);
-  else if (imap_is_news(event) && watch->imap->folder)
-    watch->funcs->folder(watch->imap->folder, NULL, watch->funcs->data);
-  return true;
-}
-
-// What may come of an IDLE that was left on when its funcs are gone: it is asked for by take_news.
-static bool note_late_news(const ImapEvent *event, gpointer data, GError **error) {
-  if (imap_is_news(event)) ((ImapMailbox *)data)->has_news = true;
-  return true;
-}
-
 // Asked once for each connection. A server that refuses it is as one without.
-static bool set_notify(Watch *watch, GError **error) {
+static bool set_notify(ImapMailbox *imap, GError **error) {
   static const char words[] =
       "NOTIFY SET STATUS (selected (MessageNew MessageExpunge FlagChange))"
       " (personal (MessageNew MessageExpunge FlagChange MailboxName))";
-  ImapMailbox *imap = watch->imap;
   g_autoptr(GError) refusal = NULL;
   if (imap->has_notify || !imap_session_has(imap->session, "NOTIFY")) return true;
-  imap->has_notify = true;
-  imap->is_notified = imap_session_run_words(imap->session, words, take_news, watch, &refusal);
-  if (imap->is_notified || !net_error_ends_connection(refusal)) return true;
+  imap->has_notify = imap->is_notified = true;
+  if (imap_session_run_words(imap->session, words, NULL, NULL, &refusal)) return true;
+  imap->is_notified = false;
+  if (!net_error_ends_connection(refusal)) return true;
   g_propagate_error(error, g_steal_pointer(&refusal));
   return false;
 }
 
-// The server may have let go of us long ago without our knowing: its answer tells.
-static bool renew(Watch *watch, GError **error) {
-  return imap_session_run_words(watch->imap->session, "NOOP", take_news, watch, error);
+// The server may have let go of us long ago without our knowing: any answer tells.
+static bool renew(ImapMailbox *imap, GError **error) {
+  g_autoptr(GError) refusal = NULL;
+  if (imap_session_run_words(imap->session, "NOOP", NULL, NULL, &refusal)) return true;
+  if (!net_error_ends_connection(refusal)) return true;
+  g_propagate_error(error, g_steal_pointer(&refusal));
+  return false;
 }
 
-static bool begin(Watch *watch, GError **error) {
-  ImapMailbox *imap = watch->imap;
-  bool can_idle = imap_session_has(imap->session, "IDLE");
-  if (can_idle && !imap_session_is_idle(imap->session) &&
-      !imap_session_idle_begin(imap->session, note_late_news, imap, error))
-    return false;
-  MailboxWatch kind = imap->is_notified                  ? MAILBOX_WATCHES_ALL
-                      : can_idle && imap->folder != NULL ? MAILBOX_WATCHES_FOLDER
-                                                         : MAILBOX_WATCHES_NOTHING;
+static bool begin_idle(ImapMailbox *imap, GError **error) {
+  g_autoptr(GError) refusal = NULL;
+  if (imap->is_idle_refused || !imap_session_has(imap->session, "IDLE")) return true;
+  if (imap_session_is_idle(imap->session)) return true;
+  imap->idle_since_us = g_get_monotonic_time();
+  if (imap_session_idle_begin(imap->session, &refusal)) return true;
+  imap->is_idle_refused = !net_error_ends_connection(refusal);
+  if (imap->is_idle_refused) return true;
+  g_propagate_error(error, g_steal_pointer(&refusal));
+  return false;
+}
+
+// The server ended an IDLE by itself.
+static void note_ended_idle(ImapMailbox *imap) {
+  bool is_short = g_get_monotonic_time() - imap->idle_since_us < SHORT_IDLE_US;
+  imap->n_short_idles = is_short ? imap->n_short_idles + 1 : 0;
+  if (imap->n_short_idles >= MAX_SHORT_IDLES) imap->is_idle_refused = true;
+}
+
+static void tell_watching(Watch *watch) {
+  const ImapMailbox *imap = watch->imap;
+  MailboxWatch kind = MAILBOX_WATCHES_NOTHING;
+  bool is_idle = imap_session_is_idle(imap->session);
+  if (imap->is_notified && !imap->is_idle_refused)
+    kind = MAILBOX_WATCHES_ALL;
+  else if (is_idle && imap->folder)
+    kind = MAILBOX_WATCHES_FOLDER;
+  if (watch->is_told && watch->kind == kind) return;
+  watch->is_told = true;
+  watch->kind = kind;
   watch->funcs->watching(kind, watch->funcs->data);
-  return true;
 }
 
-// Tells news until the wire is woken or so much time is over.
+static WireWait doubt(ImapMailbox *imap, GError **error) {
+  g_set_error(error, NET_ERROR, NET_ERROR_OFFLINE, "the server warns: %s", imap->warning);
+  return WIRE_BROKEN;
+}
+
+// Tells news until the wire is woken, so much time is over, or the server ended the IDLE
+// (WIRE_READY).
 static WireWait listen(Watch *watch, int64_t duration_ms, GError **error) {
+  ImapMailbox *imap = watch->imap;
   int64_t until_us = g_get_monotonic_time() + duration_ms * 1000;
+  bool was_idle = imap_session_is_idle(imap->session);
   WireWait wait = WIRE_READY;
-  while (wait == WIRE_READY) {
+  while (wait == WIRE_READY && !imap->warning) {
     int64_t left_ms = (until_us - g_get_monotonic_time() + 999) / 1000;
-    wait = imap_session_listen(watch->imap->session, take_news, watch, (int)MAX(left_ms, 0), error);
+    wait = imap_session_listen(imap->session, (int)MAX(left_ms, 0), error);
+    if (was_idle && wait == WIRE_READY && !imap_session_is_idle(imap->session)) break;
+    if (wait == WIRE_READY) tell_watching(watch);
   }
+  if (imap->warning && wait != WIRE_BROKEN) return doubt(imap, error);
+  if (was_idle && wait == WIRE_READY) note_ended_idle(imap);
   return wait;
 }
 
 static bool watch_for(Watch *watch, int timeout_ms, GError **error) {
+  ImapMailbox *imap = watch->imap;
   int64_t end_us = g_get_monotonic_time() + timeout_ms * INT64_C(1000);
   for (;;) {
+    if (!begin_idle(imap, error)) return false;
+    tell_watching(watch);
+    if (imap->is_idle_refused) return true;
     int64_t left_ms = (end_us - g_get_monotonic_time() + 999) / 1000;
     bool renews = timeout_ms < 0 || left_ms > RENEW_MS;
-    if (!begin(watch, error)) return false;
     WireWait wait = listen(watch, renews ? RENEW_MS : MAX(left_ms, 0), error);
+    if (wait == WIRE_READY) continue;
     if (wait != WIRE_EXPIRED) return wait == WIRE_WOKEN;
     if (!renews) return true;
-    if (!renew(watch, error)) return false;
+    if (!renew(imap, error)) return false;
   }
 }
 
-static void tell_missed(Watch *watch) {
-  ImapMailbox *imap = watch->imap;
-  const MailboxNewsFuncs *funcs = watch->funcs;
+static void tell_missed(ImapMailbox *imap, const MailboxNewsFuncs *funcs) {
   if (imap->has_news && imap->folder) funcs->folder(imap->folder, NULL, funcs->data);
   if (imap->has_missed) funcs->tree(funcs->data);
   imap->has_news = imap->has_missed = false;
 }
 
 bool imap_watch(Mailbox *mailbox, int timeout_ms, const MailboxNewsFuncs *funcs, GError **error) {
-  Watch watch = {.imap = imap_of(mailbox), .funcs = funcs};
-  tell_missed(&watch);
-  watch.imap->is_told = true;
-  bool good = set_notify(&watch, error) && watch_for(&watch, timeout_ms, error);
-  watch.imap->is_told = false;
+  ImapMailbox *imap = imap_of(mailbox);
+  Watch watch = {.imap = imap, .funcs = funcs};
+  tell_missed(imap, funcs);
+  imap->watcher = funcs;
+  bool good = set_notify(imap, error) && watch_for(&watch, timeout_ms, error);
+  imap->watcher = NULL;
+  g_clear_pointer(&imap->warning, g_free);
   return good;
 }

@@ -122,6 +122,8 @@ static bool curl_wire_send(Wire *wire, const void *bytes, size_t size, GError **
 static WireWait curl_wire_wait(Wire *wire, int timeout_ms, GError **error) {
   CurlWire *self = (CurlWire *)wire;
   if (!wire_socket_check(&self->socket, error)) return WIRE_BROKEN;
+  // Before all bytes: a server that never stops to send shall not hold up new work.
+  if (wire_socket_is_woken(&self->socket)) return WIRE_WOKEN;
   while (self->ahead_at == self->ahead_end && !self->ended) {
     size_t got = 0;
     CURLcode code = receive_now(self, self->ahead, sizeof self->ahead, &got);

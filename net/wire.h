@@ -21,7 +21,7 @@ typedef struct Wire Wire;
 
 typedef enum {
   WIRE_READY,    // bytes (or the end) can be received
-  WIRE_WOKEN,    // waker_wake was called; not cleared yet
+  WIRE_WOKEN,    // waker_wake was called; not cleared yet. Comes before all bytes
   WIRE_EXPIRED,  // the time is over
   WIRE_BROKEN,   // error is set
 } WireWait;

@@ -51,6 +51,11 @@ bool wire_socket_await(const WireSocket *socket, short events, GError **error) {
   return waited == WIRE_READY;
 }
 
+bool wire_socket_is_woken(const WireSocket *socket) {
+  struct pollfd wake = {.fd = waker_fd(socket->waker), .events = POLLIN};
+  return poll(&wake, 1, 0) > 0;
+}
+
 WireWait wire_socket_wait(const WireSocket *socket, int timeout_ms, GError **error) {
   return wait_for(socket, POLLIN, waker_fd(socket->waker), timeout_ms, error);
 }

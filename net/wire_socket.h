@@ -27,5 +27,7 @@ bool wire_socket_check(const WireSocket *socket, GError **error);
 // Waits for one of poll's `events`, within the account's time-out: false with TIMEOUT or CANCELLED.
 // A mere wake does not end it.
 bool wire_socket_await(const WireSocket *socket, short events, GError **error);
+// True while a wake or a cancel is pending.
+bool wire_socket_is_woken(const WireSocket *socket);
 // Waits for something to receive, for a wake or a cancel, or until time is over (-1: never).
 WireWait wire_socket_wait(const WireSocket *socket, int timeout_ms, GError **error);

@@ -12,6 +12,7 @@ typedef enum {
   EVENT_RESET,
   EVENT_SILENCE,
   EVENT_WAKE,
+  EVENT_CANCEL,
 } EventKind;
 
 typedef struct {
@@ -86,6 +87,7 @@ static void parse_line(GArray *events, const char *line) {
       {"S! reset", EVENT_RESET, ""},
       {"S? silence", EVENT_SILENCE, ""},
       {"S? wake", EVENT_WAKE, ""},
+      {"S? cancel", EVENT_CANCEL, ""},
       // An empty line of either side, whose trailing blank an editor may have taken away.
       {"C:", EVENT_CLIENT_BYTES, "\r\n"},
       {"S:", EVENT_SERVER_BYTES, "\r\n"},
@@ -107,9 +109,9 @@ static Event *current(WireScript *script) {
 
 static char *event_text(const Event *event) {
   static const char *const words[] = {
-      [EVENT_CLIENT_BYTES] = "C: ", [EVENT_CLIENT_GLOB] = "C~ ", [EVENT_SERVER_BYTES] = "S: ",
-      [EVENT_CLOSE] = "S! close",   [EVENT_RESET] = "S! reset",  [EVENT_SILENCE] = "S? silence",
-      [EVENT_WAKE] = "S? wake",
+      [EVENT_CLIENT_BYTES] = "C: ", [EVENT_CLIENT_GLOB] = "C~ ",  [EVENT_SERVER_BYTES] = "S: ",
+      [EVENT_CLOSE] = "S! close",   [EVENT_RESET] = "S! reset",   [EVENT_SILENCE] = "S? silence",
+      [EVENT_WAKE] = "S? wake",     [EVENT_CANCEL] = "S? cancel",
   };
   if (event == NULL) return g_strdup("the end of the transcript");
   g_autofree char *bytes = g_strescape(event->bytes->str, NULL);
@@ -195,6 +197,11 @@ static ssize_t hand_out(WireScript *script, Event *event, void *buffer, size_t s
   return (ssize_t)count;
 }
 
+static void cancel(WireScript *script, GError **error) {
+  advance(script);
+  g_set_error_literal(error, NET_ERROR, NET_ERROR_CANCELLED, "cancelled by the script");
+}
+
 static ssize_t script_recv(Wire *wire, void *buffer, size_t size, GError **error) {
   WireScript *script = (WireScript *)wire;
   Event *event = current(script);
@@ -211,6 +218,9 @@ static ssize_t script_recv(Wire *wire, void *buffer, size_t size, GError **error
       advance(script);
       g_set_error_literal(error, NET_ERROR, NET_ERROR_TIMEOUT, "the scripted server is silent");
       return -1;
+    case EVENT_CANCEL:
+      cancel(script, error);
+      return -1;
     case EVENT_WAKE:
     case EVENT_CLIENT_BYTES:
     case EVENT_CLIENT_GLOB:
@@ -225,6 +235,10 @@ static WireWait script_wait(Wire *wire, int timeout_ms, GError **error) {
   Event *event = current(script);
   if (event == NULL || event->kind == EVENT_CLIENT_BYTES || event->kind == EVENT_CLIENT_GLOB) {
     mismatch(script, "waits for the server", error);
+    return WIRE_BROKEN;
+  }
+  if (event->kind == EVENT_CANCEL) {
+    cancel(script, error);
     return WIRE_BROKEN;
   }
   bool is_wake = event->kind == EVENT_WAKE;

@@ -12,6 +12,7 @@
 //   S! reset          the connection breaks
 //   S? silence        nothing comes: a recv ends with TIMEOUT, a wait with WIRE_EXPIRED
 //   S? wake           a wait ends with WIRE_WOKEN
+//   S? cancel         a recv or a wait ends with CANCELLED; later calls go on behind it
 //   do words, E: words    for the test itself (wire_script_lines), no event of the wire
 //
 // `\xHH` in a line is that byte; any other backslash is one. A close, a reset and the end of the
