@@ -22,7 +22,9 @@ bool imap_session_compress_if_slow(ImapSession *session, GError **error) {
   if (session->sent.length > 0 || !imap_session_would_compress(session)) return true;
   session->was_compressed = true;
   if (imap_session_run_words(session, "COMPRESS DEFLATE", NULL, NULL, &refusal)) {
-    session->wire = wire_wrap(session->wire, wire_deflate_new);
+    size_t size;
+    const char *early = imap_parser_take_rest(session->parser, &size);
+    session->wire = wire_wrap(session->wire, wire_deflate_new, early, size);
     g_debug("%s: compressed from here on", session->name);
     return true;
   }

@@ -294,3 +294,10 @@ ImapToken imap_lexer_next(ImapLexer *lexer) {
   };
   return lex[lexer->state](lexer);
 }
+
+const char *imap_lexer_take_rest(ImapLexer *lexer, size_t *size) {
+  const char *rest = lexer->at;
+  *size = (size_t)(lexer->end - lexer->at);
+  lexer->at = lexer->end;
+  return rest;
+}

@@ -56,3 +56,6 @@ void imap_lexer_take_line(ImapLexer *lexer);
 // The next token is EOL: what is left of the line, with the literals announced at line ends, is
 // dropped. After BAD, or between tokens.
 void imap_lexer_skip_line(ImapLexer *lexer);
+// Takes back what was fed and is not read yet, which becomes somebody else's: between tokens only.
+// It lives as long as what was fed.
+const char *imap_lexer_take_rest(ImapLexer *lexer, size_t *size);

@@ -221,3 +221,7 @@ ImapEvent imap_parser_next(ImapParser *parser) {
     if (event.type != IMAP_EVENT_MORE) return event;
   }
 }
+
+const char *imap_parser_take_rest(ImapParser *parser, size_t *size) {
+  return imap_lexer_take_rest(parser->lexer, size);
+}

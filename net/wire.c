@@ -29,8 +29,9 @@ WireWait wire_wait(Wire *wire, int timeout_ms, GError **error) {
   return wire->ops->wait(wire, timeout_ms, error);
 }
 
-Wire *wire_wrap(Wire *wire, Wire *(*decorate)(Wire *inner)) {
-  return wire->ops->wrap != NULL ? wire->ops->wrap(wire, decorate) : decorate(wire);
+Wire *wire_wrap(Wire *wire, WireDecorator *decorate, const void *early, size_t size) {
+  bool looks_on = wire->ops->wrap != NULL;
+  return looks_on ? wire->ops->wrap(wire, decorate, early, size) : decorate(wire, early, size);
 }
 
 void wire_free(Wire *wire) {

@@ -26,13 +26,18 @@ typedef enum {
   WIRE_BROKEN,   // error is set
 } WireWait;
 
+// What makes a decorator: takes over `inner`. The `size` bytes at `early` (NULL if 0) came over the
+// wire before, but belong to the decorator: it treats them as if they were received next. They are
+// copied.
+typedef Wire *WireDecorator(Wire *inner, const void *early, size_t size);
+
 typedef struct {
   ssize_t (*recv)(Wire *wire, void *buffer, size_t size, GError **error);
   bool (*send)(Wire *wire, const void *bytes, size_t size, GError **error);
   WireWait (*wait)(Wire *wire, int timeout_ms, GError **error);
   void (*free)(Wire *wire);
   // NULL but for wires that only look on: see wire_wrap.
-  Wire *(*wrap)(Wire *wire, Wire *(*decorate)(Wire *inner));
+  Wire *(*wrap)(Wire *wire, WireDecorator *decorate, const void *early, size_t size);
 } WireOps;
 
 struct Wire {
@@ -56,8 +61,9 @@ bool wire_send(Wire *wire, const void *bytes, size_t size, GError **error);
 // Waits until wire_recv would not block, new work is announced, or time is over (-1: never).
 WireWait wire_wait(Wire *wire, int timeout_ms, GError **error);
 // Puts a decorator around the wire, below those that only look on (wire_trace); the result takes
-// its place.
-Wire *wire_wrap(Wire *wire, Wire *(*decorate)(Wire *inner));
+// its place. `early` is what was received already of that which the decorator has to read: a server
+// may go on in the new form right behind the line with which it agreed to it. NULL, 0: nothing.
+Wire *wire_wrap(Wire *wire, WireDecorator *decorate, const void *early, size_t size);
 // Closes without a word (the engine says LOGOUT or QUIT); NULL is fine.
 void wire_free(Wire *wire);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Wire, wire_free)

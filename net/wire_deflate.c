@@ -14,6 +14,7 @@ typedef struct {
   Wire wire;
   Wire *inner;
   z_stream incoming, outgoing;
+  unsigned char *early;                  // NULL once inflate has taken it
   unsigned char received[BUFFER_BYTES];  // compressed, what inflate has not taken yet
   // What wire_wait unfolded in order to know that there is something.
   unsigned char ahead[BUFFER_BYTES];
@@ -46,6 +47,7 @@ static bool unfold(DeflateWire *self, void *buffer, size_t size, size_t *got, GE
 static ssize_t receive(DeflateWire *self, GError **error) {
   ssize_t size = wire_recv(self->inner, self->received, sizeof self->received, error);
   if (size > 0) {
+    g_clear_pointer(&self->early, g_free);
     self->incoming.next_in = self->received;
     self->incoming.avail_in = (uInt)size;
   }
@@ -110,14 +112,18 @@ static void deflate_free(Wire *wire) {
   inflateEnd(&self->incoming);
   deflateEnd(&self->outgoing);
   wire_free(self->inner);
+  g_free(self->early);
   g_free(self);
 }
 
-Wire *wire_deflate_new(Wire *inner) {
+Wire *wire_deflate_new(Wire *inner, const void *early, size_t size) {
   static const WireOps ops = {deflate_recv, deflate_send, deflate_wait, deflate_free, NULL};
   DeflateWire *self = g_new0(DeflateWire, 1);
   self->wire.ops = &ops;
   self->inner = inner;
+  self->early = g_memdup2(early, size);
+  self->incoming.next_in = self->early;
+  self->incoming.avail_in = (uInt)size;
   bool set_up = inflateInit2(&self->incoming, WINDOW_BITS) == Z_OK &&
                 deflateInit2(&self->outgoing, Z_DEFAULT_COMPRESSION, Z_DEFLATED, WINDOW_BITS,
                              MEMORY_LEVEL, Z_DEFAULT_STRATEGY) == Z_OK;

@@ -5,5 +5,6 @@
 
 #include "net/wire.h"
 
-// Takes over `inner`, over which nothing may be on its way.
-Wire *wire_deflate_new(Wire *inner);
+// A WireDecorator: takes over `inner`, over which nothing may be on its way to the server. `early`
+// are the compressed bytes that were received already, behind the line of the tagged OK.
+Wire *wire_deflate_new(Wire *inner, const void *early, size_t size);

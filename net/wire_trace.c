@@ -139,9 +139,12 @@ static void trace_free(Wire *wire) {
   g_free(trace);
 }
 
-static Wire *trace_wrap(Wire *wire, Wire *(*decorate)(Wire *inner)) {
+// Early bytes passed as if they were text: they will pass again, and began no line and no literal.
+static Wire *trace_wrap(Wire *wire, WireDecorator *decorate, const void *early, size_t size) {
   TraceWire *trace = (TraceWire *)wire;
-  trace->inner = wire_wrap(trace->inner, decorate);
+  trace->inner = wire_wrap(trace->inner, decorate, early, size);
+  trace->in.literal_left = 0;
+  g_string_truncate(trace->in.line, 0);
   return wire;
 }
 

@@ -59,7 +59,7 @@ static MemoryWire *memory_wire_new(const void *bytes, size_t size, size_t cut) {
 // What a peer would send: pieces, each flushed.
 static GByteArray *pack(const char *const *pieces) {
   MemoryWire *out = memory_wire_new(NULL, 0, 1);
-  g_autoptr(Wire) wire = wire_deflate_new(&out->wire);
+  g_autoptr(Wire) wire = wire_deflate_new(&out->wire, NULL, 0);
   for (; *pieces != NULL; pieces++)
     g_assert_true(wire_send(wire, *pieces, strlen(*pieces), NULL));
   return g_byte_array_ref(out->outgoing);
@@ -82,7 +82,7 @@ static void test_round_trip(void) {
     g_autoptr(GByteArray) packed = pack(pieces);
     size_t cut = round % 3 == 0 ? 1 : (size_t)g_rand_int_range(random, 1, 5000);
     MemoryWire *in = memory_wire_new(packed->data, packed->len, cut);
-    g_autoptr(Wire) wire = wire_deflate_new(&in->wire);
+    g_autoptr(Wire) wire = wire_deflate_new(&in->wire, NULL, 0);
     g_autoptr(GString) got = g_string_new(NULL);
     char buffer[3000];
     ssize_t n;
@@ -100,7 +100,7 @@ static void test_wait(void) {
   char buffer[100];
   for (size_t size = 0; size <= packed->len; size++) {
     MemoryWire *in = memory_wire_new(packed->data, size, 1);
-    g_autoptr(Wire) wire = wire_deflate_new(&in->wire);
+    g_autoptr(Wire) wire = wire_deflate_new(&in->wire, NULL, 0);
     WireWait wait = wire_wait(wire, 0, NULL);
     g_assert_true(wait == WIRE_READY || wait == WIRE_EXPIRED);
     if (wait == WIRE_READY) {
@@ -119,19 +119,44 @@ static void test_broken(void) {
   g_autoptr(GError) error = NULL;
   char buffer[100];
   MemoryWire *garbage = memory_wire_new("\xff\xff\xff\xff plain text", 15, 100);
-  g_autoptr(Wire) first = wire_deflate_new(&garbage->wire);
+  g_autoptr(Wire) first = wire_deflate_new(&garbage->wire, NULL, 0);
   g_assert_cmpint(wire_recv(first, buffer, sizeof buffer, &error), ==, -1);
   g_assert_error(error, NET_ERROR, NET_ERROR_PROTOCOL);
   g_clear_error(&error);
   // A last block: the peer will never say anything again.
   MemoryWire *last = memory_wire_new("\x03\x00more", 6, 100);
-  g_autoptr(Wire) second = wire_deflate_new(&last->wire);
+  g_autoptr(Wire) second = wire_deflate_new(&last->wire, NULL, 0);
   g_assert_cmpint(wire_recv(second, buffer, sizeof buffer, &error), ==, -1);
   g_assert_error(error, NET_ERROR, NET_ERROR_PROTOCOL);
   // An orderly end of the connection is one.
   MemoryWire *nothing = memory_wire_new(NULL, 0, 100);
-  g_autoptr(Wire) third = wire_deflate_new(&nothing->wire);
+  g_autoptr(Wire) third = wire_deflate_new(&nothing->wire, NULL, 0);
   g_assert_cmpint(wire_recv(third, buffer, sizeof buffer, NULL), ==, 0);
+}
+
+// What was received before the decorator was there is read first, however much it is, and the rest
+// from the wire goes on behind it; a wait knows of it.
+static void test_early(void) {
+  g_autoptr(GRand) random = g_rand_new_with_seed(12);
+  g_autofree char *text = random_text(random, 100000);
+  const char *pieces[] = {text, NULL};
+  g_autoptr(GByteArray) packed = pack(pieces);
+  const size_t sizes[] = {0, 1, 100, 16384, 65536, packed->len};
+  g_assert_cmpuint(packed->len, >, 65536);
+  for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++) {
+    MemoryWire *in = memory_wire_new(packed->data + sizes[i], packed->len - sizes[i], 5000);
+    g_autofree uint8_t *early = g_memdup2(packed->data, sizes[i]);
+    g_autoptr(Wire) wire = wire_wrap(&in->wire, wire_deflate_new, early, sizes[i]);
+    g_clear_pointer(&early, g_free);
+    g_assert_cmpint(wire_wait(wire, 0, NULL), ==, WIRE_READY);
+    if (sizes[i] > 16384) g_assert_cmpuint(in->waits, ==, 0);
+    g_autoptr(GString) got = g_string_new(NULL);
+    char buffer[3000];
+    ssize_t n;
+    while ((n = wire_recv(wire, buffer, sizeof buffer, NULL)) > 0)
+      g_string_append_len(got, buffer, n);
+    g_assert_cmpmem(got->str, got->len, text, strlen(text));
+  }
 }
 
 // A quarter of a GiB of nothing in some hundred KiB is read a buffer at a time.
@@ -139,12 +164,12 @@ static void test_bomb(void) {
   const uint64_t size = UINT64_C(256) << 20;
   static const char zeros[1 << 16];
   MemoryWire *out = memory_wire_new(NULL, 0, 1);
-  g_autoptr(Wire) packer = wire_deflate_new(&out->wire);
+  g_autoptr(Wire) packer = wire_deflate_new(&out->wire, NULL, 0);
   for (uint64_t done = 0; done < size; done += sizeof zeros)
     wire_send(packer, zeros, sizeof zeros, NULL);
   g_assert_cmpuint(out->outgoing->len, <, 1 << 20);
   MemoryWire *in = memory_wire_new(out->outgoing->data, out->outgoing->len, 100000);
-  g_autoptr(Wire) wire = wire_deflate_new(&in->wire);
+  g_autoptr(Wire) wire = wire_deflate_new(&in->wire, NULL, 0);
   g_autofree char *buffer = g_malloc(1 << 16);
   uint64_t got = 0;
   ssize_t n;
@@ -168,6 +193,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/wire-deflate/round-trip", test_round_trip);
   g_test_add_func("/wire-deflate/wait", test_wait);
   g_test_add_func("/wire-deflate/broken", test_broken);
+  g_test_add_func("/wire-deflate/early", test_early);
   g_test_add_func("/wire-deflate/bomb", test_bomb);
   g_test_add_func("/wire-deflate/rule", test_rule);
   return g_test_run();

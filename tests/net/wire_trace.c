@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "net/wire_deflate.h"
 #include "net/wire_dialogue.h"
 #include "net/wire_line.h"
 #include "tests/net/wire_script.h"
@@ -78,6 +79,31 @@ static void test_trace(GString **log, gconstpointer unused) {
                   "test1: < 250 Ok\n"
                   "test1: > QUIT\n"
                   "test1: < (end)\n"
+                  "test1: closed\n");
+}
+
+// What is compressed is shown unfolded, also where its first bytes came with the line before and
+// were taken for a line with a literal. (Blocks that are stored: five bytes, then the text.)
+static void test_early(GString **log, gconstpointer unused) {
+  Wire *wire = wire_trace_new(
+      wire_script_new("C: a COMPRESS DEFLATE\nS: a OK\n"
+                      "S= \\x00\\x17\\x00\\xe8\\xff* 1 FETCH (BODY[] {6}\\x0d\\x0a\\x00\n"
+                      "S= \\x09\\x00\\xf6\\xffsecret)\\x0d\\x0a\n",
+                      WIRE_SCRIPT_WHOLE, 0),
+      "test1");
+  say(wire, "a COMPRESS DEFLATE\r\n");
+  receive(wire, strlen("a OK\r\n"));
+  char early[5 + 23 + 1];
+  for (size_t i = 0; i < sizeof early; i++)
+    g_assert_cmpint(wire_recv(wire, early + i, 1, NULL), ==, 1);
+  g_string_truncate(*log, 0);
+  g_assert_true(wire_wrap(wire, wire_deflate_new, early, sizeof early) == wire);
+  receive(wire, strlen("* 1 FETCH (BODY[] {6}\r\nsecret)\r\n"));
+  wire_free(wire);
+  g_assert_cmpstr((*log)->str, ==,
+                  "test1: < * 1 FETCH (BODY[] {6}\n"
+                  "test1: < (literal, 6 bytes)\n"
+                  "test1: < )\n"
                   "test1: closed\n");
 }
 
@@ -162,6 +188,7 @@ int main(int argc, char **argv) {
   g_log_set_debug_enabled(TRUE);
   g_log_set_writer_func(collect, NULL, NULL);
   g_test_add("/wire-trace/trace", GString *, NULL, log_open, test_trace, log_close);
+  g_test_add("/wire-trace/early", GString *, NULL, log_open, test_early, log_close);
   g_test_add("/wire-trace/dialogue", GString *, NULL, log_open, test_dialogue, log_close);
   g_test_add_func("/wire-trace/proxy", test_proxy);
   g_test_add_func("/wire-trace/printable", test_printable);
