@@ -191,13 +191,18 @@ static void tell_watching(Watch *watch) {
   watch->funcs->watching(kind, watch->funcs->data);
 }
 
+// The caller may now want to watch something else.
+static bool is_less(const Watch *watch) {
+  return watch->kind == MAILBOX_WATCHES_ALL && !watch->imap->is_notified;
+}
+
 static WireWait doubt(ImapMailbox *imap, GError **error) {
   g_set_error(error, NET_ERROR, NET_ERROR_OFFLINE, "the server warns: %s", imap->warning);
   return WIRE_BROKEN;
 }
 
-// Tells news until the wire is woken, so much time is over, or the server ended the IDLE
-// (WIRE_READY).
+// Tells news until the wire is woken, so much time is over, or the server ended the IDLE or has
+// stopped to notify (WIRE_READY).
 static WireWait listen(Watch *watch, int64_t duration_ms, GError **error) {
   ImapMailbox *imap = watch->imap;
   int64_t until_us = g_get_monotonic_time() + duration_ms * 1000;
@@ -206,11 +211,11 @@ static WireWait listen(Watch *watch, int64_t duration_ms, GError **error) {
   while (wait == WIRE_READY && !imap->warning) {
     int64_t left_ms = (until_us - g_get_monotonic_time() + 999) / 1000;
     wait = imap_session_listen(imap->session, (int)MAX(left_ms, 0), error);
-    if (was_idle && wait == WIRE_READY && !imap_session_is_idle(imap->session)) break;
-    if (wait == WIRE_READY) tell_watching(watch);
+    bool was_ended = was_idle && !imap_session_is_idle(imap->session);
+    if (wait == WIRE_READY && was_ended) note_ended_idle(imap);
+    if (was_ended || is_less(watch)) break;
   }
   if (imap->warning && wait != WIRE_BROKEN) return doubt(imap, error);
-  if (was_idle && wait == WIRE_READY) note_ended_idle(imap);
   return wait;
 }
 
@@ -224,6 +229,10 @@ static bool watch_for(Watch *watch, int timeout_ms, GError **error) {
     int64_t left_ms = (end_us - g_get_monotonic_time() + 999) / 1000;
     bool renews = timeout_ms < 0 || left_ms > RENEW_MS;
     WireWait wait = listen(watch, renews ? RENEW_MS : MAX(left_ms, 0), error);
+    if (wait == WIRE_READY && is_less(watch)) {
+      tell_watching(watch);
+      return true;
+    }
     if (wait == WIRE_READY) continue;
     if (wait != WIRE_EXPIRED) return wait == WIRE_WOKEN;
     if (!renews) return true;

@@ -204,11 +204,12 @@ bool mailbox_wants_pause(Mailbox *mailbox);
 // should the server send them early. GONE: the folder is gone, or has another UIDVALIDITY than the
 // request's (nothing was told); REFUSED: the server says NO, so what was not told cannot be had.
 bool mailbox_receive(Mailbox *mailbox, const MailboxBodyFuncs *funcs, GError **error);
-// Waits for news until the waker is woken (and then the next call may follow at once), or for
-// timeout_ms (-1: for ever). True also when the server has no push and nothing was told; false: the
+// Waits for news until the waker is woken (and then the next call may follow at once), for
+// timeout_ms (-1: for ever), or until less is watched than mailbox_can_watch said: perhaps another
+// folder should be. True then, also when the server has no push and nothing was told; false: the
 // connection ended, perhaps because it has been silent for too long.
 bool mailbox_watch(Mailbox *mailbox, int timeout_ms, const MailboxNewsFuncs *funcs, GError **error);
-// The most that a watch may come to on this connection; no I/O.
+// The most that a watch may come to on this connection, by what the server said until now; no I/O.
 MailboxWatch mailbox_can_watch(Mailbox *mailbox);
 // True once for all that the server told by the way of changes in the open folder, outside of
 // update and watch.
