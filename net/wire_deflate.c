@@ -9,6 +9,10 @@
 // Raw deflate, the largest window (RFC 4978 section 3).
 #define WINDOW_BITS (-15)
 #define MEMORY_LEVEL 8
+// zlib counts in less than a size_t; flushed apart, which costs five bytes.
+#define PIECE_BYTES (1 << 20)
+// Received without a byte unfolded: no server flushes so often without a word.
+#define MAX_BARREN_BYTES (64 << 10)
 
 typedef struct {
   Wire wire;
@@ -19,7 +23,8 @@ typedef struct {
   // What wire_wait unfolded in order to know that there is something.
   unsigned char ahead[BUFFER_BYTES];
   size_t ahead_at, ahead_end;
-  bool may_hold_more;  // inflate had no room for all it could give
+  bool may_hold_more;   // inflate has more to give, or to say, without more input
+  size_t barren_bytes;  // received since something unfolded
 } DeflateWire;
 
 static bool set_broken(const char *words, GError **error) {
@@ -27,7 +32,8 @@ static bool set_broken(const char *words, GError **error) {
   return false;
 }
 
-// Unfolds what was received into `buffer`; 0 in `*got`: more has to be received first.
+// Unfolds what was received into `buffer`; 0 in `*got`: more has to be received first. A fault is
+// told only after what came before it, so that the packets' sizes do not decide what is read.
 static bool unfold(DeflateWire *self, void *buffer, size_t size, size_t *got, GError **error) {
   z_stream *stream = &self->incoming;
   *got = 0;
@@ -37,19 +43,29 @@ static bool unfold(DeflateWire *self, void *buffer, size_t size, size_t *got, GE
   uInt room = stream->avail_out;
   int code = inflate(stream, Z_SYNC_FLUSH);
   *got = room - stream->avail_out;
-  self->may_hold_more = stream->avail_out == 0;
-  if (code == Z_STREAM_END && *got == 0) return set_broken("ended", error);
-  if (code == Z_OK || code == Z_BUF_ERROR || code == Z_STREAM_END) return true;
-  return set_broken("cannot be read", error);
+  bool is_good = code == Z_OK || code == Z_BUF_ERROR || code == Z_STREAM_END;
+  self->may_hold_more = stream->avail_out == 0 || !is_good;
+  if (*got > 0) {
+    self->barren_bytes = 0;
+    return true;
+  }
+  if (!is_good) return set_broken("cannot be read", error);
+  bool goes_on = code == Z_STREAM_END && stream->avail_in > 0;
+  return goes_on ? set_broken("goes on behind its end", error) : true;
 }
 
 // More compressed bytes; 0 at the peer's orderly end, -1 with error.
 static ssize_t receive(DeflateWire *self, GError **error) {
+  if (self->barren_bytes > MAX_BARREN_BYTES) {
+    set_broken("holds nothing", error);
+    return -1;
+  }
   ssize_t size = wire_recv(self->inner, self->received, sizeof self->received, error);
   if (size > 0) {
     g_clear_pointer(&self->early, g_free);
     self->incoming.next_in = self->received;
     self->incoming.avail_in = (uInt)size;
+    self->barren_bytes += (size_t)size;
   }
   return size;
 }
@@ -71,11 +87,9 @@ static ssize_t deflate_recv(Wire *wire, void *buffer, size_t size, GError **erro
   }
 }
 
-static bool deflate_send(Wire *wire, const void *bytes, size_t size, GError **error) {
-  DeflateWire *self = (DeflateWire *)wire;
+static bool send_piece(DeflateWire *self, const void *bytes, size_t size, GError **error) {
   z_stream *stream = &self->outgoing;
   unsigned char packed[BUFFER_BYTES];
-  if (size == 0) return true;
   stream->next_in = (unsigned char *)bytes;
   stream->avail_in = (uInt)size;
   do {
@@ -84,6 +98,17 @@ static bool deflate_send(Wire *wire, const void *bytes, size_t size, GError **er
     deflate(stream, Z_SYNC_FLUSH);
     if (!wire_send(self->inner, packed, sizeof packed - stream->avail_out, error)) return false;
   } while (stream->avail_out == 0);
+  return true;
+}
+
+static bool deflate_send(Wire *wire, const void *bytes, size_t size, GError **error) {
+  const char *next = bytes;
+  while (size > 0) {
+    size_t piece = MIN(size, PIECE_BYTES);
+    if (!send_piece((DeflateWire *)wire, next, piece, error)) return false;
+    next += piece;
+    size -= piece;
+  }
   return true;
 }
 
