@@ -18,12 +18,11 @@ typedef struct {
   Wire wire;
   Wire *inner;
   z_stream incoming, outgoing;
-  unsigned char *early;                  // NULL once inflate has taken it
+  unsigned char *early;                  // what inflate takes first
   unsigned char received[BUFFER_BYTES];  // compressed, what inflate has not taken yet
   // What wire_wait unfolded in order to know that there is something.
   unsigned char ahead[BUFFER_BYTES];
   size_t ahead_at, ahead_end;
-  bool may_hold_more;   // inflate has more to give, or to say, without more input
   size_t barren_bytes;  // received since something unfolded
 } DeflateWire;
 
@@ -34,21 +33,20 @@ static bool set_broken(const char *words, GError **error) {
 
 // Unfolds what was received into `buffer`; 0 in `*got`: more has to be received first. A fault is
 // told only after what came before it, so that the packets' sizes do not decide what is read.
+// inflate is asked also when it took all input: it may have had no room for what it has, or a fault
+// to tell.
 static bool unfold(DeflateWire *self, void *buffer, size_t size, size_t *got, GError **error) {
   z_stream *stream = &self->incoming;
-  *got = 0;
-  if (stream->avail_in == 0 && !self->may_hold_more) return true;
   stream->next_out = buffer;
   stream->avail_out = (uInt)MIN(size, G_MAXUINT32 / 2);
   uInt room = stream->avail_out;
   int code = inflate(stream, Z_SYNC_FLUSH);
   *got = room - stream->avail_out;
-  bool is_good = code == Z_OK || code == Z_BUF_ERROR || code == Z_STREAM_END;
-  self->may_hold_more = stream->avail_out == 0 || !is_good;
   if (*got > 0) {
     self->barren_bytes = 0;
     return true;
   }
+  bool is_good = code == Z_OK || code == Z_BUF_ERROR || code == Z_STREAM_END;
   if (!is_good) return set_broken("cannot be read", error);
   bool goes_on = code == Z_STREAM_END && stream->avail_in > 0;
   return goes_on ? set_broken("goes on behind its end", error) : true;
@@ -62,7 +60,6 @@ static ssize_t receive(DeflateWire *self, GError **error) {
   }
   ssize_t size = wire_recv(self->inner, self->received, sizeof self->received, error);
   if (size > 0) {
-    g_clear_pointer(&self->early, g_free);
     self->incoming.next_in = self->received;
     self->incoming.avail_in = (uInt)size;
     self->barren_bytes += (size_t)size;
