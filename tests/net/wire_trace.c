@@ -82,29 +82,34 @@ static void test_trace(GString **log, gconstpointer unused) {
                   "test1: closed\n");
 }
 
-// What is compressed is shown unfolded, also where its first bytes came with the line before and
-// were taken for a line with a literal. (Blocks that are stored: five bytes, then the text.)
+// What is compressed is shown unfolded, also if its first bytes came with the line before and were
+// taken for lines, and a literal: however many came. (Blocks that are stored: five bytes, then the
+// text.)
 static void test_early(GString **log, gconstpointer unused) {
-  Wire *wire = wire_trace_new(
-      wire_script_new("C: a COMPRESS DEFLATE\nS: a OK\n"
-                      "S= \\x00\\x17\\x00\\xe8\\xff* 1 FETCH (BODY[] {6}\\x0d\\x0a\\x00\n"
-                      "S= \\x09\\x00\\xf6\\xffsecret)\\x0d\\x0a\n",
-                      WIRE_SCRIPT_WHOLE, 0),
-      "test1");
-  say(wire, "a COMPRESS DEFLATE\r\n");
-  receive(wire, strlen("a OK\r\n"));
-  char early[5 + 23 + 1];
-  for (size_t i = 0; i < sizeof early; i++)
-    g_assert_cmpint(wire_recv(wire, early + i, 1, NULL), ==, 1);
-  g_string_truncate(*log, 0);
-  g_assert_true(wire_wrap(wire, wire_deflate_new, early, sizeof early) == wire);
-  receive(wire, strlen("* 1 FETCH (BODY[] {6}\r\nsecret)\r\n"));
-  wire_free(wire);
-  g_assert_cmpstr((*log)->str, ==,
-                  "test1: < * 1 FETCH (BODY[] {6}\n"
-                  "test1: < (literal, 6 bytes)\n"
-                  "test1: < )\n"
-                  "test1: closed\n");
+  char early[5 + 29 + 5 + 9];
+  for (size_t size = 0; size <= sizeof early; size++) {
+    Wire *wire = wire_trace_new(
+        wire_script_new(
+            "C: a COMPRESS DEFLATE\nS: a OK\n"
+            "S= \\x00\\x1d\\x00\\xe2\\xff* OK\\x0d\\x0a* 1 FETCH (BODY[] {6}\\x0d\\x0a\n"
+            "S= \\x00\\x09\\x00\\xf6\\xffsecret)\\x0d\\x0a\n",
+            WIRE_SCRIPT_WHOLE, 0),
+        "test1");
+    say(wire, "a COMPRESS DEFLATE\r\n");
+    receive(wire, strlen("a OK\r\n"));
+    for (size_t i = 0; i < size; i++)
+      g_assert_cmpint(wire_recv(wire, early + i, 1, NULL), ==, 1);
+    g_string_truncate(*log, 0);
+    g_assert_true(wire_wrap(wire, wire_deflate_new, early, size) == wire);
+    receive(wire, strlen("* OK\r\n* 1 FETCH (BODY[] {6}\r\nsecret)\r\n"));
+    wire_free(wire);
+    g_assert_cmpstr((*log)->str, ==,
+                    "test1: < * OK\n"
+                    "test1: < * 1 FETCH (BODY[] {6}\n"
+                    "test1: < (literal, 6 bytes)\n"
+                    "test1: < )\n"
+                    "test1: closed\n");
+  }
 }
 
 // The lines of a login go to the log without what is secret in them, also where the server repeats
