@@ -120,8 +120,10 @@ static bool curl_wire_send(Wire *wire, const void *bytes, size_t size, GError **
   return true;
 }
 
+// A part of a TLS record ends a wait for the socket, but is nothing to receive yet.
 static WireWait curl_wire_wait(Wire *wire, int timeout_ms, GError **error) {
   CurlWire *self = (CurlWire *)wire;
+  int64_t end_us = g_get_monotonic_time() + timeout_ms * INT64_C(1000);
   if (!wire_socket_check(&self->socket, error)) return WIRE_BROKEN;
   // Before all bytes: a server that never stops to send shall not hold up new work.
   if (wire_socket_is_woken(&self->socket)) return WIRE_WOKEN;
@@ -137,7 +139,9 @@ static WireWait curl_wire_wait(Wire *wire, int timeout_ms, GError **error) {
       set_broken(self, code, error);
       return WIRE_BROKEN;
     }
-    WireWait waited = wire_socket_wait(&self->socket, timeout_ms, error);
+    int64_t left_ms = (end_us - g_get_monotonic_time() + 999) / 1000;
+    WireWait waited =
+        wire_socket_wait(&self->socket, timeout_ms < 0 ? -1 : (int)MAX(left_ms, 0), error);
     if (waited != WIRE_READY) return waited;
   }
   return WIRE_READY;
