@@ -89,8 +89,9 @@ typedef struct {
 // `message` is told each message above last_uid with all of MailboxMessage, and of those below the
 // flags that may have changed; usually in rising order, each once or more (unasked-for updates come
 // in between, with less than what was asked for). Of messages that are no more either `vanished`
-// tells, for UIDs that were known or not; or `present` is filled with all UIDs up to last_uid that
-// are still there, and `is_present_told` set.
+// tells at the end, range by range in rising order, for UIDs up to last_uid that were known or not;
+// or `present` is filled with all UIDs up to last_uid that are still there, and `is_present_told`
+// set. Neither ever rests on what could not be read.
 typedef struct {
   MailboxMessageFunc message;
   bool (*vanished)(UidRange range, gpointer data, GError **error);
@@ -190,7 +191,10 @@ bool mailbox_list(Mailbox *mailbox, MailboxFolderFunc each, MailboxStatusFunc st
 // Opens the folder as it is now and tells what is new since `known`, in one round trip where the
 // server keeps track (RFC 7162 QRESYNC, else CONDSTORE), else by comparing. If the folder's
 // UIDVALIDITY is not the known one, only update->status is told: ask again knowing nothing.
-// GONE: no such folder; FORBIDDEN: no right to it; UNSUPPORTED: it has no lasting UIDs.
+// GONE: no such folder; FORBIDDEN: no right to it; UNSUPPORTED: it has no lasting UIDs; BUSY: also
+// where the server counts messages and shows none, or says that some were expunged meanwhile;
+// REFUSED: also where it does not say in a readable way which are there; LIMIT: more than 2,000,000
+// ranges of UIDs.
 bool mailbox_update(Mailbox *mailbox, const MailboxKnown *known, const MailboxUpdateFuncs *funcs,
                     MailboxUpdate *update, GError **error);
 // Sends a request, with what opens its folder before it in the same flight if another is open;
