@@ -122,9 +122,11 @@ typedef struct {
 } MailboxRequest;
 
 // A body (or a part of one) begins, its bytes pass, and it ends: only the end makes it certain
-// whose it was, so `begin` may be told UID 0. `offset` is where the part starts as the server says.
+// whose it was, so `begin` may be told UID 0. `offset` is where the part starts as the server says;
+// a server that knows no parts sends the whole, as one at 0 that is longer than was asked for.
 // What began and did not end is to be forgotten. `withheld`: the server names the message but gives
-// nothing for it. A message of which none of these is told is not there any more.
+// nothing for it. A message of which none of these is told is not there any more; but see
+// mailbox_receive.
 typedef struct {
   bool (*begin)(uint32_t uid, uint64_t offset, gpointer data, GError **error);
   bool (*bytes)(const void *bytes, size_t size, gpointer data, GError **error);
@@ -198,15 +200,18 @@ bool mailbox_list(Mailbox *mailbox, MailboxFolderFunc each, MailboxStatusFunc st
 bool mailbox_update(Mailbox *mailbox, const MailboxKnown *known, const MailboxUpdateFuncs *funcs,
                     MailboxUpdate *update, GError **error);
 // Sends a request, with what opens its folder before it in the same flight if another is open;
-// waits for no answer. While requests are under way, only for the folder of the last one and
+// waits for no answer. What would be too much to be under way is sent as answers are received. While requests are under way, only for the folder of the last one and
 // without `anew`; at most MAILBOX_PIPELINE_MAX. Its strings and sets may go after the call.
 bool mailbox_request(Mailbox *mailbox, const MailboxRequest *request, GError **error);
 // True while the answers under way should be read before another request is sent, because the
 // connection changes between them: it is to be compressed. Does not block.
 bool mailbox_wants_pause(Mailbox *mailbox);
 // Reads the answer to the oldest request to its end. Bodies of requests behind it may be told too,
-// should the server send them early. GONE: the folder is gone, or has another UIDVALIDITY than the
-// request's (nothing was told); REFUSED: the server says NO, so what was not told cannot be had.
+// should the server send them early. True also where the server says that messages of a set were
+// expunged: of those nothing is told, nor perhaps of others of the set, so what was not told is to
+// be asked for once more by itself, or looked for by an update. GONE: the folder is gone, or has
+// another UIDVALIDITY than the request's (nothing was told); REFUSED: the server says NO, so what
+// was not told cannot be had.
 bool mailbox_receive(Mailbox *mailbox, const MailboxBodyFuncs *funcs, GError **error);
 // Waits for news until the waker is woken (and then the next call may follow at once), or for
 // timeout_ms (-1: for ever). True also when the server has no push and nothing was told; false: the
