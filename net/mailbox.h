@@ -186,8 +186,8 @@ typedef Mailbox *(*MailboxOpen)(const Account *account, Waker *waker, const char
 
 // Tells every personal folder (RFC 2342: those of other users and shared ones are left out) once,
 // parents not necessarily first; and in the same round trip `status` (may be NULL) the state of
-// each where the server has LIST-STATUS (RFC 5819). LIMIT: more than 100,000 folders, or 16 MiB of
-// their names.
+// each where the server has LIST-STATUS (RFC 5819), perhaps before its folder. LIMIT: more than
+// 100,000 folders, 16 MiB of their names, or 200,000 states.
 bool mailbox_list(Mailbox *mailbox, MailboxFolderFunc each, MailboxStatusFunc status, gpointer data,
                   GError **error);
 // Opens the folder as it is now and tells what is new since `known`, in one round trip where the
