@@ -200,8 +200,9 @@ bool mailbox_list(Mailbox *mailbox, MailboxFolderFunc each, MailboxStatusFunc st
 bool mailbox_update(Mailbox *mailbox, const MailboxKnown *known, const MailboxUpdateFuncs *funcs,
                     MailboxUpdate *update, GError **error);
 // Sends a request, with what opens its folder before it in the same flight if another is open;
-// waits for no answer. What would be too much to be under way is sent as answers are received. While requests are under way, only for the folder of the last one and
-// without `anew`; at most MAILBOX_PIPELINE_MAX. Its strings and sets may go after the call.
+// waits for no answer. What would be too much to be under way is sent as answers are received.
+// While requests are under way, only for the folder of the last one and without `anew`; at most
+// MAILBOX_PIPELINE_MAX. Its strings and sets may go after the call.
 bool mailbox_request(Mailbox *mailbox, const MailboxRequest *request, GError **error);
 // True while the answers under way should be read before another request is sent, because the
 // connection changes between them: it is to be compressed. Does not block.
