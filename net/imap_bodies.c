@@ -110,11 +110,14 @@ bool imap_request(Mailbox *mailbox, const MailboxRequest *wanted, GError **error
   if (!imap_session_compress_if_slow(imap->session, error)) return false;
   ImapRequest *request = new_request(wanted);
   bool is_open = !wanted->anew && g_strcmp0(imap->folder, wanted->folder) == 0;
+  // Behind one whose folder could not be opened: it is not asked, and ends as those before it.
+  bool is_lost = !imap->folder && imap->requests.length > 0;
   g_assert(imap->requests.length < MAILBOX_PIPELINE_MAX);
-  g_assert(is_open || imap->requests.length == 0);
+  g_assert(is_open || is_lost || imap->requests.length == 0);
   g_queue_push_tail(&imap->requests, request);
-  request->examines = !is_open;
-  if (!is_open &&
+  request->examines = !is_open && !is_lost;
+  request->is_sent = is_lost;
+  if (request->examines &&
       !imap_send_examine(imap, wanted->folder, imap->has_condstore ? "(CONDSTORE)" : NULL, error))
     return false;
   return send_ahead(imap, error);
@@ -303,7 +306,7 @@ static bool receive(ImapMailbox *imap, ImapRequest *request, const MailboxBodyFu
   g_autofree char *folder = g_strdup(imap->folder);
   g_autoptr(GError) failure = NULL;
   bool opened = !request->examines || imap_receive_examine(imap, take_examine, imap, &failure);
-  bool is_same = opened && imap->status.uidvalidity == request->uidvalidity;
+  bool is_same = opened && imap->folder && imap->status.uidvalidity == request->uidvalidity;
   GError **rest = failure ? NULL : &failure;
   bool good = receive_fetches(imap, request, is_same ? &answer : NULL, rest);
   if (is_same && good) {
@@ -315,7 +318,8 @@ static bool receive(ImapMailbox *imap, ImapRequest *request, const MailboxBodyFu
   if (opened && !is_same && !net_error_ends_connection(failure)) {
     g_clear_error(&failure);
     g_set_error_literal(&failure, NET_ERROR, NET_ERROR_GONE,
-                        "the server renumbered this folder's messages");
+                        imap->folder ? "the server renumbered this folder's messages"
+                                     : "the folder could not be opened");
   }
   g_propagate_error(error, g_steal_pointer(&failure));
   return false;
