@@ -77,7 +77,7 @@ static void make_upper(char *text) {
 
 static bool has_text(const ImapResponse *response) {
   static const char *const untagged[] = {"OK", "NO", "BAD", "BYE", "PREAUTH", NULL};
-  return response->number < 0 && g_strv_contains(untagged, response->name);
+  return g_strv_contains(untagged, response->name);
 }
 
 static ImapEvent parse_tag(ImapParser *parser, const ImapToken *token) {
@@ -107,7 +107,8 @@ static ImapEvent parse_name(ImapParser *parser, const ImapToken *token) {
   }
   make_upper(name);
   response->name = name;
-  if (!has_text(response)) return tagged ? bad(parser, token) : go_on(parser, PARSE_VALUES);
+  if (has_text(response) ? response->number >= 0 : tagged) return bad(parser, token);
+  if (!has_text(response)) return go_on(parser, PARSE_VALUES);
   imap_lexer_take_line(parser->lexer);
   return go_on(parser, PARSE_TEXT);
 }

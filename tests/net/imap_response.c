@@ -97,6 +97,8 @@ static const Row rows[] = {
     {"bad-literal-as-tag", "{14}\r\n* 9 EXISTS\r\nxx rest\r\n* 1 EXISTS\r\n",
      "BAD ?\n* 1 EXISTS\n"},
     {"bad-tagged", "a1 FETCH 3\r\na2 OK\r\n", "BAD a1 FETCH\na2 OK \n"},
+    {"bad-numbered-status", "* 1 BYE\r\n* 1 OK {3}\r\nabc\r\n* 1 EXISTS\r\n",
+     "BAD * 1 BYE\nBAD * 1 OK\n* 1 EXISTS\n"},
     {"bad-number-alone", "* 5\r\n* 1 EXISTS\r\n", "BAD * 5\n* 1 EXISTS\n"},
     {"bad-open", "* 1 FETCH (UID 7 FLAGS (a\r\n* 1 EXISTS\r\n",
      "BAD * 1 FETCH (UID 7 FLAGS (a))\n* 1 EXISTS\n"},
