@@ -239,6 +239,8 @@ static bool tell_event(Answer *answer, const ImapEvent *event, GError **error) {
       if (answer->is_wanted) answer->has_ended = true;
       answer->is_wanted = false;
       return true;
+    case IMAP_EVENT_RANGE:
+      return true;
     default:
       return end_response(answer, event, error);
   }

@@ -47,7 +47,7 @@ static bool is_identified(const Update *update) {
 
 // ---- What the server tells.
 
-// False: no room for so many ranges.
+// False: no room for so many ranges. As many again may be waiting to be sorted.
 static bool add_known(const Update *update, UidSet *set, UidRange range) {
   uid_set_add_range(set, range.first, MIN(range.last, update->known->last_uid));
   return uid_set_n_kept(set) < 2 * RANGES_MAX;
