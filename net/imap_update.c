@@ -23,11 +23,14 @@ typedef struct {
   MailboxUpdate *update;
   Way way;
   uint64_t n_new;
+  UidSet *news;           // the new ones that were told
   UidSet *vanished;       // of the known, told on when all was read
   bool is_counted;        // the server said how many messages there are
   bool tells_present;     // what is told now is told of all messages that are there
   bool missed_flags;      // of a folder that was not yet known to be the same
   bool missed_message;    // a FETCH of we do not know which
+  bool hides_message;     // because it cannot be read
+  bool tells_hidden;      // what is told now is told of all new messages, of most of them again
   bool missed_vanished;   // VANISHED likewise
   bool has_answer;        // of SEARCH
   bool is_answer_broken;  // it cannot be read
@@ -53,12 +56,26 @@ static bool add_known(const Update *update, UidSet *set, UidRange range) {
   return uid_set_n_kept(set) < 2 * RANGES_MAX;
 }
 
-static bool add_present(Update *update, UidRange range, GError **error) {
-  if (add_known(update, update->update->present, range)) return true;
+static bool pass_limit(Update *update, GError **error) {
   g_set_error_literal(error, NET_ERROR, NET_ERROR_LIMIT,
                       "the server names more messages than any folder has");
   update->has_failed = true;
   return false;
+}
+
+static bool add_present(Update *update, UidRange range, GError **error) {
+  return add_known(update, update->update->present, range) || pass_limit(update, error);
+}
+
+static bool note_known(Update *update, uint32_t uid, GError **error) {
+  return !update->tells_present || add_present(update, (UidRange){uid, uid}, error);
+}
+
+static bool note_new(Update *update, uint32_t uid, GError **error) {
+  update->n_new++;
+  if (update->tells_hidden) return true;
+  uid_set_add(update->news, uid);
+  return uid_set_n_kept(update->news) < 2 * RANGES_MAX || pass_limit(update, error);
 }
 
 // VANISHED may come before it is certain whose it is; then it has to be an answer to EXAMINE.
@@ -88,19 +105,20 @@ static void take_vanished_end(Update *update, const ImapEvent *event) {
 
 // A response that turned bad is told as far as it came: one malformed envelope hides no message.
 // `first:*` names the last message even where all UIDs are below `first` (RFC 3501 6.4.8).
-static bool take_fetch(Update *update, const ImapResponse *response, GError **error) {
+static bool take_fetch(Update *update, const ImapEvent *event, GError **error) {
+  const ImapResponse *response = event->response;
   MailboxMessage message;
   if (!is_identified(update) && update->way == BY_QRESYNC) update->missed_flags = true;
   if (!is_same(update)) return true;
   const ImapValue *items = response->values ? response->values->first : NULL;
   if (!items || !imap_message_reader_read(update->reader, items, &message)) {
     update->missed_message = true;
+    update->hides_message |= event->type == IMAP_EVENT_BAD;
     return true;
   }
-  UidRange one = {message.uid, message.uid};
-  if (message.uid > update->known->last_uid)
-    update->n_new++;
-  else if (update->tells_present && !add_present(update, one, error))
+  bool is_new = message.uid > update->known->last_uid;
+  if (is_new && update->tells_hidden && uid_set_contains(update->news, message.uid)) return true;
+  if (is_new ? !note_new(update, message.uid, error) : !note_known(update, message.uid, error))
     return false;
   bool taken = update->funcs->message(&message, update->funcs->data, error);
   update->has_failed = !taken;
@@ -120,7 +138,7 @@ static bool take_event(const ImapEvent *event, gpointer data, GError **error) {
   if (event->type == IMAP_EVENT_BAD && !*name)
     update->missed_message = update->missed_vanished = true;
   if (strcmp(name, "VANISHED") == 0) take_vanished_end(update, event);
-  return strcmp(name, "FETCH") != 0 || take_fetch(update, response, error);
+  return strcmp(name, "FETCH") != 0 || take_fetch(update, event, error);
 }
 
 // What is still about the folder that was open before ends at CLOSED.
@@ -128,6 +146,7 @@ static void forget_other_folder(Update *update) {
   g_clear_pointer(&update->vanished, uid_set_free);
   update->vanished = uid_set_new();
   update->missed_flags = update->missed_message = update->missed_vanished = false;
+  update->hides_message = false;
   update->is_counted = false;
 }
 
@@ -185,10 +204,10 @@ static bool send_examine(ImapMailbox *imap, const MailboxKnown *known, Way way, 
   return imap_send_examine(imap, known->folder, condition, error);
 }
 
-static bool send_new(ImapMailbox *imap, const MailboxKnown *known, GError **error) {
+static bool send_new(ImapMailbox *imap, const MailboxKnown *known, const char *items,
+                     GError **error) {
   g_autofree char *words = g_strdup_printf("UID FETCH %" PRIu64 ":* (%s)",
-                                           MIN((uint64_t)known->last_uid + 1, UINT32_MAX),
-                                           imap_summary_items(imap->session));
+                                           MIN((uint64_t)known->last_uid + 1, UINT32_MAX), items);
   return imap_send_words(imap->session, words, error);
 }
 
@@ -217,7 +236,8 @@ static bool drop_replies(ImapMailbox *imap, GError **error) {
 static bool send_all(Update *update, GError **error) {
   ImapMailbox *imap = update->imap;
   const MailboxKnown *known = update->known;
-  return send_examine(imap, known, update->way, error) && send_new(imap, known, error) &&
+  return send_examine(imap, known, update->way, error) &&
+         send_new(imap, known, imap_summary_items(imap->session), error) &&
          send_flags(imap, known, update->way, error);
 }
 
@@ -283,6 +303,15 @@ static bool compare(Update *update, GError **error) {
          receive_fetch(update, error);
 }
 
+// A line that could not be read, of an envelope without end, may have been a new message's: those
+// that were not told are told without.
+static bool list_hidden(Update *update, GError **error) {
+  if (!update->hides_message) return true;
+  update->tells_hidden = true;
+  return send_new(update->imap, update->known, "UID FLAGS INTERNALDATE RFC822.SIZE", error) &&
+         receive_fetch(update, error);
+}
+
 // True if what was told leaves open which messages are there.
 static bool doubts_present(const Update *update) {
   uint64_t exists = update->imap->status.exists;
@@ -328,6 +357,7 @@ static bool receive_all(Update *update, GError **error) {
   if (update->way == BY_COMPARING && !receive_fetch(update, error)) return false;
   bool keeps_track = update->way == BY_QRESYNC || update->way == BY_CONDSTORE;
   if (keeps_track && (!has_modseq || update->missed_flags) && !compare(update, error)) return false;
+  if (!list_hidden(update, error)) return false;
   update->update->is_present_told = update->way == BY_COMPARING;
   if (doubts_present(update) && !search_present(update, error)) return false;
   return check_shown(update, error) && tell_vanished(update, error);
@@ -360,8 +390,10 @@ bool imap_update(Mailbox *mailbox, const MailboxKnown *known, const MailboxUpdat
                    .known = known,
                    .funcs = funcs,
                    .update = result,
+                   .news = uid_set_new(),
                    .vanished = uid_set_new()};
   bool good = update_folder(&update, error);
+  uid_set_free(update.news);
   uid_set_free(update.vanished);
   return good;
 }
