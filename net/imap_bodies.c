@@ -8,16 +8,26 @@
 #include "net/imap_message.h"
 #include "net/imap_private.h"
 
-// Servers may cut lines at 8,192 bytes (RFC 7162 section 4).
-#define SET_MAX_BYTES 8000
+// Servers may cut lines at 8,192 bytes (RFC 7162 section 4); the command's words take up to 50.
+#define SET_MAX_BYTES 7900
 
+// How many commands are sent before the first is answered. A server whose answers wait for us to
+// read them may not read what we send meanwhile: what waits on the way must fit into the buffers.
+#define COMMANDS_AHEAD_MAX 8
+
+// One is kept until it is answered. Its FETCHes are sent as there is room, after those of the one
+// before it.
 typedef struct {
   UidSet *uids;  // NULL: parts of `uid`
   uint32_t uid;
+  MailboxRange ranges[2];
+  unsigned n_ranges;
   uint32_t uidvalidity;
-  bool examines;        // EXAMINE was sent before
-  unsigned n_commands;  // FETCH
-  GError *failure;      // of the EXAMINE before it, known already; the FETCHes are answered
+  bool examines;       // EXAMINE was sent before
+  size_t next;         // the range of uids that is asked for next
+  bool is_sent;        // nothing more is to be asked
+  unsigned n_awaited;  // FETCHes sent and not answered
+  GError *failure;     // of the EXAMINE before it, known already; its FETCHes are answered
 } ImapRequest;
 
 // What is read of one answer. A server may send a body's response in several forms: UID before or
@@ -34,6 +44,7 @@ typedef struct {
   UidSet *told;       // messages that came whole
   UidSet *withheld;   // named, but without bytes
   bool has_expunged;  // the server said that some are missing because they are no more
+  bool has_failed;    // a callback did: nothing more is told
 } Answer;
 
 static void free_request(gpointer data) {
@@ -49,27 +60,40 @@ void imap_free_requests(ImapMailbox *imap) {
 
 // ---- Sending.
 
-static bool send_whole(ImapMailbox *imap, ImapRequest *request, GError **error) {
-  size_t next = 0;
-  for (;;) {
-    g_autofree char *set = uid_set_print(request->uids, &next, SET_MAX_BYTES);
-    if (!set) return true;
-    g_autofree char *words = g_strdup_printf("UID FETCH %s (UID BODY.PEEK[])", set);
-    request->n_commands++;
-    if (!imap_send_words(imap->session, words, error)) return false;
+// NULL: nothing more.
+static char *next_words(ImapRequest *request) {
+  if (request->uids) {
+    g_autofree char *set = uid_set_print(request->uids, &request->next, SET_MAX_BYTES);
+    request->is_sent = request->next >= uid_set_n_ranges(request->uids);
+    return set ? g_strdup_printf("UID FETCH %s (UID BODY.PEEK[])", set) : NULL;
   }
+  GString *words = g_string_new(NULL);
+  g_string_printf(words, "UID FETCH %" PRIu32 " (UID", request->uid);
+  for (unsigned i = 0; i < request->n_ranges; i++)
+    g_string_append_printf(words, " BODY.PEEK[]<%" PRIu64 ".%" PRIu64 ">",
+                           request->ranges[i].offset, request->ranges[i].size);
+  g_string_append_c(words, ')');
+  request->is_sent = true;
+  return g_string_free(words, FALSE);
 }
 
-static bool send_parts(ImapMailbox *imap, ImapRequest *request, const MailboxRequest *wanted,
-                       GError **error) {
-  g_autoptr(GString) words = g_string_new(NULL);
-  g_string_printf(words, "UID FETCH %" PRIu32 " (UID", wanted->uid);
-  for (unsigned i = 0; i < wanted->n_ranges; i++)
-    g_string_append_printf(words, " BODY.PEEK[]<%" PRIu64 ".%" PRIu64 ">", wanted->ranges[i].offset,
-                           wanted->ranges[i].size);
-  g_string_append_c(words, ')');
-  request->n_commands++;
-  return imap_send_words(imap->session, words->str, error);
+static bool send_next(ImapMailbox *imap, ImapRequest *request, GError **error) {
+  g_autofree char *words = next_words(request);
+  if (!words) return true;
+  request->n_awaited++;
+  return imap_send_words(imap->session, words, error);
+}
+
+// Sends what there is room for, of the oldest request first.
+static bool send_ahead(ImapMailbox *imap, GError **error) {
+  for (GList *link = imap->requests.head; link; link = link->next) {
+    ImapRequest *request = link->data;
+    while (!request->is_sent) {
+      if (imap_session_n_sent(imap->session) >= COMMANDS_AHEAD_MAX) return true;
+      if (!send_next(imap, request, error)) return false;
+    }
+  }
+  return true;
 }
 
 static ImapRequest *new_request(const MailboxRequest *wanted) {
@@ -77,6 +101,8 @@ static ImapRequest *new_request(const MailboxRequest *wanted) {
   g_autoptr(UidSet) nothing = uid_set_new();
   request->uid = wanted->uid;
   request->uidvalidity = wanted->uidvalidity;
+  memcpy(request->ranges, wanted->ranges, sizeof request->ranges);
+  request->n_ranges = wanted->n_ranges;
   if (wanted->uids) request->uids = uid_set_subtract(wanted->uids, nothing);
   return request;
 }
@@ -87,6 +113,7 @@ static bool fails_as_last(ImapMailbox *imap, const MailboxRequest *wanted) {
   if (!last || !last->failure) return false;
   ImapRequest *request = new_request(wanted);
   request->failure = g_error_copy(last->failure);
+  request->is_sent = true;
   g_queue_push_tail(&imap->requests, request);
   return true;
 }
@@ -101,11 +128,10 @@ bool imap_request(Mailbox *mailbox, const MailboxRequest *wanted, GError **error
   g_assert(is_open || imap->requests.length == 0);
   g_queue_push_tail(&imap->requests, request);
   request->examines = !is_open;
-  if (!is_open &&
+  if (request->examines &&
       !imap_send_examine(imap, wanted->folder, imap->has_condstore ? "(CONDSTORE)" : NULL, error))
     return false;
-  return request->uids ? send_whole(imap, request, error)
-                       : send_parts(imap, request, wanted, error);
+  return send_ahead(imap, error);
 }
 
 bool imap_wants_pause(Mailbox *mailbox) {
@@ -125,23 +151,36 @@ static bool asks_for(const ImapRequest *request, uint32_t uid) {
 
 // A server may work on several requests at once (Dovecot does): what comes may be any one's.
 static bool is_asked_for(const Answer *answer, uint32_t uid, bool is_part) {
-  const ImapRequest *request = answer->request;
-  if (is_part == !request->uids && (uid == 0 || asks_for(request, uid))) return true;
   for (GList *link = answer->imap->requests.head; link; link = link->next) {
-    request = link->data;
+    const ImapRequest *request = link->data;
     if (is_part == !request->uids && (uid == 0 || asks_for(request, uid))) return true;
   }
   return false;
+}
+
+// What comes whole though only parts were asked for is a part that begins at 0: there are servers
+// that know no parts, and such that say so of one that is all there is.
+static bool find_asker(const Answer *answer, uint32_t uid, bool *is_part) {
+  if (is_asked_for(answer, uid, *is_part)) return true;
+  *is_part = true;
+  return is_asked_for(answer, uid, true);
+}
+
+// `262144>`, at most 63 bits.
+static bool read_origin(const char *text, uint64_t *offset) {
+  const char *at = text;
+  for (*offset = 0; g_ascii_isdigit(*at); at++) {
+    if (*offset > (INT64_MAX - 9) / 10) return false;
+    *offset = *offset * 10 + (uint64_t)(*at - '0');
+  }
+  return at > text && strcmp(at, ">") == 0;
 }
 
 // `BODY[]` of a whole message, `BODY[]<262144>` of a part; false: another item.
 static bool read_item(const char *item, bool *is_part, uint64_t *offset) {
   *offset = 0;
   *is_part = g_ascii_strncasecmp(item, "BODY[]<", 7) == 0;
-  if (!*is_part) return g_ascii_strcasecmp(item, "BODY[]") == 0;
-  char *end = NULL;
-  *offset = g_ascii_strtoull(item + 7, &end, 10);
-  return end > item + 7 && strcmp(end, ">") == 0;
+  return *is_part ? read_origin(item + 7, offset) : g_ascii_strcasecmp(item, "BODY[]") == 0;
 }
 
 // A message that the server sends twice is told once.
@@ -163,7 +202,7 @@ static bool begin_body(Answer *answer, const ImapEvent *event, GError **error) {
       !tell_end(answer, uid != 0 ? uid : only, error))
     return false;
   answer->is_wanted = read_item(event->item, &is_part, &offset) && !answer->has_ended &&
-                      is_asked_for(answer, uid, is_part) &&
+                      find_asker(answer, uid, &is_part) &&
                       (is_part || uid == 0 || !uid_set_contains(answer->told, uid));
   if (!answer->is_wanted) return true;
   answer->offset = offset;
@@ -177,7 +216,7 @@ static void note_withheld(Answer *answer, const ImapValue *items, uint32_t uid) 
   bool is_part;
   for (; item && item->next && uid != 0; item = item->next->next)
     if (item->kind == IMAP_ATOM && read_item(item->text, &is_part, &offset) &&
-        item->next->kind != IMAP_BODY && is_asked_for(answer, uid, is_part))
+        item->next->kind != IMAP_BODY && find_asker(answer, uid, &is_part))
       uid_set_add(answer->withheld, uid);
 }
 
@@ -195,13 +234,12 @@ static bool end_response(Answer *answer, const ImapEvent *event, GError **error)
     note_withheld(answer, items, uid);
     return true;
   }
-  if (uid == 0 || !is_asked_for(answer, uid, answer->is_part))
+  if (uid == 0 || !find_asker(answer, uid, &answer->is_part))
     return wrong_response(error, "the server sent another message than was asked for");
   return tell_end(answer, uid, error);
 }
 
-static bool take_event(const ImapEvent *event, gpointer data, GError **error) {
-  Answer *answer = data;
+static bool tell_event(Answer *answer, const ImapEvent *event, GError **error) {
   const MailboxBodyFuncs *funcs = answer->funcs;
   switch (event->type) {
     case IMAP_EVENT_BODY_BEGIN:
@@ -212,9 +250,18 @@ static bool take_event(const ImapEvent *event, gpointer data, GError **error) {
       if (answer->is_wanted) answer->has_ended = true;
       answer->is_wanted = false;
       return true;
+    case IMAP_EVENT_RANGE:
+      return true;
     default:
       return end_response(answer, event, error);
   }
+}
+
+static bool take_event(const ImapEvent *event, gpointer data, GError **error) {
+  Answer *answer = data;
+  if (answer->has_failed) return true;
+  answer->has_failed = !tell_event(answer, event, error);
+  return !answer->has_failed;
 }
 
 static bool take_examine(const ImapEvent *event, gpointer data, GError **error) {
@@ -231,15 +278,32 @@ static void tell_withheld(const Answer *answer) {
   }
 }
 
-// Reads the replies to all commands of the request; the first failure is the result.
-static bool receive_fetches(ImapMailbox *imap, const ImapRequest *request, Answer *answer,
+// One reply. That messages of a set are no more is no failure: they are not told.
+static bool receive_fetch(ImapMailbox *imap, ImapRequest *request, Answer *answer, GError **error) {
+  g_autoptr(GError) failure = NULL;
+  request->n_awaited--;
+  if (imap_session_receive(imap->session, answer ? take_event : NULL, answer, &failure))
+    return true;
+  if (answer && !answer->has_failed && imap_error_is_expunge(failure)) {
+    answer->has_expunged = true;
+    return true;
+  }
+  g_propagate_error(error, g_steal_pointer(&failure));
+  return false;
+}
+
+// Reads the replies to all commands of the request; the first failure is the result. Nothing more
+// is asked for nobody.
+static bool receive_fetches(ImapMailbox *imap, ImapRequest *request, Answer *answer,
                             GError **error) {
   g_autoptr(GError) first = NULL;
-  for (unsigned i = 0; i < request->n_commands; i++) {
+  for (;;) {
     g_autoptr(GError) failure = NULL;
-    if (!imap_session_receive(imap->session, answer ? take_event : NULL, answer, &failure) &&
-        !first)
-      first = g_steal_pointer(&failure);
+    request->is_sent |= !answer || answer->has_failed;
+    bool good = send_ahead(imap, &failure);
+    if (good && request->n_awaited == 0) break;
+    good = good && receive_fetch(imap, request, answer, &failure);
+    if (!good && !first) first = g_steal_pointer(&failure);
     if (imap_session_state(imap->session) == IMAP_CLOSED) break;
   }
   if (!first) return true;
@@ -247,34 +311,36 @@ static bool receive_fetches(ImapMailbox *imap, const ImapRequest *request, Answe
   return false;
 }
 
-// All FETCHes under way are answered, since the server reads them all, and tell nothing.
-static void drop_fetches(ImapMailbox *imap, const ImapRequest *request) {
-  receive_fetches(imap, request, NULL, NULL);
+// All FETCHes under way are answered, since the server reads them all, and tell nothing; no more
+// are sent.
+static void drop_fetches(ImapMailbox *imap) {
+  for (GList *link = imap->requests.head; link; link = link->next)
+    ((ImapRequest *)link->data)->is_sent = true;
   for (GList *link = imap->requests.head; link; link = link->next)
     receive_fetches(imap, link->data, NULL, NULL);
 }
 
 // Without the folder, the requests behind this one fail as it does.
-static bool receive_examine(ImapMailbox *imap, const ImapRequest *request, GError **error) {
+static bool receive_examine(ImapMailbox *imap, GError **error) {
   g_autofree char *folder = g_strdup(imap->folder);
   g_autoptr(GError) failure = NULL;
   if (imap_receive_examine(imap, take_examine, imap, &failure)) return true;
   if (!net_error_ends_connection(failure)) {
-    drop_fetches(imap, request);
+    drop_fetches(imap);
     imap_explain_refusal(imap, folder, &failure);
-    for (GList *link = imap->requests.head; link; link = link->next)
+    for (GList *link = imap->requests.head->next; link; link = link->next)
       ((ImapRequest *)link->data)->failure = g_error_copy(failure);
   }
   g_propagate_error(error, g_steal_pointer(&failure));
   return false;
 }
 
-static bool receive(ImapMailbox *imap, const ImapRequest *request, const MailboxBodyFuncs *funcs,
+static bool receive(ImapMailbox *imap, ImapRequest *request, const MailboxBodyFuncs *funcs,
                     GError **error) {
   g_autoptr(UidSet) told = uid_set_new(), withheld = uid_set_new();
   Answer answer = {
       .imap = imap, .request = request, .funcs = funcs, .told = told, .withheld = withheld};
-  if (request->examines && !receive_examine(imap, request, error)) return false;
+  if (request->examines && !receive_examine(imap, error)) return false;
   bool is_same = imap->status.uidvalidity == request->uidvalidity;
   g_autoptr(GError) failure = NULL;
   bool good = receive_fetches(imap, request, is_same ? &answer : NULL, &failure);
@@ -293,13 +359,13 @@ static bool receive(ImapMailbox *imap, const ImapRequest *request, const Mailbox
 
 bool imap_receive(Mailbox *mailbox, const MailboxBodyFuncs *funcs, GError **error) {
   ImapMailbox *imap = imap_of(mailbox);
-  ImapRequest *request = g_queue_pop_head(&imap->requests);
-  g_assert(request);
-  imap->is_fetching = true;
+  g_assert(imap->requests.length > 0);
+  ImapRequest *request = imap->requests.head->data;
   GError *failure = g_steal_pointer(&request->failure);
+  imap->is_fetching = true;
   bool good = failure == NULL && receive(imap, request, funcs, error);
-  if (failure) g_propagate_error(error, failure);
   imap->is_fetching = false;
-  free_request(request);
+  if (failure) g_propagate_error(error, failure);
+  free_request(g_queue_pop_head(&imap->requests));
   return good;
 }

@@ -15,7 +15,7 @@ static const struct {
     {"AUTHORIZATIONFAILED", NET_ERROR_FORBIDDEN},
     {"NONEXISTENT", NET_ERROR_GONE},
     {"TRYCREATE", NET_ERROR_GONE},
-    {"EXPUNGEISSUED", NET_ERROR_GONE},
+    {"EXPUNGEISSUED", NET_ERROR_BUSY},
     {"INUSE", NET_ERROR_BUSY},
     {"UNAVAILABLE", NET_ERROR_BUSY},
     {"THROTTLED", NET_ERROR_BUSY},
@@ -39,6 +39,11 @@ char *imap_printable(const char *text) {
     g_string_append_unichar(line, g_unichar_isprint(letter) ? letter : '?');
   }
   return g_string_free(g_steal_pointer(&line), FALSE);
+}
+
+bool imap_error_is_expunge(const GError *error) {
+  static const char start[] = "the server says NO [EXPUNGEISSUED]";
+  return error->domain == NET_ERROR && g_str_has_prefix(error->message, start);
 }
 
 void imap_error_set(GError **error, const ImapResponse *response) {

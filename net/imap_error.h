@@ -2,6 +2,8 @@
 // words to NetError. Pure.
 #pragma once
 
+#include <stdbool.h>
+
 #include <glib.h>
 
 #include "net/imap_response.h"
@@ -9,6 +11,10 @@
 // Sets the error that the status response `NO`, `BAD` or `BYE` stands for: GONE, FORBIDDEN, BUSY,
 // OFFLINE for BYE, else REFUSED. The message is the server's words, made printable.
 void imap_error_set(GError **error, const ImapResponse *response);
+
+// True for the refusal [EXPUNGEISSUED] (RFC 5530, RFC 2180 4.1.2), which is BUSY: messages are gone
+// of which the folder's view at its opening still speaks.
+bool imap_error_is_expunge(const GError *error);
 
 // `text` as one line for a log or a message: UTF-8, without control characters, cut where it is
 // very long. To be freed.

@@ -10,6 +10,7 @@ typedef enum {
   LEX_LITERAL,
   LEX_QUOTED,
   LEX_ESCAPED,  // behind the backslash in a quoted string
+  LEX_SET,
   LEX_TEXT,
   LEX_SKIP,          // dropping a line
   LEX_SKIP_LITERAL,  // dropping a literal within it
@@ -30,6 +31,10 @@ struct ImapLexer {
   Section section;
   SizePhase size_phase;
   uint64_t literal_left;
+  bool expects_set;
+  UidRange range;   // the one being read: 0 until its number is complete
+  uint64_t number;  // the one being read
+  bool has_digits;
   size_t max_atom;
   uint64_t max_literal;
 };
@@ -52,6 +57,10 @@ void imap_lexer_feed(ImapLexer *lexer, const char *bytes, size_t size) {
   g_assert(lexer->at == lexer->end || lexer->state == LEX_FATAL);
   lexer->at = bytes;
   lexer->end = bytes + size;
+}
+
+void imap_lexer_expect_set(ImapLexer *lexer, bool is_expected) {
+  lexer->expects_set = is_expected;
 }
 
 void imap_lexer_take_line(ImapLexer *lexer) {
@@ -210,6 +219,61 @@ static ImapToken lex_tilde(ImapLexer *lexer) {
   return *lexer->at == '{' ? begin_literal(lexer) : begin_atom(lexer, "~");
 }
 
+static bool end_number(ImapLexer *lexer, uint32_t *uid) {
+  *uid = (uint32_t)lexer->number;
+  bool good = lexer->has_digits && lexer->number > 0;
+  lexer->number = 0;
+  lexer->has_digits = false;
+  return good;
+}
+
+static void begin_range(ImapLexer *lexer) {
+  end_number(lexer, &lexer->range.last);
+  lexer->range = (UidRange){0};
+}
+
+// At the byte behind a range: a comma if another follows.
+static ImapToken end_range(ImapLexer *lexer) {
+  static const char ends[] = " \t\r\n()";
+  UidRange *range = &lexer->range;
+  bool is_last = memchr(ends, *lexer->at, sizeof ends - 1) != NULL;
+  bool is_range = end_number(lexer, &range->last) && (is_last || *lexer->at == ',');
+  if (!is_range) return token_of(IMAP_TOKEN_BAD);
+  if (range->first == 0) range->first = range->last;
+  ImapToken token = {
+      .type = IMAP_TOKEN_RANGE,
+      .range = {MIN(range->first, range->last), MAX(range->first, range->last)},
+  };
+  begin_range(lexer);
+  if (is_last)
+    lexer->state = LEX_BETWEEN;
+  else
+    lexer->at++;
+  return token;
+}
+
+static ImapToken lex_set(ImapLexer *lexer) {
+  for (; lexer->at < lexer->end; lexer->at++) {
+    char byte = *lexer->at;
+    if (g_ascii_isdigit(byte)) {
+      lexer->number = lexer->number * 10 + (uint64_t)(byte - '0');
+      lexer->has_digits = true;
+      if (lexer->number > UINT32_MAX) return token_of(IMAP_TOKEN_BAD);
+    } else if (byte != ':' || lexer->range.first != 0) {
+      return end_range(lexer);
+    } else if (!end_number(lexer, &lexer->range.first)) {
+      return token_of(IMAP_TOKEN_BAD);
+    }
+  }
+  return token_of(IMAP_TOKEN_MORE);
+}
+
+static ImapToken begin_set(ImapLexer *lexer) {
+  begin_range(lexer);
+  lexer->state = LEX_SET;
+  return lex_set(lexer);
+}
+
 static ImapToken lex_between(ImapLexer *lexer) {
   while (lexer->at < lexer->end && (*lexer->at == ' ' || *lexer->at == '\r' || *lexer->at == '\t'))
     lexer->at++;
@@ -235,6 +299,7 @@ static ImapToken lex_between(ImapLexer *lexer) {
       lexer->state = LEX_TILDE;
       return lex_tilde(lexer);
     default:
+      if (lexer->expects_set && g_ascii_isdigit(*lexer->at)) return begin_set(lexer);
       return begin_atom(lexer, "");
   }
 }
@@ -287,10 +352,10 @@ static ImapToken lex_skip(ImapLexer *lexer) {
 
 ImapToken imap_lexer_next(ImapLexer *lexer) {
   static ImapToken (*const lex[])(ImapLexer *) = {
-      [LEX_BETWEEN] = lex_between,   [LEX_TILDE] = lex_tilde,     [LEX_ATOM] = lex_atom,
-      [LEX_SIZE] = lex_size,         [LEX_LITERAL] = lex_literal, [LEX_QUOTED] = lex_quoted,
-      [LEX_ESCAPED] = lex_quoted,    [LEX_TEXT] = lex_text,       [LEX_SKIP] = lex_skip,
-      [LEX_SKIP_LITERAL] = lex_skip, [LEX_FATAL] = fatal,
+      [LEX_BETWEEN] = lex_between, [LEX_TILDE] = lex_tilde,       [LEX_ATOM] = lex_atom,
+      [LEX_SIZE] = lex_size,       [LEX_LITERAL] = lex_literal,   [LEX_QUOTED] = lex_quoted,
+      [LEX_ESCAPED] = lex_quoted,  [LEX_SET] = lex_set,           [LEX_TEXT] = lex_text,
+      [LEX_SKIP] = lex_skip,       [LEX_SKIP_LITERAL] = lex_skip, [LEX_FATAL] = fatal,
   };
   return lex[lexer->state](lexer);
 }

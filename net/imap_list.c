@@ -7,6 +7,7 @@
 // No mailbox has more; a server that goes on shall not fill our memory.
 #define MAX_FOLDERS 100000
 #define MAX_NAMES_BYTES (16 << 20)
+#define MAX_STATUSES (2 * MAX_FOLDERS)
 
 typedef struct {
   char *prefix;  // "user." or ""
@@ -15,12 +16,19 @@ typedef struct {
 } Namespace;
 
 typedef struct {
-  GArray *namespaces;  // Namespace
-  GHashTable *told;    // names
-  size_t names_bytes;  // of them
+  GArray *namespaces;   // Namespace
+  bool has_namespaces;  // it is known which folders are personal
+  bool has_dropped;     // something came before that
+  GHashTable *told;     // names
+  size_t names_bytes;   // of them
+  unsigned n_statuses;
+  char *inbox;            // as it was listed; NULL: not yet
+  bool has_inbox_status;  // that came before
+  MailboxStatus inbox_status;
   MailboxFolderFunc each;
   MailboxStatusFunc status;
   gpointer data;
+  bool has_failed;  // a callback did: nothing more is told
 } Listing;
 
 static void clear_namespace(gpointer data) {
@@ -51,14 +59,11 @@ static void note_namespaces(GArray *namespaces, const ImapValue *list, bool is_p
 }
 
 // `* NAMESPACE personal other-users shared` (RFC 2342 section 5).
-static bool note_namespace(const ImapEvent *event, gpointer data, GError **error) {
-  GArray *namespaces = data;
-  const ImapResponse *response = event->response;
-  if (event->type != IMAP_EVENT_RESPONSE || strcmp(response->name, "NAMESPACE") != 0) return true;
-  g_array_set_size(namespaces, 0);
+static void note_namespace(Listing *listing, const ImapResponse *response) {
+  g_array_set_size(listing->namespaces, 0);
   for (unsigned i = 0; i < 3; i++)
-    note_namespaces(namespaces, imap_value_nth(response->values, i), i == 0);
-  return true;
+    note_namespaces(listing->namespaces, imap_value_nth(response->values, i), i == 0);
+  listing->has_namespaces = true;
 }
 
 // The folder lies in the namespace, or is the folder that the namespace hangs from.
@@ -115,49 +120,74 @@ static bool is_new(Listing *listing, const char *name) {
   return is_added;
 }
 
+static bool pass_limit(GError **error) {
+  g_set_error_literal(error, NET_ERROR, NET_ERROR_LIMIT,
+                      "the server lists more folders than any mailbox has");
+  return false;
+}
+
+// INBOX is told as it was listed; what came before that waits.
+static bool tell_inbox_status(Listing *listing, GError **error) {
+  if (!listing->has_inbox_status || !listing->inbox) return true;
+  listing->has_inbox_status = false;
+  return listing->status(listing->inbox, &listing->inbox_status, listing->data, error);
+}
+
 // `* LIST (attributes) delimiter name` (RFC 3501 7.2.2).
-static bool tell_folder(const ImapEvent *event, gpointer data, GError **error) {
-  Listing *listing = data;
-  const ImapResponse *response = event->response;
-  if (event->type != IMAP_EVENT_RESPONSE || strcmp(response->name, "LIST") != 0) return true;
+static bool tell_folder(Listing *listing, const ImapResponse *response, GError **error) {
   const char *name = imap_value_text(imap_value_nth(response->values, 2));
   if (!name || !*name || !is_personal(listing->namespaces, name)) return true;
   if (!is_new(listing, name)) return true;
-  if (g_hash_table_size(listing->told) > MAX_FOLDERS || listing->names_bytes > MAX_NAMES_BYTES) {
-    g_set_error_literal(error, NET_ERROR, NET_ERROR_LIMIT,
-                        "the server lists more folders than any mailbox has");
-    return false;
-  }
+  if (g_hash_table_size(listing->told) > MAX_FOLDERS || listing->names_bytes > MAX_NAMES_BYTES)
+    return pass_limit(error);
   MailboxFolder folder = {.name = name,
                           .delimiter = delimiter_of(imap_value_nth(response->values, 1)),
                           .attributes = read_attributes(response->values)};
-  return listing->each(&folder, listing->data, error);
+  if (!listing->each(&folder, listing->data, error)) return false;
+  if (is_inbox(name)) listing->inbox = g_strdup(name);
+  return tell_inbox_status(listing, error);
 }
 
 // `* STATUS name (MESSAGES 3 ...)`, of any folder (RFC 5819): in this or another order.
-static bool tell_status(const ImapResponse *response, Listing *listing, GError **error) {
+static bool tell_status(Listing *listing, const ImapResponse *response, GError **error) {
   const char *name = imap_value_text(response->values);
   const ImapValue *items = imap_value_nth(response->values, 1);
   MailboxStatus status;
   if (!listing->status || !name || !items || !imap_read_status(items->first, &status)) return true;
-  return listing->status(name, &status, listing->data, error);
+  if (!is_personal(listing->namespaces, name)) return true;
+  if (++listing->n_statuses > MAX_STATUSES) return pass_limit(error);
+  if (!is_inbox(name)) return listing->status(name, &status, listing->data, error);
+  listing->has_inbox_status = true;
+  listing->inbox_status = status;
+  return tell_inbox_status(listing, error);
 }
 
-static bool tell_listed(const ImapEvent *event, gpointer data, GError **error) {
+static bool tell_listed(Listing *listing, const ImapResponse *response, GError **error) {
+  bool is_list = strcmp(response->name, "LIST") == 0;
+  if (!is_list && strcmp(response->name, "STATUS") != 0) return true;
+  if (!listing->has_namespaces) {
+    listing->has_dropped = true;
+    return true;
+  }
+  return is_list ? tell_folder(listing, response, error) : tell_status(listing, response, error);
+}
+
+static bool take_event(const ImapEvent *event, gpointer data, GError **error) {
+  Listing *listing = data;
   const ImapResponse *response = event->response;
-  if (event->type == IMAP_EVENT_RESPONSE && strcmp(response->name, "STATUS") == 0)
-    return tell_status(response, data, error);
-  return tell_folder(event, data, error);
+  if (event->type != IMAP_EVENT_RESPONSE || listing->has_failed) return true;
+  if (strcmp(response->name, "NAMESPACE") == 0) note_namespace(listing, response);
+  listing->has_failed = !tell_listed(listing, response, error);
+  return !listing->has_failed;
 }
 
 // A server that offers NAMESPACE and then refuses it has none: all folders are personal.
-static bool ask_namespaces(ImapSession *session, GArray *namespaces, GError **error) {
-  g_autoptr(GError) refusal = NULL;
-  if (!imap_session_has(session, "NAMESPACE")) return true;
-  if (imap_session_run_words(session, "NAMESPACE", note_namespace, namespaces, &refusal))
-    return true;
-  if (!net_error_ends_connection(refusal)) return true;
-  g_propagate_error(error, g_steal_pointer(&refusal));
+static bool receive_namespaces(ImapSession *session, Listing *listing, GError **error) {
+  g_autoptr(GError) failure = NULL;
+  bool good = imap_session_receive(session, take_event, listing, &failure);
+  listing->has_namespaces = true;
+  if (good || (!listing->has_failed && !net_error_ends_connection(failure))) return true;
+  g_propagate_error(error, g_steal_pointer(&failure));
   return false;
 }
 
@@ -176,20 +206,43 @@ static char *list_words(ImapMailbox *imap, bool wants_status) {
                                                : ")");
 }
 
+static bool run_list(ImapMailbox *imap, const char *words, Listing *listing, GError **error) {
+  return imap_session_run_words(imap->session, words, take_event, listing, error);
+}
+
+// NAMESPACE and LIST go in one flight. What a server lists before it has said its namespaces is
+// asked for again, and so is what it lists for none of the extensions that it offers.
+static bool list_folders(ImapMailbox *imap, Listing *listing, GError **error) {
+  static const char plain[] = "LIST \"\" \"*\"";
+  ImapSession *session = imap->session;
+  g_autoptr(GError) failure = NULL;
+  g_autofree char *words = list_words(imap, listing->status != NULL);
+  bool has_namespace = imap_session_has(session, "NAMESPACE");
+  listing->has_namespaces = !has_namespace;
+  if (has_namespace && !imap_send_words(session, "NAMESPACE", error)) return false;
+  if (!imap_send_words(session, words, error)) return false;
+  bool good = !has_namespace || receive_namespaces(session, listing, &failure);
+  if (imap_session_n_sent(session) > 0 && imap_session_state(session) != IMAP_CLOSED)
+    good = imap_session_receive(session, take_event, listing, good ? &failure : NULL) && good;
+  bool is_refused = g_error_matches(failure, NET_ERROR, NET_ERROR_REFUSED) && !listing->has_failed;
+  if (is_refused && strcmp(words, plain) != 0) return run_list(imap, plain, listing, error);
+  if (good) return !listing->has_dropped || run_list(imap, words, listing, error);
+  g_propagate_error(error, g_steal_pointer(&failure));
+  return false;
+}
+
 bool imap_list(Mailbox *mailbox, MailboxFolderFunc each, MailboxStatusFunc status, gpointer data,
                GError **error) {
   ImapMailbox *imap = imap_of(mailbox);
   g_autoptr(GArray) namespaces = g_array_new(FALSE, FALSE, sizeof(Namespace));
-  g_array_set_clear_func(namespaces, clear_namespace);
-  if (!ask_namespaces(imap->session, namespaces, error)) return false;
-
   g_autoptr(GHashTable) told = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+  g_array_set_clear_func(namespaces, clear_namespace);
   Listing listing = {
       .namespaces = namespaces, .told = told, .each = each, .status = status, .data = data};
-  g_autofree char *words = list_words(imap, status != NULL);
   imap->is_told = true;
-  bool listed = imap_session_run_words(imap->session, words, tell_listed, &listing, error);
+  bool listed = list_folders(imap, &listing, error);
   imap->is_told = false;
+  g_free(listing.inbox);
   return listed;
 }
 

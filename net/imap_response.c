@@ -77,7 +77,7 @@ static void make_upper(char *text) {
 
 static bool has_text(const ImapResponse *response) {
   static const char *const untagged[] = {"OK", "NO", "BAD", "BYE", "PREAUTH", NULL};
-  return response->number < 0 && g_strv_contains(untagged, response->name);
+  return g_strv_contains(untagged, response->name);
 }
 
 static ImapEvent parse_tag(ImapParser *parser, const ImapToken *token) {
@@ -107,7 +107,8 @@ static ImapEvent parse_name(ImapParser *parser, const ImapToken *token) {
   }
   make_upper(name);
   response->name = name;
-  if (!has_text(response)) return tagged ? bad(parser, token) : go_on(parser, PARSE_VALUES);
+  if (has_text(response) ? response->number >= 0 : tagged) return bad(parser, token);
+  if (!has_text(response)) return go_on(parser, PARSE_VALUES);
   imap_lexer_take_line(parser->lexer);
   return go_on(parser, PARSE_TEXT);
 }
@@ -155,6 +156,27 @@ static ImapEvent begin_string(ImapParser *parser) {
   return go_on(parser, PARSE_STRING);
 }
 
+// At the place of `* SEARCH 2 84`, `* ESEARCH (TAG "a5") UID ALL 4:18,21` (RFC 4731) or
+// `* VANISHED (EARLIER) 41,43:116` (RFC 7162 3.2.10) where UIDs come.
+static bool expects_set(const ImapParser *parser) {
+  const ImapResponse *response = &parser->response;
+  if (parser->state != PARSE_VALUES || response->number >= 0) return false;
+  if (imap_tree_depth(parser->tree) > 0) return false;
+  if (strcmp(response->name, "ESEARCH") == 0)
+    return imap_value_is_atom(imap_tree_last(parser->tree), "ALL");
+  return strcmp(response->name, "SEARCH") == 0 || strcmp(response->name, "VANISHED") == 0;
+}
+
+// The first range leaves a mark among the values.
+static ImapEvent tell_range(ImapParser *parser, const ImapToken *token) {
+  const ImapValue *last = imap_tree_last(parser->tree);
+  bool is_marked = last && last->kind == IMAP_SET;
+  if (!is_marked && !imap_tree_add(parser->tree, IMAP_SET)) return bad(parser, token);
+  parser->response.values = imap_tree_root(parser->tree);
+  return (ImapEvent){
+      .type = IMAP_EVENT_RANGE, .response = &parser->response, .range = token->range};
+}
+
 static bool add_atom(ImapTree *tree, const ImapToken *token) {
   if (token->size == 3 && g_ascii_strncasecmp(token->bytes, "NIL", 3) == 0)
     return imap_tree_add(tree, IMAP_NIL);
@@ -175,6 +197,8 @@ static ImapEvent parse_values(ImapParser *parser, const ImapToken *token) {
       break;
     case IMAP_TOKEN_STRING:
       return begin_string(parser);
+    case IMAP_TOKEN_RANGE:
+      return tell_range(parser, token);
     case IMAP_TOKEN_EOL:
       if (imap_tree_depth(parser->tree) == 0) return finish(parser, IMAP_EVENT_RESPONSE);
       break;
@@ -214,6 +238,7 @@ ImapEvent imap_parser_next(ImapParser *parser) {
       [PARSE_SKIP] = parse_skip,
   };
   for (;;) {
+    imap_lexer_expect_set(parser->lexer, expects_set(parser));
     ImapToken token = imap_lexer_next(parser->lexer);
     if (token.type == IMAP_TOKEN_MORE) return event_of(IMAP_EVENT_MORE);
     if (token.type == IMAP_TOKEN_FATAL) return event_of(IMAP_EVENT_FATAL);

@@ -1,10 +1,12 @@
 // An ImapParser turns the bytes of an IMAP server into responses (RFC 3501 sections 7 and 9). It is
 // a pure machine over an ImapLexer: bytes are fed as they arrive, cut anywhere, and events taken
 // until it asks for more. Its memory is taken at creation and does not grow; message bodies, the
-// string behind a `BODY[...]` item of a FETCH, pass through it and are never kept.
+// string behind a `BODY[...]` item of a FETCH, pass through it and are never kept; nor are the UIDs
+// of SEARCH, ESEARCH ALL and VANISHED, which may be as many as a folder has messages.
 //
 //   feed ─> next ─> RESPONSE                                     a whole line, as values
 //                   BODY_BEGIN ─> BODY_BYTES ... ─> BODY_END     on the way to its RESPONSE
+//                   RANGE ...                                    likewise
 //                   BAD      the line was not IMAP; it was skipped, the next one is read as usual
 //                   MORE ─> feed
 //                   FATAL    nothing more can be read from this stream
@@ -19,6 +21,7 @@
 #include <glib.h>
 
 #include "net/imap_tree.h"
+#include "net/uid_set.h"
 
 typedef struct ImapParser ImapParser;
 
@@ -51,6 +54,7 @@ typedef enum {
   IMAP_EVENT_BODY_BEGIN,  // `response` as far as it came; its newest value names the item
   IMAP_EVENT_BODY_BYTES,
   IMAP_EVENT_BODY_END,
+  IMAP_EVENT_RANGE,  // of UIDs: `response` as far as it came
   IMAP_EVENT_BAD,  // `response` as far as it came; a body that began without END is incomplete
   IMAP_EVENT_FATAL,
 } ImapEventType;
@@ -58,10 +62,11 @@ typedef enum {
 // Everything lives until the next call.
 typedef struct {
   ImapEventType type;
-  const ImapResponse *response;  // RESPONSE, BAD, BODY_BEGIN
+  const ImapResponse *response;  // RESPONSE, BAD, BODY_BEGIN, RANGE
   const char *item;              // BODY_BEGIN: "BODY[]"
   const char *bytes;             // BODY_BYTES: within what was fed
   size_t size;
+  UidRange range;  // RANGE
 } ImapEvent;
 
 ImapParser *imap_parser_new(const ImapLimits *limits);

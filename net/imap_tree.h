@@ -22,6 +22,7 @@ typedef enum {
   IMAP_LIST,
   IMAP_TOO_LONG,  // a string beyond the limit: read over, not kept
   IMAP_BODY,      // message bytes: told as they came, not kept
+  IMAP_SET,       // UIDs: told as they came, not kept
 } ImapKind;
 
 typedef struct ImapValue ImapValue;
@@ -62,7 +63,7 @@ const ImapValue *imap_tree_last(const ImapTree *tree);
 
 // Each adds to the innermost open list; false when the tree is full (or too deep, or nothing is
 // open to be closed), and then it is as before.
-bool imap_tree_add(ImapTree *tree, ImapKind kind);  // NIL, TOO_LONG, BODY
+bool imap_tree_add(ImapTree *tree, ImapKind kind);  // NIL, TOO_LONG, BODY, SET
 bool imap_tree_add_atom(ImapTree *tree, const char *bytes, size_t size);
 bool imap_tree_open(ImapTree *tree);
 bool imap_tree_close(ImapTree *tree);

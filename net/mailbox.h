@@ -89,8 +89,9 @@ typedef struct {
 // `message` is told each message above last_uid with all of MailboxMessage, and of those below the
 // flags that may have changed; usually in rising order, each once or more (unasked-for updates come
 // in between, with less than what was asked for). Of messages that are no more either `vanished`
-// tells, for UIDs that were known or not; or `present` is filled with all UIDs up to last_uid that
-// are still there, and `is_present_told` set.
+// tells at the end, range by range in rising order, for UIDs up to last_uid that were known or not;
+// or `present` is filled with all UIDs up to last_uid that are still there, and `is_present_told`
+// set. Neither ever rests on what could not be read.
 typedef struct {
   MailboxMessageFunc message;
   bool (*vanished)(UidRange range, gpointer data, GError **error);
@@ -121,9 +122,11 @@ typedef struct {
 } MailboxRequest;
 
 // A body (or a part of one) begins, its bytes pass, and it ends: only the end makes it certain
-// whose it was, so `begin` may be told UID 0. `offset` is where the part starts as the server says.
+// whose it was, so `begin` may be told UID 0. `offset` is where the part starts as the server says;
+// a server that knows no parts sends the whole, as one at 0 that is longer than was asked for.
 // What began and did not end is to be forgotten. `withheld`: the server names the message but gives
-// nothing for it. A message of which none of these is told is not there any more.
+// nothing for it. A message of which none of these is told is not there any more; but see
+// mailbox_receive.
 typedef struct {
   bool (*begin)(uint32_t uid, uint64_t offset, gpointer data, GError **error);
   bool (*bytes)(const void *bytes, size_t size, gpointer data, GError **error);
@@ -183,26 +186,33 @@ typedef Mailbox *(*MailboxOpen)(const Account *account, Waker *waker, const char
 
 // Tells every personal folder (RFC 2342: those of other users and shared ones are left out) once,
 // parents not necessarily first; and in the same round trip `status` (may be NULL) the state of
-// each where the server has LIST-STATUS (RFC 5819). LIMIT: more than 100,000 folders, or 16 MiB of
-// their names.
+// each where the server has LIST-STATUS (RFC 5819), perhaps before its folder. LIMIT: more than
+// 100,000 folders, 16 MiB of their names, or 200,000 states.
 bool mailbox_list(Mailbox *mailbox, MailboxFolderFunc each, MailboxStatusFunc status, gpointer data,
                   GError **error);
 // Opens the folder as it is now and tells what is new since `known`, in one round trip where the
 // server keeps track (RFC 7162 QRESYNC, else CONDSTORE), else by comparing. If the folder's
 // UIDVALIDITY is not the known one, only update->status is told: ask again knowing nothing.
-// GONE: no such folder; FORBIDDEN: no right to it; UNSUPPORTED: it has no lasting UIDs.
+// GONE: no such folder; FORBIDDEN: no right to it; UNSUPPORTED: it has no lasting UIDs; BUSY: also
+// where the server counts messages and shows none, or says that some were expunged meanwhile;
+// REFUSED: also where it does not say in a readable way which are there; LIMIT: more than 2,000,000
+// ranges of UIDs.
 bool mailbox_update(Mailbox *mailbox, const MailboxKnown *known, const MailboxUpdateFuncs *funcs,
                     MailboxUpdate *update, GError **error);
 // Sends a request, with what opens its folder before it in the same flight if another is open;
-// waits for no answer. While requests are under way, only for the folder of the last one and
-// without `anew`; at most MAILBOX_PIPELINE_MAX. Its strings and sets may go after the call.
+// waits for no answer. What would be too much to be under way is sent as answers are received.
+// While requests are under way, only for the folder of the last one and without `anew`; at most
+// MAILBOX_PIPELINE_MAX. Its strings and sets may go after the call.
 bool mailbox_request(Mailbox *mailbox, const MailboxRequest *request, GError **error);
 // True while the answers under way should be read before another request is sent, because the
 // connection changes between them: it is to be compressed. Does not block.
 bool mailbox_wants_pause(Mailbox *mailbox);
 // Reads the answer to the oldest request to its end. Bodies of requests behind it may be told too,
-// should the server send them early. GONE: the folder is gone, or has another UIDVALIDITY than the
-// request's (nothing was told); REFUSED: the server says NO, so what was not told cannot be had.
+// should the server send them early. True also where the server says that messages of a set were
+// expunged: of those nothing is told, nor perhaps of others of the set, so what was not told is to
+// be asked for once more by itself, or looked for by an update. GONE: the folder is gone, or has
+// another UIDVALIDITY than the request's (nothing was told); REFUSED: the server says NO, so what
+// was not told cannot be had.
 bool mailbox_receive(Mailbox *mailbox, const MailboxBodyFuncs *funcs, GError **error);
 // Waits for news until the waker is woken (and then the next call may follow at once), for
 // timeout_ms (-1: for ever), or until less is watched than mailbox_can_watch said: perhaps another

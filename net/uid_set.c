@@ -112,6 +112,10 @@ size_t uid_set_n_ranges(const UidSet *set) {
   return settle(set)->n_settled;
 }
 
+size_t uid_set_n_kept(const UidSet *set) {
+  return set->ranges->len;
+}
+
 UidRange uid_set_range(const UidSet *set, size_t index) {
   const UidSet *settled = settle(set);
   g_assert(index < settled->n_settled);

@@ -27,6 +27,9 @@ bool uid_set_contains(const UidSet *set, uint32_t uid);  // O(log n)
 uint64_t uid_set_count(const UidSet *set);
 uint32_t uid_set_last(const UidSet *set);  // 0 when empty
 size_t uid_set_n_ranges(const UidSet *set);
+// How many ranges are in memory: no less than uid_set_n_ranges; more while some that came out of
+// order wait to be sorted, which are never more than those that are, and 1,025. O(1).
+size_t uid_set_n_kept(const UidSet *set);
 UidRange uid_set_range(const UidSet *set, size_t index);
 
 // What is in `a` and not in `b`, as a new set.

@@ -38,6 +38,9 @@ static void print_value(GString *text, const ImapValue *value) {
     case IMAP_BODY:
       g_string_append(text, "<body>");
       break;
+    case IMAP_SET:
+      g_string_append(text, "<set>");
+      break;
   }
 }
 
@@ -91,6 +94,10 @@ static bool print_event(GString *text, const ImapEvent *event) {
       return true;
     case IMAP_EVENT_BODY_END:
       g_string_append(text, "\nend\n");
+      return true;
+    case IMAP_EVENT_RANGE:
+      g_string_append_printf(text, "range %" PRIu32 ":%" PRIu32 "\n", event->range.first,
+                             event->range.last);
       return true;
     case IMAP_EVENT_FATAL:
       g_string_append(text, "FATAL\n");

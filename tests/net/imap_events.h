@@ -11,6 +11,7 @@
 //
 //   * 12 FETCH (UID 7 FLAGS (\Seen) RFC822.SIZE NIL "text" <too long>)
 //   begin BODY[] of * 12 FETCH (UID 7 BODY[]), then the bytes and `end`, each on its own line
+//   range 4:18, then as a value `<set>`
 //   a1 NO [INUSE] {value} text
 //   BAD * 12 FETCH (UID 7)
 //   FATAL

@@ -76,10 +76,29 @@ static const Row rows[] = {
      "begin BODY[] of * 1 FETCH (UID 2 BODY[])\na\\x0dBAD * 1 FETCH (UID 2 BODY[])\n"
      "* 1 EXISTS\n"},
 
+    {"search", "* SEARCH 2 84 882\r\n* SEARCH\r\n* search 7 (MODSEQ 9)\r\n",
+     "range 2:2\nrange 84:84\nrange 882:882\n* SEARCH <set>\n* SEARCH\n"
+     "range 7:7\n* SEARCH <set> (MODSEQ 9)\n"},
+    {"esearch", "* ESEARCH (TAG \"a5\") UID MIN 4 ALL 4:18,21 MODSEQ 917\r\n* ESEARCH UID\r\n",
+     "range 4:18\nrange 21:21\n* ESEARCH (TAG \"a5\") UID MIN 4 ALL <set> MODSEQ 917\n"
+     "* ESEARCH UID\n"},
+    {"vanished", "* VANISHED (EARLIER) 41,116:43,4294967295\n* VANISHED 007\n* VANISHED 3(\n",
+     "range 41:41\nrange 43:116\nrange 4294967295:4294967295\n* VANISHED (EARLIER) <set>\n"
+     "range 7:7\n* VANISHED <set>\nrange 3:3\nBAD * VANISHED <set> ()\n"},
+    {"bad-set",
+     "* VANISHED 1,,2\n* VANISHED 1:\n* VANISHED 1:2:3\n* VANISHED 0\n* VANISHED 3:*\n"
+     "* VANISHED 5,\n* SEARCH 4294967296 {4}\n* 1 \n",
+     "range 1:1\nBAD * VANISHED <set>\nBAD * VANISHED\nBAD * VANISHED\nBAD * VANISHED\n"
+     "BAD * VANISHED\nrange 5:5\nBAD * VANISHED <set>\nBAD * SEARCH\n"},
+    {"set-elsewhere", "* VANISHED (1,2) x,1\r\n* 3 SEARCH 1,2\r\n* X 1,2\r\n",
+     "* VANISHED (1,2) x,1\n* 3 SEARCH 1,2\n* X 1,2\n"},
+
     {"bad-start", ") x {2}\r\n\r\n y\r\n* 1 EXISTS\r\n", "BAD ?\n* 1 EXISTS\n"},
     {"bad-literal-as-tag", "{14}\r\n* 9 EXISTS\r\nxx rest\r\n* 1 EXISTS\r\n",
      "BAD ?\n* 1 EXISTS\n"},
     {"bad-tagged", "a1 FETCH 3\r\na2 OK\r\n", "BAD a1 FETCH\na2 OK \n"},
+    {"bad-numbered-status", "* 1 BYE\r\n* 1 OK {3}\r\nabc\r\n* 1 EXISTS\r\n",
+     "BAD * 1 BYE\nBAD * 1 OK\n* 1 EXISTS\n"},
     {"bad-number-alone", "* 5\r\n* 1 EXISTS\r\n", "BAD * 5\n* 1 EXISTS\n"},
     {"bad-open", "* 1 FETCH (UID 7 FLAGS (a\r\n* 1 EXISTS\r\n",
      "BAD * 1 FETCH (UID 7 FLAGS (a))\n* 1 EXISTS\n"},
@@ -166,6 +185,27 @@ static void test_many_literals(void) {
   check_cut(stream->str, stream->len, "BAD * X\n* 1 EXISTS\n", 0, 0);
 }
 
+// A search's answer is as long as a folder has messages, in either form.
+static void test_long_sets(void) {
+  static const struct {
+    const char *start, *separator, *line;
+  } forms[] = {
+      {"* SEARCH", " ", "* SEARCH <set>\n"},
+      {"* ESEARCH UID ALL", ",", "* ESEARCH UID ALL <set>\n"},
+      {"* VANISHED (EARLIER)", ",", "* VANISHED (EARLIER) <set>\n"},
+  };
+  for (size_t i = 0; i < G_N_ELEMENTS(forms); i++) {
+    g_autoptr(GString) stream = g_string_new(forms[i].start), expected = g_string_new(NULL);
+    for (unsigned uid = 1; uid < 400000; uid += 2) {
+      g_string_append_printf(stream, "%s%u", uid > 1 ? forms[i].separator : " ", uid);
+      g_string_append_printf(expected, "range %u:%u\n", uid, uid);
+    }
+    g_string_append(stream, "\r\n");
+    g_string_append(expected, forms[i].line);
+    check_cut(stream->str, stream->len, expected->str, 4096, 1);
+  }
+}
+
 // Only what is a number of at most 63 bits is one, as an atom or as a string.
 static void test_numbers(void) {
   static const struct {
@@ -194,6 +234,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/imap-response/too-many-values", test_too_many_values);
   g_test_add_func("/imap-response/giant-subject", test_giant_subject);
   g_test_add_func("/imap-response/many-literals", test_many_literals);
+  g_test_add_func("/imap-response/long-sets", test_long_sets);
   g_test_add_func("/imap-response/values-as-numbers", test_numbers);
   return g_test_run();
 }
