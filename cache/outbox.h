@@ -100,7 +100,8 @@ typedef bool (*OutboxEach)(const OutboxFile *file, gpointer data);
 // itself.
 void outbox_children(Outbox *outbox, uint64_t parent, uint64_t after, OutboxEach each,
                      gpointer data);
-// "held", "queued", "sending", "failed", ...; newly allocated, NULL where there is none.
+// "held", "queued", "sending", "failed", ...; newly allocated, NULL where there is none. A letter
+// that is told to be held is on disk.
 typedef enum { OUTBOX_STATE, OUTBOX_ERROR_TEXT, OUTBOX_NEXT_TRY } OutboxDetail;
 char *outbox_detail(Outbox *outbox, uint64_t ino, OutboxDetail detail);
 

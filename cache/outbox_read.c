@@ -99,8 +99,8 @@ static const char *state_of(const OutboxLetter *letter) {
       return "writing";
     case OUTBOX_DRAFT:
       return "draft";
-    case OUTBOX_HELD:
-      return "held";
+    case OUTBOX_HELD:  // not to be told before the disk has it: only then it is due
+      return letter->due_us != 0 ? "held" : "writing";
     case OUTBOX_QUEUED:
       return "queued";
     case OUTBOX_SENDING:

@@ -103,6 +103,7 @@ static void test_copy_onto_draft(Fixture *fixture, gconstpointer unused) {
   assert_draft_failed(fixture, "mail", "mail");
   fixture_assert_state(fixture, "mail", "draft");
   g_assert_cmpint(fixture_unlink(fixture, OUTBOX_INO, ".mail.swp"), ==, 0);
+  fixture_wait_disk(fixture);
   fixture_assert_state(fixture, "mail", "held");
   FIXTURE_ASSERT_SENDS(fixture, "other");
   assert_draft_failed(fixture, "mail", "mail");

@@ -98,8 +98,8 @@ static void test_editor_lock(Fixture *fixture, gconstpointer unused) {
   fixture_assert_state(fixture, "mail2", "held");
   fixture_finish(fixture, lock, getpid());
   g_assert_cmpint(fixture_unlink(fixture, OUTBOX_INO, ".mail.swp"), ==, 0);
-  fixture_assert_state(fixture, "mail", "held");
   fixture_wait_disk(fixture);
+  fixture_assert_state(fixture, "mail", "held");
   FIXTURE_ASSERT_SENDS(fixture, "mail", "mail2");
 }
 
@@ -112,6 +112,7 @@ static void test_late_lock(Fixture *fixture, gconstpointer unused) {
   fixture_wait_disk(fixture);
   fixture_assert_state(fixture, "mail", "draft");
   g_assert_cmpint(fixture_unlink(fixture, OUTBOX_INO, ".#mail"), ==, 0);
+  fixture_wait_disk(fixture);
   fixture_assert_state(fixture, "mail", "held");
   FIXTURE_ASSERT_SENDS(fixture, "mail");
 }

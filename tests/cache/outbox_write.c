@@ -42,6 +42,18 @@ static void test_shell(Fixture *fixture, gconstpointer unused) {
   FIXTURE_ASSERT_SENDS(fixture, "one");
 }
 
+static void ignore_answer(const GError *error, gpointer unused) {}
+
+// Who sees it held knows it on disk.
+static void test_held_is_on_disk(Fixture *fixture, gconstpointer unused) {
+  OutboxHandle *handle = fixture_create(fixture, "mail");
+  fixture_write_letter(handle, "one");
+  outbox_release(handle, ignore_answer, NULL);
+  fixture_assert_state(fixture, "mail", "writing");
+  fixture_wait_disk(fixture);
+  fixture_assert_state(fixture, "mail", "held");
+}
+
 static void test_read_back(Fixture *fixture, gconstpointer unused) {
   fixture_copy_letter(fixture, "mail");
   g_autofree char *written = fixture_letter("mail");
@@ -284,6 +296,7 @@ typedef struct {
 static const Case cases[] = {
     {"names", test_names},
     {"shell", test_shell},
+    {"held is on disk", test_held_is_on_disk},
     {"read back", test_read_back},
     {"flush refuses", test_flush_refuses},
     {"unfit after flush", test_unfit_after_flush},
