@@ -12,6 +12,7 @@ from lab.case import LabCase
 from lab.imap_truth import ImapTruth
 
 ALICE, BOB = "alice@example.org", "bob@example.org"
+COMMITTED = "held", "queued", "sending"
 
 
 def parse(content):
@@ -43,6 +44,12 @@ class OutboxCase(LabCase):
         letters = self.letters(user, word)
         self.assertEqual(len(letters), count)
         return letters
+
+    def wait_committed(self, mount, name, timeout=30):
+        """The daemon hears of the last close after its writer has gone on."""
+        process.wait_until(
+            lambda: mount.attribute(f"outbox/{name}", "state", check=False) in COMMITTED, timeout,
+            f"outbox/{name} committed")
 
     def wait_taken(self, mount, name, timeout=30):
         process.wait_until(lambda: name not in mount.ls("outbox"), timeout, f"outbox/{name} taken")

@@ -29,18 +29,69 @@ class Recovery(OutboxCase):
         with open(mount.config_file, encoding="utf-8") as file:
             return dict(line.rstrip("\n").split("=", 1) for line in file if "=" in line)
 
-    def test_kill_9_after_close_loses_nothing(self):
-        # cp returned, so the letter survives the daemon's death, and arrives exactly once.
-        mount = self.mount(send_delay=2)
+    def test_kill_9_after_the_commit_sends(self):
+        # A letter that is held is on disk: it survives the daemon's death, and arrives exactly once.
+        mount = self.mount(send_delay=600)
         names = [f"durable{number}" for number in range(5)]
         for name in names:
             self.write(mount, name, letter(f"{name}-test"))
-        process.send_signal(mount.pids(), signal.SIGKILL)
+            self.wait_committed(mount, name)
+        mount.crash()
+        mount.start()
+        self.assertEqual(mount.ls("outbox/failed"), [])
+        self.arrived_once(mount, names)
+
+    def test_kill_9_after_close_loses_nothing(self):
+        # cp has returned, but the kernel tells of the last close behind its back. If the daemon dies
+        # before it hears of that, the letter lies in failed/, whole, and can be sent from there.
+        mount = self.mount(send_delay=600)
+        pids = mount.pids()
+        names = [f"close{number}" for number in range(5)]
+        for name in names:
+            self.write(mount, name, letter(f"{name}-test"))
+        process.send_signal(pids, signal.SIGKILL)
         mount.crash()
         mount.start()
         for name in names:
+            if name in mount.ls("outbox/failed"):
+                self.send_unfinished(mount, name)
+        self.arrived_once(mount, names)
+
+    def test_kill_9_between_flush_and_release(self):
+        # close() has returned, and the file is still open elsewhere: never sent by itself, never lost.
+        mount = self.mount(send_delay=600)
+        writer = mount.popen(
+            "/usr/bin/python3", "-c",
+            "import os, sys\n"
+            "file = os.open('outbox/flushed', os.O_WRONLY | os.O_CREAT)\n"
+            "os.dup(file)\n"
+            "os.write(file, sys.argv[1].encode())\n"
+            "os.close(file)\n"
+            "print('closed', flush=True)\n"
+            "sys.stdin.read()\n", letter("flushed-test").decode())
+        self.addCleanup(writer.communicate)
+        self.assertEqual(writer.stdout.readline(), "closed\n")
+        self.assertEqual(self.attribute(mount, "flushed", "state"), "writing")
+        mount.crash()
+        mount.start()
+        self.assertEqual(mount.ls("outbox"), ["failed"])
+        self.assertEqual(self.letters("bob", "flushed-test"), [])
+        self.send_unfinished(mount, "flushed")
+        self.arrived_once(mount, ["flushed"])
+
+    def send_unfinished(self, mount, name):
+        """What is in failed/ because nobody knows that it was finished is whole, says so, and is sent
+        by mv."""
+        self.assertIn("still being written", mount.read(f"outbox/failed/{name}.error").decode())
+        self.assertEqual(mount.read(f"outbox/failed/{name}"), letter(f"{name}-test"))
+        mount.run("mv", f"outbox/failed/{name}", "outbox/")
+
+    def arrived_once(self, mount, names):
+        """Each of the letters, and nothing is left of them."""
+        for name in names:
             self.arrived("bob", f"{name}-test")
         process.wait_until(lambda: mount.ls("outbox") == ["failed"], 30, "an empty outbox")
+        self.assertEqual(mount.ls("outbox/failed"), [])
         for name in names:
             self.assertEqual(len(self.letters("bob", f"{name}-test")), 1)
 
@@ -139,8 +190,7 @@ class Recovery(OutboxCase):
 
     def attribute(self, mount, name, attribute):
         """user.mailfs.ATTRIBUTE of a letter; empty: it has none."""
-        return mount.run("getfattr", "--only-values", "-n", f"user.mailfs.{attribute}",
-                         f"outbox/{name}", check=False).stdout
+        return mount.attribute(f"outbox/{name}", attribute, check=False)
 
     def test_what_waits_at_the_end_is_told(self):
         # A letter left in the outbox is no surprise to whoever unmounts.

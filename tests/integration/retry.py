@@ -1,6 +1,5 @@
 """The submission server is away: letters wait, are tried again, and go out once when it is back."""
 
-import signal
 import unittest
 
 from integration.outbox import OutboxCase
@@ -21,8 +20,7 @@ class Retry(OutboxCase):
         mount = self.mount()
         self.postfix.kill()
         self.write(mount, "queued", letter("queued-test"))
-        self.assertIn("queued", mount.ls("outbox"))
-        process.send_signal(mount.pids(), signal.SIGKILL)
+        self.wait_committed(mount, "queued")
         mount.crash()
         mount.start()
         self.assertIn("queued", mount.ls("outbox"))

@@ -205,6 +205,12 @@ class Mount:
     def python(self, script, *arguments, **options):
         return self.run("/usr/bin/python3", "-c", script, *arguments, **options)
 
+    def attribute(self, path, name, check=True):
+        """user.mailfs.NAME of a file; without `check`, empty where it has none. getfattr asks for the
+        length first, and dies of a value that grew in between."""
+        return self.python("import os, sys; sys.stdout.buffer.write(os.getxattr(*sys.argv[1:]))",
+                           path, f"user.mailfs.{name}", check=check).stdout
+
     def ls(self, folder=".", **options):
         return self.run("ls", "-1A", "--", folder, **options).stdout.splitlines()
 
