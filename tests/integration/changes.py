@@ -107,8 +107,7 @@ class Changes(LabCase):
 
         def flags():
             self.fs.ls("Other")
-            return self.fs.run("getfattr", "--only-values", "-n", "user.mailfs.flags",
-                               f"Other/{name}").stdout.split()
+            return self.fs.attribute(f"Other/{name}", "flags").split()
 
         process.wait_until(lambda: {r"\Flagged", "$Important"} <= set(flags()), 20, "the flags")
 
@@ -198,8 +197,7 @@ class Renumbered(LabCase):
         return {name: int(inode) for inode, name in (line.split() for line in lines)}
 
     def uid(self, mount, name):
-        return int(mount.run("getfattr", "--only-values", "-n", "user.mailfs.uid",
-                             f"INBOX/{name}").stdout)
+        return int(mount.attribute(f"INBOX/{name}", "uid"))
 
     def restart_without_uids(self):
         """Dovecot forgets its UIDs and gives new ones, in the order of delivery."""

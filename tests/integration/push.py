@@ -55,7 +55,7 @@ class Push:
 
     def flags(self, path):
         self.fs.ls(os.path.dirname(path))  # a server that pushes nothing is asked only then
-        return self.fs.run("getfattr", "--only-values", "-n", "user.mailfs.flags", path).stdout
+        return self.fs.attribute(path, "flags")
 
     def test_inbox(self):
         self.follow("INBOX")
