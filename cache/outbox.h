@@ -141,6 +141,10 @@ void outbox_fsync(OutboxHandle *handle, OutboxDone done, gpointer data);
 // Takes the handle. The last writer's release commits the letter (see SPEC: never empty files,
 // dot-files, editors' files).
 void outbox_release(OutboxHandle *handle, OutboxDone done, gpointer data);
+// When the mount was ended, RELEASEs that were still on their way do not come any more. This is an
+// open file of which one must have been: the process that opened it has flushed it since it was
+// written to last, and has ended. NULL: there is none.
+OutboxHandle *outbox_find_closed(Outbox *outbox);
 // Within the outbox, from failed/ (a retry), never into failed/ (EPERM). From a name that is never
 // sent to one that is: commits at once, and a refused letter (EINVAL, EMSGSIZE, or what its writing
 // failed with) stays under its old name. Onto a letter: that one goes on, as above.

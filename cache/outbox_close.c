@@ -42,11 +42,10 @@ static void save(OutboxHandle *handle, bool check, OutboxDone done, gpointer dat
 }
 
 // Another process than the opener's (a child that inherited it) says nothing of the letter's end.
-static bool is_to_be_checked(const OutboxHandle *handle, pid_t pid) {
+static bool is_to_be_checked(const OutboxHandle *handle, bool by_opener) {
   const OutboxLetter *letter = handle->letter;
-  return letter->row.phase == OUTBOX_OPEN && letter->checked != letter->revision &&
-         outbox_name_is_sendable(letter->row.name) && handle->process != 0 &&
-         outbox_process_of(pid) == handle->process;
+  return by_opener && letter->row.phase == OUTBOX_OPEN && letter->checked != letter->revision &&
+         outbox_name_is_sendable(letter->row.name);
 }
 
 void outbox_flush(OutboxHandle *handle, pid_t pid, OutboxDone done, gpointer data) {
@@ -54,8 +53,10 @@ void outbox_flush(OutboxHandle *handle, pid_t pid, OutboxDone done, gpointer dat
     answer(done, data);
     return;
   }
+  bool by_opener = handle->process != 0 && outbox_process_of(pid) == handle->process;
   handle->killed = outbox_process_was_killed(pid);
-  save(handle, !handle->killed && is_to_be_checked(handle, pid), done, data);
+  handle->flushed = by_opener ? handle->letter->revision : 0;
+  save(handle, !handle->killed && is_to_be_checked(handle, by_opener), done, data);
 }
 
 void outbox_fsync(OutboxHandle *handle, OutboxDone done, gpointer data) {
@@ -63,6 +64,22 @@ void outbox_fsync(OutboxHandle *handle, OutboxDone done, gpointer data) {
     save(handle, false, done, data);
   else
     answer(done, data);
+}
+
+// Whoever still has it open may write on: a letter that grew since, or whose opener lives, may be
+// half of what is meant.
+static bool is_closed(const OutboxHandle *handle) {
+  return handle->writes && handle->flushed != 0 && handle->flushed == handle->letter->revision &&
+         outbox_process_of(handle->process) == 0;
+}
+
+OutboxHandle *outbox_find_closed(Outbox *outbox) {
+  GHashTableIter iter;
+  gpointer handle;
+  g_hash_table_iter_init(&iter, outbox->handles);
+  while (g_hash_table_iter_next(&iter, &handle, NULL))
+    if (is_closed(handle)) return handle;
+  return NULL;
 }
 
 void outbox_release(OutboxHandle *handle, OutboxDone done, gpointer data) {

@@ -65,6 +65,8 @@ struct OutboxHandle {
   bool writes;
   pid_t process;  // that opened it
   bool killed;    // the last to flush it was being killed
+  // The letter's revision when it was flushed last, 0 if that was not by the opener's process.
+  unsigned flushed;
 };
 
 // -- outbox.c

@@ -185,6 +185,8 @@ static void end_session(Filesystem *filesystem) {
   if (filesystem->outbox != NULL)
     outbox_set_listener(filesystem->outbox, &(OutboxListener){0}, NULL);
   pendings_close(filesystem->pendings);
+  if (filesystem->outbox != NULL && fuse_session_exited(filesystem->session))
+    outbox_dir_release_rest(filesystem->outbox_dir);
   serve_to_the_end(filesystem);
   notifier_free(filesystem->notifier);
   reader_free(filesystem->reader);

@@ -193,6 +193,12 @@ void outbox_dir_release(OutboxDir *dir, fuse_req_t req, const struct fuse_file_i
   outbox_release(handle_of(file), on_done, owe(dir, req));
 }
 
+void outbox_dir_release_rest(OutboxDir *dir) {
+  OutboxHandle *handle;
+  while ((handle = outbox_find_closed(dir->outbox)) != NULL)
+    outbox_release(handle, on_done, owe(dir, NULL));
+}
+
 void outbox_dir_rename(OutboxDir *dir, fuse_req_t req, uint64_t parent, const char *name,
                        uint64_t new_parent, const char *new_name, unsigned flags) {
   outbox_rename(dir->outbox, parent, name, new_parent, new_name, flags, on_done, owe(dir, req));

@@ -16,6 +16,8 @@ typedef struct OutboxDir OutboxDir;
 OutboxDir *outbox_dir_new(Outbox *outbox, Tree *tree, const Identity *identity);
 // True while answers are owed.
 bool outbox_dir_is_busy(const OutboxDir *dir);
+// The kernel has ended the mount: does what the RELEASEs ask for that it did not tell of any more.
+void outbox_dir_release_rest(OutboxDir *dir);
 // Answers what is still owed with EIO; the outbox may then say what it likes.
 void outbox_dir_free(OutboxDir *dir);
 

@@ -17,7 +17,7 @@
 
 static pid_t other_process, killed_process;
 
-static pid_t start_process(void) {
+pid_t fixture_start_process(void) {
   pid_t pid = fork();
   g_assert_cmpint(pid, >=, 0);
   // A test that aborts leaves none behind.
@@ -27,17 +27,21 @@ static pid_t start_process(void) {
   return pid;
 }
 
+void fixture_end_process(pid_t pid) {
+  kill(pid, SIGKILL);
+  waitpid(pid, NULL, 0);
+}
+
 void fixture_begin_processes(void) {
-  other_process = start_process();
-  killed_process = start_process();
+  other_process = fixture_start_process();
+  killed_process = fixture_start_process();
   kill(killed_process, SIGKILL);
   siginfo_t info;
   g_assert_cmpint(waitid(P_PID, (id_t)killed_process, &info, WEXITED | WNOWAIT), ==, 0);
 }
 
 void fixture_end_processes(void) {
-  kill(other_process, SIGKILL);
-  waitpid(other_process, NULL, 0);
+  fixture_end_process(other_process);
   waitpid(killed_process, NULL, 0);
 }
 

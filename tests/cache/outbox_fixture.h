@@ -17,6 +17,8 @@ typedef struct {
 } Fixture;
 
 // Processes of other people: one that lives, and one that a signal has killed. Before any thread.
+pid_t fixture_start_process(void);
+void fixture_end_process(pid_t pid);
 void fixture_begin_processes(void);
 void fixture_end_processes(void);
 pid_t fixture_other_process(void);

@@ -189,6 +189,24 @@ static void test_killed_writer(Fixture *fixture, gconstpointer unused) {
   g_assert_nonnull(strstr(note, "killed before it had finished"));
 }
 
+// A release that did not come is made up for only where the letter cannot go on.
+static void test_find_closed(Fixture *fixture, gconstpointer unused) {
+  pid_t process = fixture_start_process();
+  g_assert_cmpint(fixture_copy(fixture, ".mail", ""), ==, 0);
+  OutboxHandle *handle = fixture_open_letter(fixture, ".mail", O_WRONLY, process);
+  fixture_write_letter(handle, "one");
+  g_assert_cmpint(fixture_flush(fixture, handle, process), ==, 0);
+  g_assert_null(outbox_find_closed(fixture->outbox));  // it lives
+  fixture_end_process(process);
+  g_assert_true(outbox_find_closed(fixture->outbox) == handle);
+  fixture_write_letter(handle, "two");
+  g_assert_null(outbox_find_closed(fixture->outbox));  // somebody writes on
+  g_assert_cmpint(fixture_flush(fixture, handle, fixture_other_process()), ==, 0);
+  g_assert_null(outbox_find_closed(fixture->outbox));  // another may do so again
+  g_assert_cmpint(fixture_release(fixture, handle), ==, 0);
+  g_assert_null(outbox_find_closed(fixture->outbox));
+}
+
 static void test_attributes(Fixture *fixture, gconstpointer unused) {
   fixture_copy_letter(fixture, "mail");
   OutboxFile file;
@@ -306,6 +324,7 @@ static const Case cases[] = {
     {"another process truncates", test_other_process_truncates},
     {"both write", test_both_write},
     {"killed writer", test_killed_writer},
+    {"find closed", test_find_closed},
     {"attributes", test_attributes},
     {"truncate by path", test_truncate_by_path},
     {"listing in steps", test_listing_in_steps},

@@ -79,6 +79,35 @@ class Recovery(OutboxCase):
         self.send_unfinished(mount, "flushed")
         self.arrived_once(mount, ["flushed"])
 
+    def test_unmounting_right_after_close_sends(self):
+        # The kernel ends a mount without telling of the last closes that it still had to tell of. A
+        # file that is in a socket on its way has no close of its own when its sender ends.
+        mount = self.mount(send_delay=600)
+        writer = mount.popen(
+            "/usr/bin/python3", "-c",
+            "import os, socket, sys\n"
+            "file = os.open('outbox/late', os.O_WRONLY | os.O_CREAT)\n"
+            "os.write(file, sys.argv[1].encode())\n"
+            "sender, receiver = socket.socketpair()\n"
+            "socket.send_fds(sender, [b'file'], [file])\n"
+            "os.close(file)\n"
+            "print('closed', flush=True)\n"
+            "sys.stdin.read()\n"
+            "os._exit(0)\n", letter("late-test").decode())
+        self.addCleanup(writer.communicate)
+        self.assertEqual(writer.stdout.readline(), "closed\n")
+        pids = mount.pids()
+        self.addCleanup(process.send_signal, pids, signal.SIGCONT)
+        process.send_signal(pids, signal.SIGSTOP)
+        process.wait_until(lambda: all(map(process.is_stopped, pids)), 10, "a daemon that stands still")
+        writer.communicate(timeout=10)
+        process.run(["fusermount3", "-u", mount.path])
+        process.send_signal(pids, signal.SIGCONT)
+        mount.wait_gone()
+        mount.start()
+        self.assertEqual(mount.ls("outbox/failed"), [])
+        self.arrived_once(mount, ["late"])
+
     def send_unfinished(self, mount, name):
         """What is in failed/ because nobody knows that it was finished is whole, says so, and is sent
         by mv."""
