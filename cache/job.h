@@ -67,6 +67,7 @@ typedef struct {
   int fd;                  // JOB_SEAL: of the body, the body store's; -1 with error
   bool recorded;           // the index knows of what came
   bool retried;            // the session's own: once more on a new connection
+  int64_t pinned_us;       // the board's own: since when it waits there, monotonic
 } Job;
 
 Job *job_new(JobKind kind, JobPriority priority, uint64_t ino);

@@ -1,8 +1,13 @@
 #include "cache/job_board.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <time.h>
+
+// How long jobs of other folders wait behind those of the one that a session has open.
+#define PATIENCE_US (50 * 1000)
+// How long a job is kept for whoever was woken for it: a session that ends its watch on a line that
+// is dead does not come.
+#define CALL_US (100 * 1000)
 
 typedef struct {
   pthread_cond_t wake;
@@ -10,6 +15,7 @@ typedef struct {
   Waker *waker;  // NULL: waits on the condition
   const char *open_folder;
   const Job *called_for;  // what it was woken for and has not seen yet; NULL: nothing
+  int64_t called_us;
   int64_t barred_until_us;
 } Seat;
 
@@ -110,6 +116,13 @@ static Seat *choose_seat(JobBoard *board, const Job *job) {
   return first;
 }
 
+// Those who could do the job look how long it is kept for another.
+static void wake_substitutes(JobBoard *board, const Job *job) {
+  for (unsigned i = 0; i < board->n_seats; i++)
+    if (board->seats[i].idle && board->seats[i].waker == NULL && may_take(board, i, job))
+      pthread_cond_signal(&board->seats[i].wake);
+}
+
 static void wake_for(JobBoard *board, const Job *job) {
   for (unsigned i = 0; i < board->n_seats; i++)
     if (board->seats[i].called_for == job) return;
@@ -117,10 +130,13 @@ static void wake_for(JobBoard *board, const Job *job) {
   if (seat == NULL) return;
   seat->idle = false;
   seat->called_for = job;
-  if (seat->waker != NULL)
-    waker_wake(seat->waker);
-  else
+  seat->called_us = g_get_monotonic_time();
+  if (seat->waker == NULL) {
     pthread_cond_signal(&seat->wake);
+    return;
+  }
+  waker_wake(seat->waker);
+  wake_substitutes(board, job);
 }
 
 // A session that was woken for one job may have taken another: nothing that an idle one may do is
@@ -137,13 +153,15 @@ static void forget_calls(JobBoard *board, const Job *job) {
 
 // Who was woken for a job is the right one for it: nobody else takes it on the way.
 static bool is_called_for(const JobBoard *board, unsigned session, const Job *job) {
-  for (unsigned i = 0; i < board->n_seats; i++)
-    if (i != session && board->seats[i].called_for == job) return true;
+  for (unsigned i = 0; i < board->n_seats; i++) {
+    const Seat *seat = &board->seats[i];
+    if (i != session && seat->called_for == job)
+      return g_get_monotonic_time() - seat->called_us < CALL_US;
+  }
   return false;
 }
 
-void job_board_push(JobBoard *board, Job *job) {
-  pthread_mutex_lock(&board->lock);
+static void pin_up(JobBoard *board, Job *job) {
   GList *before = board->jobs.tail;
   while (before != NULL && ((Job *)before->data)->priority > job->priority)
     before = before->prev;
@@ -151,7 +169,32 @@ void job_board_push(JobBoard *board, Job *job) {
     g_queue_push_head(&board->jobs, job);
   else
     g_queue_insert_after(&board->jobs, before, job);
+  job->pinned_us = g_get_monotonic_time();
   wake_for(board, job);
+}
+
+void job_board_push(JobBoard *board, Job *job) {
+  pthread_mutex_lock(&board->lock);
+  pin_up(board, job);
+  pthread_mutex_unlock(&board->lock);
+}
+
+static bool overlaps(const MailboxRange *a, const MailboxRange *b) {
+  return a->offset < b->offset + b->size && b->offset < a->offset + a->size;
+}
+
+void job_board_hasten(JobBoard *board, uint64_t ino, MailboxRange range) {
+  pthread_mutex_lock(&board->lock);
+  for (GList *link = board->jobs.head, *next; link != NULL; link = next) {
+    Job *job = link->data;
+    next = link->next;
+    if (job->kind != JOB_PART || job->ino != ino || job->priority == JOB_URGENT) continue;
+    if (!overlaps(&job->range, &range)) continue;
+    g_queue_delete_link(&board->jobs, link);
+    forget_calls(board, job);
+    job->priority = JOB_URGENT;
+    pin_up(board, job);
+  }
   pthread_mutex_unlock(&board->lock);
 }
 
@@ -194,15 +237,18 @@ void job_board_spread_listings(JobBoard *board) {
   pthread_mutex_unlock(&board->lock);
 }
 
-// Of the jobs that come first by priority, one of the open folder, else the oldest.
+// Of the jobs that come first by priority, one of the open folder, else the oldest; that one at
+// once if it has waited for long.
 static GList *choose_link(JobBoard *board, unsigned session, const char *open_folder) {
   GList *first = NULL;
+  int64_t long_ago_us = g_get_monotonic_time() - PATIENCE_US;
   for (GList *link = board->jobs.head; link != NULL; link = link->next) {
     const Job *job = link->data;
     if (first != NULL && job->priority > ((Job *)first->data)->priority) break;
     if (!may_take(board, session, job) || is_called_for(board, session, job)) continue;
     if (job->folder != NULL && g_strcmp0(job->folder, open_folder) == 0) return link;
     if (first == NULL) first = link;
+    if (job->pinned_us < long_ago_us) break;
   }
   return first;
 }
@@ -215,29 +261,38 @@ static Job *take_link(JobBoard *board, GList *link) {
   return job;
 }
 
-static struct timespec deadline_in(int timeout_ms) {
-  struct timespec deadline;
-  clock_gettime(CLOCK_MONOTONIC, &deadline);
-  int64_t ns = deadline.tv_nsec + (int64_t)timeout_ms * 1000000;
-  deadline.tv_sec += ns / 1000000000;
-  deadline.tv_nsec = ns % 1000000000;
-  return deadline;
+// When a job that this session could do stops to be kept for another; INT64_MAX: none is.
+static int64_t next_lapse_us(const JobBoard *board, unsigned session) {
+  int64_t lapse_us = INT64_MAX;
+  for (unsigned i = 0; i < board->n_seats; i++) {
+    const Seat *seat = &board->seats[i];
+    if (i == session || seat->called_for == NULL) continue;
+    if (may_take(board, session, seat->called_for))
+      lapse_us = MIN(lapse_us, seat->called_us + CALL_US);
+  }
+  return lapse_us;
+}
+
+static void wait_until(Seat *seat, pthread_mutex_t *lock, int64_t time_us) {
+  struct timespec deadline = {.tv_sec = time_us / G_USEC_PER_SEC,
+                              .tv_nsec = time_us % G_USEC_PER_SEC * 1000};
+  if (time_us == INT64_MAX)
+    pthread_cond_wait(&seat->wake, lock);
+  else
+    pthread_cond_timedwait(&seat->wake, lock, &deadline);
 }
 
 Job *job_board_take(JobBoard *board, unsigned session, const char *open_folder, int timeout_ms) {
   Seat *seat = &board->seats[session];
-  struct timespec deadline = deadline_in(MAX(timeout_ms, 0));
+  int64_t end_us = timeout_ms < 0 ? INT64_MAX : g_get_monotonic_time() + timeout_ms * INT64_C(1000);
   Job *job = NULL;
-  bool expired = false;
   pthread_mutex_lock(&board->lock);
   while (!board->closed &&
-         (job = take_link(board, choose_link(board, session, open_folder))) == NULL && !expired) {
+         (job = take_link(board, choose_link(board, session, open_folder))) == NULL &&
+         g_get_monotonic_time() < end_us) {
     seat->idle = true;
     seat->open_folder = open_folder;
-    if (timeout_ms < 0)
-      pthread_cond_wait(&seat->wake, &board->lock);
-    else
-      expired = pthread_cond_timedwait(&seat->wake, &board->lock, &deadline) == ETIMEDOUT;
+    wait_until(seat, &board->lock, MIN(end_us, next_lapse_us(board, session)));
   }
   seat->idle = false;
   seat->open_folder = NULL;

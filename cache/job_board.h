@@ -6,7 +6,8 @@
 // rest do all that is left. The tree and the inbox are the first one's alone. Where one connection
 // watches one folder only, the first keeps to the inbox, and the rest watch what they synchronised.
 // A session is chosen that has the job's folder open, else the first idle one, so that connections
-// are not opened without need; who was woken for a job gets it.
+// are not opened without need; who was woken for a job gets it, if he comes at once. A session goes
+// on with the folder that it has open, but not for long while jobs of others wait.
 //
 // A session that the server has no connection for is barred for a while; the others take its part.
 // Any thread may call what does not name a session; the rest is for that session's thread.
@@ -30,6 +31,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(JobBoard, job_board_free)
 void job_board_push(JobBoard *board, Job *job);
 // Takes the job back if no session has it yet.
 bool job_board_withdraw(JobBoard *board, Job *job);
+// Somebody waits now for a part of the message (JOB_PART) in this range: what was to be fetched
+// ahead of a reader is urgent.
+void job_board_hasten(JobBoard *board, uint64_t ino, MailboxRange range);
 // Takes any job back, the oldest first; NULL: none is left.
 Job *job_board_withdraw_any(JobBoard *board);
 // Ends all waits; nothing is handed out any more.

@@ -148,11 +148,11 @@ static void tell_waiting(Large *large, const GError *error) {
 
 // ---- Asking for parts.
 
-static Job *part_job(Large *large, uint64_t first, uint64_t n, GError **error) {
+static Job *part_job(Large *large, uint64_t first, uint64_t n, bool ahead, GError **error) {
   Store *store = large->store;
   IndexMessage message;
   g_auto(IndexFolder) folder = {0};
-  Job *job = job_new(JOB_PART, JOB_URGENT, large->ino);
+  Job *job = job_new(JOB_PART, ahead ? JOB_AHEAD : JOB_URGENT, large->ino);
   job->writer = large->writer;
   job->range.offset = first * GRANULE_BYTES;
   job->range.size = MIN(n * GRANULE_BYTES, large->size - job->range.offset);
@@ -169,10 +169,10 @@ static Job *part_job(Large *large, uint64_t first, uint64_t n, GError **error) {
   return job;
 }
 
-static void ask_for(Large *large, uint64_t first, uint64_t n) {
+static void ask_for(Large *large, uint64_t first, uint64_t n, bool ahead) {
   Store *store = large->store;
   GError *error = NULL;
-  Job *job = part_job(large, first, n, &error);
+  Job *job = part_job(large, first, n, ahead, &error);
   if (error == NULL) error = store_known_problem(store, false);
   for (uint64_t i = first; i < first + n; i++)
     set_state(large, i, UNDER_WAY);
@@ -190,7 +190,7 @@ static void ask_for_missing(Large *large, uint64_t first, uint64_t end, uint64_t
     uint64_t n = 0;
     while (first + n < end && n < most && large->granules[first + n] == MISSING)
       n++;
-    if (n > 0) ask_for(large, first, n);
+    if (n > 0) ask_for(large, first, n, ahead);
     first += MAX(n, 1);
   }
 }
@@ -233,6 +233,8 @@ StoreTicket *store_want(Store *store, StoreBody *body, uint64_t offset, uint64_t
   ticket->data = data;
   granules_of(large, offset, size, &first, &end);
   ask_for_missing(large, first, end, window_max(large), false);
+  job_board_hasten(store->board, large->ino,
+                   (MailboxRange){first * GRANULE_BYTES, (end - first) * GRANULE_BYTES});
   follow_reader(large, first, end);
   return ticket;
 }

@@ -75,6 +75,42 @@ static void test_open_folder_first(void) {
   g_assert_cmpuint(take_now(board, 1, "a"), ==, 3);
 }
 
+// A reader who goes on in the open folder does not hold up who waits for another.
+static void test_patience(void) {
+  g_autoptr(JobBoard) board = job_board_new(2);
+  Job *old = new_job(JOB_BODIES, 1, "a");
+  job_board_push(board, old);
+  job_board_push(board, new_job(JOB_BODIES, 2, "b"));
+  job_board_push(board, new_job(JOB_BODIES, 3, "b"));
+  g_assert_cmpuint(take_now(board, 1, "b"), ==, 2);
+  old->pinned_us -= G_USEC_PER_SEC;
+  g_assert_null(job_board_take_more(board, 1, "b"));
+  g_assert_cmpuint(take_now(board, 1, "b"), ==, 1);
+}
+
+static Job *new_part(uint64_t ino, uint64_t offset, JobPriority priority) {
+  Job *job = job_new(JOB_PART, priority, ino);
+  job->folder = g_strdup("a");
+  job->range = (MailboxRange){offset, 100};
+  return job;
+}
+
+// Parts ahead of a reader come behind those who wait, until he waits for them himself.
+static void test_hasten(void) {
+  g_autoptr(JobBoard) board = job_board_new(2);
+  job_board_push(board, new_part(1, 0, JOB_AHEAD));
+  job_board_push(board, new_part(2, 0, JOB_AHEAD));
+  job_board_push(board, new_part(2, 100, JOB_AHEAD));
+  job_board_push(board, new_part(2, 200, JOB_AHEAD));
+  job_board_push(board, new_job(JOB_BODIES, 3, "b"));
+  job_board_hasten(board, 2, (MailboxRange){150, 50});
+  g_assert_cmpuint(take_now(board, 1, "b"), ==, 3);
+  g_autoptr(Job) wanted = job_board_take(board, 1, NULL, 0);
+  g_assert_cmpuint(wanted->ino, ==, 2);
+  g_assert_cmpuint(wanted->range.offset, ==, 100);
+  g_assert_cmpuint(take_now(board, 1, NULL), ==, 1);
+}
+
 // A second job goes along with the first where it is of the same folder, unless somebody waits for
 // another.
 static void test_take_more(void) {
@@ -130,6 +166,44 @@ static void test_away(void) {
   g_assert_false(job_board_claim(board, 5));
   job_board_unclaim(board, 5);
   g_assert_true(job_board_claim(board, 5));
+}
+
+// A job is kept for the session that was woken for it, but not if that does not come.
+static void test_lapse(void) {
+  g_autoptr(JobBoard) board = job_board_new(3);
+  g_autoptr(Waker) waker = waker_new();
+  g_assert_true(job_board_go_away(board, 0, NULL, waker));
+  job_board_push(board, new_job(JOB_SYNC, 1, "a"));
+  g_assert_cmpuint(take_now(board, 2, "a"), ==, 0);
+  g_autoptr(Job) job = job_board_take(board, 2, NULL, 60000);
+  g_assert_nonnull(job);
+  g_assert_cmpuint(job->ino, ==, 1);
+}
+
+static gpointer take_once(gpointer data) {
+  Taker *taker = data;
+  sem_post(taker->ready);
+  take(taker);
+  return NULL;
+}
+
+// Also if the other one waited already when the job came.
+static void test_lapse_while_waiting(void) {
+  g_autoptr(JobBoard) board = job_board_new(3);
+  g_autoptr(Waker) waker = waker_new();
+  sem_t ready;
+  sem_init(&ready, 0, 0);
+  Taker taker = {.board = board, .session = 2, .ready = &ready};
+  g_assert_true(job_board_go_away(board, 0, "a", waker));
+  taker.thread = g_thread_new("taker", take_once, &taker);
+  sem_wait(&ready);
+  for (int turns = 0; turns < 50; turns++)
+    sched_yield();
+  job_board_push(board, new_job(JOB_SYNC, 1, "a"));
+  g_thread_join(taker.thread);
+  g_assert_cmpuint(taker.taken->ino, ==, 1);
+  job_free(taker.taken);
+  sem_destroy(&ready);
 }
 
 static void test_withdraw(void) {
@@ -219,9 +293,13 @@ int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/job-board/who-may", test_who_may);
   g_test_add_func("/job-board/open-folder-first", test_open_folder_first);
+  g_test_add_func("/job-board/patience", test_patience);
+  g_test_add_func("/job-board/hasten", test_hasten);
   g_test_add_func("/job-board/take-more", test_take_more);
   g_test_add_func("/job-board/bar", test_bar);
   g_test_add_func("/job-board/away", test_away);
+  g_test_add_func("/job-board/lapse", test_lapse);
+  g_test_add_func("/job-board/lapse-while-waiting", test_lapse_while_waiting);
   g_test_add_func("/job-board/withdraw", test_withdraw);
   g_test_add_func("/job-board/threads", test_threads);
   g_test_add_func("/job-board/no-lost-wake-up", test_no_lost_wake_up);
