@@ -20,18 +20,23 @@ void session_finish(Session *session, Job *job) {
   session_report(session, report_new_job(job));
 }
 
-static void report_watch(Session *session, MailboxWatch watch) {
-  if (session->watch == watch) return;
+void session_report_watch(Session *session, MailboxWatch watch, const char *folder) {
+  if (session->watch == watch && g_strcmp0(session->watched_folder, folder) == 0) return;
   session->watch = watch;
+  g_free(session->watched_folder);
+  session->watched_folder = g_strdup(folder);
   Report *report = report_new(REPORT_WATCH);
   report->session = session->number;
   report->watch = watch;
+  report->folder = g_strdup(folder);
   session_report(session, report);
 }
 
 void session_set_folder(Session *session, const char *folder, bool is_synced) {
   if (g_strcmp0(session->open_folder, folder) != 0) {
-    if (session->watch == MAILBOX_WATCHES_FOLDER) report_watch(session, MAILBOX_WATCHES_NOTHING);
+    bool watches_others = session->watch == MAILBOX_WATCHES_ALL;
+    session_report_watch(session, watches_others ? MAILBOX_WATCHES_ALL : MAILBOX_WATCHES_NOTHING,
+                         NULL);
     g_free(session->open_folder);
     session->open_folder = g_strdup(folder);
     session->is_synced = false;
@@ -44,14 +49,16 @@ void session_disconnect(Session *session) {
   g_clear_pointer(&session->mailbox, mailbox_free);
   g_atomic_int_add(&session->context->n_connected, -1);
   session_set_folder(session, NULL, false);
-  report_watch(session, MAILBOX_WATCHES_NOTHING);
+  session_report_watch(session, MAILBOX_WATCHES_NOTHING, NULL);
 }
 
-// A session that was told to renew its connection was interrupted for that alone.
+// A session that was told to renew its connection was interrupted for that alone; that interruption
+// may come after the connection was renewed, the one at the end stays.
 static void renew(Session *session) {
-  if (!atomic_exchange(&session->renewed, false)) return;
-  session_disconnect(session);
-  if (!job_board_is_closed(session->context->board)) waker_reset(session->waker);
+  if (atomic_exchange(&session->renewed, false)) session_disconnect(session);
+  if (!waker_is_cancelled(session->waker) || atomic_load(&session->is_ending)) return;
+  waker_reset(session->waker);
+  if (atomic_load(&session->is_ending)) waker_cancel(session->waker);
 }
 
 bool session_connect(Session *session, Job *job, GError **error) {
@@ -232,6 +239,7 @@ void session_renew(Session *session) {
 }
 
 void session_cancel(Session *session) {
+  atomic_store(&session->is_ending, true);
   waker_cancel(session->waker);
 }
 
@@ -239,6 +247,7 @@ void session_free(Session *session) {
   if (session == NULL) return;
   g_thread_join(session->thread);
   waker_free(session->waker);
+  g_free(session->watched_folder);
   g_free(session->name);
   g_free(session);
 }

@@ -14,14 +14,17 @@ struct Session {
   char *name;
   Waker *waker;
   GThread *thread;
-  atomic_bool renewed;  // the connection is to be dropped
+  atomic_bool renewed;    // the connection is to be dropped
+  atomic_bool is_ending;  // so is the session
   // The thread's own:
   Index *index;
   GError *index_error;  // why there is none
   Mailbox *mailbox;     // NULL: not connected
   char *open_folder;    // NULL: none
   bool is_synced;       // the index is as new as the open folder
-  MailboxWatch watch;   // as last reported
+  // As last reported:
+  MailboxWatch watch;
+  char *watched_folder;  // the one that is open while it watches; NULL: none
 };
 
 // False with error, told in the job too: the server cannot be reached, or does not let us in.
@@ -40,6 +43,8 @@ bool session_leave_to_others(Session *session, Job *job, const GError *error);
 // Brings a folder up to date and adds to the job's changes. BUSY: another session is at it.
 bool session_sync(Session *session, Job *job, uint64_t folder, GError **error);
 void session_report(Session *session, Report *report);
+// What is watched from now on, unless that is known.
+void session_report_watch(Session *session, MailboxWatch watch, const char *folder);
 // The job is done: posts it. Takes it.
 void session_finish(Session *session, Job *job);
 

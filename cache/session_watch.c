@@ -23,13 +23,8 @@ static void tell_tree(gpointer data) {
 
 static void tell_watch(MailboxWatch watch, gpointer data) {
   Session *session = data;
-  if (session->watch == watch) return;
-  session->watch = watch;
-  Report *report = report_new(REPORT_WATCH);
-  report->session = session->number;
-  report->watch = watch;
-  report->folder = g_strdup(watch == MAILBOX_WATCHES_FOLDER ? session->open_folder : NULL);
-  session_report(session, report);
+  const char *folder = session->is_synced ? session->open_folder : NULL;
+  session_report_watch(session, watch, watch == MAILBOX_WATCHES_NOTHING ? NULL : folder);
 }
 
 static void lose(Session *session, GError *error) {

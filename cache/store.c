@@ -258,6 +258,8 @@ void store_free(Store *store) {
   g_clear_pointer(&store->reports, post_free);
   if (store->probe_timer != NULL) g_source_destroy(store->probe_timer);
   g_clear_pointer(&store->probe_timer, g_source_unref);
+  if (store->confirmation != NULL) g_source_destroy(store->confirmation);
+  g_clear_pointer(&store->confirmation, g_source_unref);
   store_drop_kept(store);
   job_board_free(store->board);
   readahead_free(store->readahead);

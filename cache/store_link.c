@@ -11,6 +11,8 @@
 #define RETRY_REFUSED_MAX_S 600
 // How much longer than that nobody in particular waits before he tries, who only wants the news.
 #define PROBE_MAX_S 60
+// A server that restarts is back within so many tries.
+#define EAGER_PROBES 4
 // After that long, that the server was silent says nothing of now.
 #define OLD_NEWS_S 60
 // A connection that nobody used lives that long at least.
@@ -63,7 +65,8 @@ static void probe_later(Store *store) {
   if (!store->was_online) return;
   int64_t wait_us = store->retry_at_us - g_get_monotonic_time();
   store->n_probes = MIN(store->n_probes + 1, 16);
-  int64_t extra_ms = MIN((int64_t)PROBE_MAX_S * 1000, 250LL << store->n_probes);
+  unsigned doublings = store->n_probes > EAGER_PROBES ? store->n_probes - EAGER_PROBES : 0;
+  int64_t extra_ms = MIN((int64_t)PROBE_MAX_S * 1000, 250LL << doublings);
   store->probe_timer = store_call_in(store, MAX(wait_us, 0) / 1000 + extra_ms, probe, store);
 }
 

@@ -6,6 +6,8 @@
 // How soon news that could not be followed are followed up.
 #define RETRY_MS 500
 #define RETRY_MAX_MS 60000
+// How soon after news all folders are compared.
+#define CONFIRM_MS 3000
 
 // A folder (the root: the tree) on its way to be brought up to date, and who waits for it.
 typedef struct {
@@ -42,12 +44,12 @@ static bool watches_all(const Store *store) {
   return false;
 }
 
+// Only of the folder that is open all news come for sure: of others Dovecot misses a change that
+// follows close on another, and mail that something else delivered.
 static bool is_watched(const Store *store, const IndexFolder *folder) {
   for (unsigned i = 0; i < store->n_sessions; i++)
-    if (store->watched[i].watch == MAILBOX_WATCHES_FOLDER &&
-        g_strcmp0(store->watched[i].folder, folder->server_name) == 0)
-      return true;
-  return watches_all(store);
+    if (g_strcmp0(store->watched[i].folder, folder->server_name) == 0) return true;
+  return false;
 }
 
 // The root and folders without messages are as new as the folder tree.
@@ -55,8 +57,7 @@ static bool is_of_tree(const IndexFolder *folder) {
   return folder->ino == INODE_ROOT || (folder->attributes & MAILBOX_NOSELECT) != 0;
 }
 
-// What is told of the tree only makes it newer sooner: Dovecot misses a folder's change that
-// follows close on another.
+// What is told of the tree only makes it newer sooner.
 static bool is_fresh(const Store *store, const IndexFolder *folder) {
   uint64_t ino = is_of_tree(folder) ? INODE_ROOT : folder->ino;
   int64_t age_us = g_get_real_time() - folder->synced_ns / 1000;
@@ -270,8 +271,23 @@ static bool is_as_listed(const IndexFolder *folder, const MailboxStatus *status)
          known->highestmodseq == status->highestmodseq;
 }
 
+static gboolean confirm(gpointer data) {
+  Store *store = data;
+  g_clear_pointer(&store->confirmation, g_source_unref);
+  store_probe(store);
+  return G_SOURCE_REMOVE;
+}
+
+// When much happens at once, some of it is not told: so the states of all are compared a little
+// later.
+static void confirm_later(Store *store) {
+  if (store->confirmation != NULL || !watches_all(store)) return;
+  store->confirmation = store_call_in(store, CONFIRM_MS, confirm, store);
+}
+
 void store_note_news(Store *store, const Report *report) {
   g_auto(IndexFolder) folder = {0};
+  confirm_later(store);
   if (report->kind == REPORT_TREE) {
     bring_up_to_date(store, INODE_ROOT);
     return;

@@ -58,8 +58,9 @@ struct Store {
   unsigned retry_s, n_probes;
   int64_t connected_ahead_us;  // when that was done last; 0: never
   unsigned n_lost;
-  int64_t lost_at_us;    // when the watching connection broke last; 0: never
-  GSource *probe_timer;  // NULL: the next try is not set
+  int64_t lost_at_us;     // when the watching connection broke last; 0: never
+  GSource *probe_timer;   // NULL: the next try is not set
+  GSource *confirmation;  // all folders are to be compared; NULL: not so
   ClockWatch *clock;
 };
 

@@ -72,6 +72,43 @@ static bool archive_has_two(StoreFixture *fixture) {
   return store_fixture_find(fixture, "Archive/2023-11-14_2213_alice@example.org_b,2.eml") != 0;
 }
 
+static StoreListing listing_of(StoreFixture *fixture, const char *folder) {
+  return store_listing(fixture->store, store_fixture_find(fixture, folder));
+}
+
+// Where the server tells of all folders, only what it tells of the open one is believed to be all:
+// another is as old as when it was last compared.
+static void test_unsure(StoreFixture *fixture, gconstpointer data) {
+  fixture->refresh_s = 0;
+  fake_allow_watch(MAILBOX_WATCHES_ALL, true);
+  fake_add_folder("Archive", '/', 0, 12);
+  fake_add_message("Archive", "a", "x", -1);
+  store_fixture_start_online(fixture, 2);
+  store_fixture_sync(fixture, "Archive", -1);
+  store_fixture_sync(fixture, "INBOX", -1);
+  store_fixture_wait_until(fixture, inbox_is_fresh);
+  g_assert_cmpint(listing_of(fixture, "Archive"), ==, STORE_STALE);
+}
+
+static unsigned lists_before;
+
+static bool has_compared(StoreFixture *fixture) {
+  return fake_calls(FAKE_LIST) > lists_before;
+}
+
+// Soon after any news all folders are compared: of much that happens at once some is not told.
+static void test_confirmed(StoreFixture *fixture, gconstpointer data) {
+  fixture->refresh_s = 3600;
+  fake_allow_watch(MAILBOX_WATCHES_ALL, true);
+  store_fixture_start_online(fixture, 2);
+  store_fixture_sync(fixture, "INBOX", -1);
+  store_fixture_wait_until(fixture, inbox_is_fresh);
+  lists_before = fake_calls(FAKE_LIST);
+  fake_add_message("INBOX", "three", "x", -1);
+  store_fixture_wait_until(fixture, has_three);
+  store_fixture_wait_until(fixture, has_compared);
+}
+
 // Where a connection watches one folder, one watches the inbox and another the folder in use.
 static void test_two_folders(StoreFixture *fixture, gconstpointer data) {
   fake_allow_watch(MAILBOX_WATCHES_FOLDER, false);
@@ -228,6 +265,8 @@ int main(int argc, char **argv) {
     const char *path;
     void (*test)(StoreFixture *fixture, gconstpointer data);
   } tests[] = {
+      {"/store-news/unsure", test_unsure},
+      {"/store-news/confirmed", test_confirmed},
       {"/store-news/two-folders", test_two_folders},
       {"/store-news/break", test_break},
       {"/store-news/statuses", test_statuses},
