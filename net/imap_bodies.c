@@ -303,7 +303,7 @@ static bool receive_fetches(ImapMailbox *imap, ImapRequest *request, Answer *ans
     bool good = send_ahead(imap, &failure);
     if (good && request->n_awaited == 0) break;
     good = good && receive_fetch(imap, request, answer, &failure);
-    if (!good && !first) first = g_steal_pointer(&failure);
+    if (!good) imap_error_add(&first, g_steal_pointer(&failure));
     if (imap_session_state(imap->session) == IMAP_CLOSED) break;
   }
   if (!first) return true;
@@ -313,11 +313,13 @@ static bool receive_fetches(ImapMailbox *imap, ImapRequest *request, Answer *ans
 
 // All FETCHes under way are answered, since the server reads them all, and tell nothing; no more
 // are sent.
-static void drop_fetches(ImapMailbox *imap) {
+static void drop_fetches(ImapMailbox *imap, GError **failure) {
   for (GList *link = imap->requests.head; link; link = link->next)
     ((ImapRequest *)link->data)->is_sent = true;
-  for (GList *link = imap->requests.head; link; link = link->next)
-    receive_fetches(imap, link->data, NULL, NULL);
+  for (GList *link = imap->requests.head; link; link = link->next) {
+    GError *another = NULL;
+    if (!receive_fetches(imap, link->data, NULL, &another)) imap_error_add(failure, another);
+  }
 }
 
 // Without the folder, the requests behind this one fail as it does.
@@ -326,7 +328,7 @@ static bool receive_examine(ImapMailbox *imap, GError **error) {
   g_autoptr(GError) failure = NULL;
   if (imap_receive_examine(imap, take_examine, imap, &failure)) return true;
   if (!net_error_ends_connection(failure)) {
-    drop_fetches(imap);
+    drop_fetches(imap, &failure);
     imap_explain_refusal(imap, folder, &failure);
     for (GList *link = imap->requests.head->next; link; link = link->next)
       ((ImapRequest *)link->data)->failure = g_error_copy(failure);

@@ -46,6 +46,16 @@ bool imap_error_is_expunge(const GError *error) {
   return error->domain == NET_ERROR && g_str_has_prefix(error->message, start);
 }
 
+void imap_error_add(GError **failure, GError *another) {
+  bool is_worse = net_error_ends_connection(another) && !net_error_ends_connection(*failure);
+  if (*failure && !is_worse) {
+    g_error_free(another);
+    return;
+  }
+  g_clear_error(failure);
+  *failure = another;
+}
+
 void imap_error_set(GError **error, const ImapResponse *response) {
   g_autofree char *words = imap_printable(response->text);
   g_set_error(error, NET_ERROR, error_of(response), "the server says %s%s%s%s %s", response->name,

@@ -16,6 +16,10 @@ void imap_error_set(GError **error, const ImapResponse *response);
 // of which the folder's view at its opening still speaks.
 bool imap_error_is_expunge(const GError *error);
 
+// Adds the failure of one of several commands to `failure`, their common one, and frees or keeps it:
+// the first counts, but for one that ends the connection.
+void imap_error_add(GError **failure, GError *another);
+
 // `text` as one line for a log or a message: UTF-8, without control characters, cut where it is
 // very long. To be freed.
 char *imap_printable(const char *text);

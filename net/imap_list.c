@@ -221,12 +221,14 @@ static bool list_folders(ImapMailbox *imap, Listing *listing, GError **error) {
   listing->has_namespaces = !has_namespace;
   if (has_namespace && !imap_send_words(session, "NAMESPACE", error)) return false;
   if (!imap_send_words(session, words, error)) return false;
-  bool good = !has_namespace || receive_namespaces(session, listing, &failure);
-  if (imap_session_n_sent(session) > 0 && imap_session_state(session) != IMAP_CLOSED)
-    good = imap_session_receive(session, take_event, listing, good ? &failure : NULL) && good;
+  GError *another = NULL;
+  bool is_open = !has_namespace || receive_namespaces(session, listing, &failure) ||
+                 !net_error_ends_connection(failure);
+  if (is_open && !imap_session_receive(session, take_event, listing, &another))
+    imap_error_add(&failure, another);
   bool is_refused = g_error_matches(failure, NET_ERROR, NET_ERROR_REFUSED) && !listing->has_failed;
   if (is_refused && strcmp(words, plain) != 0) return run_list(imap, plain, listing, error);
-  if (good) return !listing->has_dropped || run_list(imap, words, listing, error);
+  if (!failure) return !listing->has_dropped || run_list(imap, words, listing, error);
   g_propagate_error(error, g_steal_pointer(&failure));
   return false;
 }

@@ -233,6 +233,11 @@ static bool drop_replies(ImapMailbox *imap, GError **error) {
   return true;
 }
 
+static void drop_replies_after(ImapMailbox *imap, GError **failure) {
+  GError *another = NULL;
+  if (!drop_replies(imap, &another)) imap_error_add(failure, another);
+}
+
 static bool send_all(Update *update, GError **error) {
   ImapMailbox *imap = update->imap;
   const MailboxKnown *known = update->known;
@@ -370,15 +375,16 @@ static bool update_folder(Update *update, GError **error) {
   if (!imap_session_compress_if_slow(imap->session, error) || !send_all(update, error))
     return false;
   if (!imap_receive_examine(imap, take_examine, update, &failure)) {
-    drop_replies(imap, NULL);
+    drop_replies_after(imap, &failure);
     if (!update->has_failed) imap_explain_refusal(imap, update->known->folder, &failure);
     g_propagate_error(error, g_steal_pointer(&failure));
     return false;
   }
   update->update->status = imap->status;
   if (!is_same(update)) return drop_replies(imap, error);
-  if (receive_all(update, error)) return true;
-  drop_replies(imap, NULL);
+  if (receive_all(update, &failure)) return true;
+  drop_replies_after(imap, &failure);
+  g_propagate_error(error, g_steal_pointer(&failure));
   return false;
 }
 
