@@ -261,6 +261,7 @@ unsigned imap_session_n_sent(const ImapSession *session) {
 
 bool imap_session_run(ImapSession *session, const ImapCommand *command, ImapHandler handler,
                       gpointer data, GError **error) {
+  if (!imap_session_check_open(session, error)) return false;
   g_assert(session->sent.length == 0);
   return imap_session_send(session, command, error) &&
          imap_session_receive(session, handler, data, error);

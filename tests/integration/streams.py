@@ -174,6 +174,22 @@ class Streams(LabCase):
             search.communicate(timeout=60)
             self.assertEqual(len(names), 400)
 
+    def test_a_reader_beside_large_messages(self):
+        # While others read large messages whole, one who wants a small message of another folder
+        # waits for the parts that are under way, not for all there are.
+        for connections in 4, 2:
+            mount, _ = self.behind(delay_ms=25, rate=2 * MIB, connections=connections)
+            small = f"Many/{mount.ls('Many')[3]}"
+            paths = [self.named(mount, subject) for subject in ("huge", "big")]
+            readers = [self.background(mount, "sha256sum", path) for path in paths]
+            for path in paths:
+                mount.run("head", "-c", "400000", path, text=False, timeout=60)
+            took = mount.run("/usr/bin/python3", "-c", HOW_LONG, small, timeout=60).stdout
+            self.assertLess(float(took), 3, connections)
+            for reader in readers:
+                reader.kill()
+                reader.wait(20)
+
 
 class Plain:
     def __init__(self, content):
