@@ -23,12 +23,20 @@ typedef enum {
   LETTER_ERROR_IO,       // the file cannot be read
 } LetterError;
 
-// What the sending account adds where the letter has none. The same at every try, so that a
-// message sent twice can be recognised: made once at commit and journaled.
+// What the sending account adds where the letter has none, and what those who hand the letter over
+// decide instead of its header. The same at every try, so that a message sent twice can be
+// recognised: made once at commit and journaled. Zeroed fields decide nothing.
 typedef struct {
   const char *from;        // address
   const char *message_id;  // without brackets
   int64_t date;            // seconds since 1970
+  // The envelope's sender whatever the header says; "" is the null sender, NULL: as the header
+  // says.
+  const char *envelope_from;
+  // NULL-terminated: the envelope's recipients, each an address or a list of them as in a header.
+  // The header's are not even looked at then, unless they are wanted too.
+  const char *const *recipients;
+  bool header_recipients_too;
 } LetterDefaults;
 
 // Reads the header (at most 1 MiB of it) and checks all of the file behind `fd`: blocks on the
@@ -42,7 +50,8 @@ char *letter_make_message_id(const char *from);
 
 const char *letter_from(const Letter *letter);               // envelope sender
 const char *const *letter_recipients(const Letter *letter);  // each once, in order
-uint64_t letter_size(const Letter *letter);                  // as letter_stream gives it
+uint64_t letter_size(const Letter *letter);                  // as letter_stream_new's gives it
+uint64_t letter_copy_size(const Letter *letter);             // as letter_stream_new_copy's does
 // Bytes above 127, in the header or the body: the server must take 8BITMIME.
 bool letter_has_8bit(const Letter *letter);
 // Such bytes in an address of the envelope: the server must take SMTPUTF8, see SenderLetter.
@@ -52,6 +61,8 @@ bool letter_needs_utf8(const Letter *letter);
 // caller's, as does the letter.
 typedef struct LetterStream LetterStream;
 LetterStream *letter_stream_new(const Letter *letter, int fd);
+// What goes into the Sent folder: the same, but Bcc and Resent-Bcc are kept.
+LetterStream *letter_stream_new_copy(const Letter *letter, int fd);
 void letter_stream_free(LetterStream *stream);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LetterStream, letter_stream_free)
 // Bytes read, 0 at the end, -1 with LETTER_ERROR_IO.

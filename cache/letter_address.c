@@ -17,9 +17,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(InternetAddressList, g_object_unref)
 // What is gathered of the piece between two commas.
 typedef struct {
   GPtrArray *addresses;
-  const char *field;
+  const char *where;
   GString *outside;  // text outside of angle brackets (if there are any: after them), no comments
-  GString *inside;   // text between angle brackets
+  GString *inside;   // text between angle brackets, no comments
   bool has_angle, in_group;
 } Pieces;
 
@@ -30,8 +30,8 @@ static bool refuse(const Pieces *pieces, const char *what, GError **error) {
                                : g_strdup(valid);
   for (char *c = shown; *c != '\0'; c++)
     if (g_ascii_iscntrl(*c)) *c = ' ';
-  g_set_error(error, LETTER_ERROR, LETTER_ERROR_INVALID,
-              "its %s field is broken: \"%s\" is no address", pieces->field, shown);
+  g_set_error(error, LETTER_ERROR, LETTER_ERROR_INVALID, "its %s is broken: \"%s\" is no address",
+              pieces->where, shown);
   return false;
 }
 
@@ -90,6 +90,37 @@ static unsigned count_at(const char *text) {
   return count;
 }
 
+// White space (there, comments too) may stand around the @: "pete (his account) @ silly.test". Not
+// around dots, though section 4.4 has that: "Dr. bob@x.org" rather lacks its angle brackets.
+static char *join_at(const char *text) {
+  GString *joined = g_string_new(NULL);
+  while (*text != '\0') {
+    size_t blanks = strspn(text, " \t");
+    char before = joined->len > 0 ? joined->str[joined->len - 1] : '@';
+    text += blanks;
+    if (blanks > 0 && before != '@' && *text != '@') g_string_append_c(joined, ' ');
+    if (*text == '\0') break;
+    const char *end = strchr("\"[", *text) != NULL ? skip_enclosed(text) : NULL;
+    if (end == NULL) end = text + 1;
+    g_string_append_len(joined, text, end - text);
+    text = end;
+  }
+  return g_strchomp(g_string_free(joined, false));
+}
+
+// A source route (`<@a.org,@b.org:c@d.org>`) has to be understood and ignored: RFC 5321 appendix C.
+static const char *skip_route(const char *text) {
+  const char *end = *text == '@' ? strchr(text, ':') : NULL;
+  if (end == NULL) return text;
+  g_autofree char *route = g_strndup(text, (size_t)(end - text));
+  g_auto(GStrv) hosts = g_strsplit(route, ",", -1);
+  for (char **host = hosts; *host != NULL; host++) {
+    const char *name = g_strstrip(*host);
+    if (*name != '\0' && (*name != '@' || !is_domain(name + 1))) return text;
+  }
+  return end + 1 + strspn(end + 1, " \t");
+}
+
 // GMime must see just the one address, too. It leaks what it cannot parse, and is not given that.
 static char *parse_one(const char *text) {
   if (!is_sound(text)) return NULL;
@@ -107,7 +138,8 @@ static char *parse_one(const char *text) {
 static bool take_piece(Pieces *pieces, GError **error) {
   const char *outside = g_strstrip(pieces->outside->str);
   if (pieces->has_angle && *outside != '\0') return refuse(pieces, outside, error);
-  const char *text = pieces->has_angle ? g_strstrip(pieces->inside->str) : outside;
+  g_autofree char *joined = join_at(pieces->has_angle ? pieces->inside->str : outside);
+  const char *text = pieces->has_angle ? skip_route(joined) : joined;
   if (pieces->has_angle || *text != '\0') {
     bool fits = strlen(text) <= ADDRESS_MAX;
     g_autofree char *address = fits && count_at(text) == 1 ? parse_one(text) : NULL;
@@ -120,35 +152,45 @@ static bool take_piece(Pieces *pieces, GError **error) {
   return true;
 }
 
+// Adds what is enclosed from `at` on, but a comment only as a blank; the end, or NULL.
+static const char *add_enclosed(GString *text, const char *at) {
+  const char *end = skip_enclosed(at);
+  if (end == NULL) return NULL;
+  if (*at == '(')
+    g_string_append_c(text, ' ');
+  else
+    g_string_append_len(text, at, end - at);
+  return end;
+}
+
 static const char *take_angle(Pieces *pieces, const char *at, GError **error) {
-  const char *start = at + 1;
-  const char *end = start;
-  while (end != NULL && *end != '>' && *end != '\0')
-    end = *end == '"' ? skip_enclosed(end) : end + 1;
+  const char *end = at + 1;
+  while (end != NULL && *end != '>' && *end != '\0') {
+    if (strchr("\"([", *end) != NULL)
+      end = add_enclosed(pieces->inside, end);
+    else
+      g_string_append_c(pieces->inside, *end++);
+  }
   if (pieces->has_angle || end == NULL || *end == '\0') {
     refuse(pieces, at, error);
     return NULL;
   }
-  g_string_append_len(pieces->inside, start, end - start);
   g_string_truncate(pieces->outside, 0);
   pieces->has_angle = true;
   return end + 1;
 }
 
 static const char *take_enclosed(Pieces *pieces, const char *at, GError **error) {
-  const char *end = skip_enclosed(at);
-  if (end == NULL)
-    refuse(pieces, at, error);
-  else if (*at == '(')
-    g_string_append_c(pieces->outside, ' ');
-  else
-    g_string_append_len(pieces->outside, at, end - at);
+  const char *end = add_enclosed(pieces->outside, at);
+  if (end == NULL) refuse(pieces, at, error);
   return end;
 }
 
-// `Name: address, address;` - what stood before the colon is the group's name.
+// `Name: address, address;` - what stood before the colon is the group's name, and no address that
+// only lacks its comma.
 static bool begin_group(Pieces *pieces, const char *at, GError **error) {
   if (pieces->in_group || pieces->has_angle) return refuse(pieces, at, error);
+  if (count_at(pieces->outside->str) > 0) return refuse(pieces, pieces->outside->str, error);
   pieces->in_group = true;
   g_string_truncate(pieces->outside, 0);
   return true;
@@ -183,16 +225,25 @@ static const char *step(Pieces *pieces, const char *at, GError **error) {
   }
 }
 
-bool letter_addresses_add(GPtrArray *addresses, const char *field, const char *value,
+bool letter_addresses_add(GPtrArray *addresses, const char *where, const char *value,
                           GError **error) {
   mime_init();
   g_autoptr(GString) outside = g_string_new(NULL);
   g_autoptr(GString) inside = g_string_new(NULL);
-  Pieces pieces = {.addresses = addresses, .field = field, .outside = outside, .inside = inside};
+  Pieces pieces = {.addresses = addresses, .where = where, .outside = outside, .inside = inside};
   const char *at = value;
   while (at != NULL && *at != '\0')
     at = step(&pieces, at, error);
   if (at == NULL) return false;
   if (pieces.in_group) return refuse(&pieces, value, error);
   return take_piece(&pieces, error);
+}
+
+char *letter_address_read(const char *where, const char *value, GError **error) {
+  g_autoptr(GPtrArray) addresses = g_ptr_array_new_with_free_func(g_free);
+  if (!letter_addresses_add(addresses, where, value, error)) return NULL;
+  if (addresses->len == 1) return g_ptr_array_steal_index(addresses, 0);
+  g_set_error(error, LETTER_ERROR, LETTER_ERROR_INVALID, "its %s is broken: it holds %u addresses",
+              where, addresses->len);
+  return NULL;
 }

@@ -4,8 +4,6 @@
 
 #include "cache/letter.h"
 
-#define MBOX_LINE "From "
-
 static size_t line_end(const char *bytes, size_t size, size_t start) {
   const char *newline = memchr(bytes + start, '\n', size - start);
   return newline != NULL ? (size_t)(newline - bytes) + 1 : size;
@@ -30,9 +28,26 @@ bool letter_header_is_whole(const char *bytes, size_t size) {
   return false;
 }
 
-static bool starts_with(const char *bytes, size_t size, const char *prefix) {
-  size_t length = strlen(prefix);
-  return size >= length && memcmp(bytes, prefix, length) == 0;
+// "From alice Mon Nov 23 03:43:00 2026", quoted by a ">" or not; but "From : alice@x.org" is a
+// field in the way of RFC 5322 section 4.5.
+static bool is_mbox_line(const char *bytes, size_t start, size_t end) {
+  size_t at = start;
+  if (at < end && bytes[at] == '>') at++;
+  if (end - at < 5 || memcmp(bytes + at, "From ", 5) != 0) return false;
+  at += 5;
+  while (at < end && is_white(bytes[at]))
+    at++;
+  return at == end || bytes[at] != ':';
+}
+
+static size_t skip_mbox_lines(const char *bytes, size_t size) {
+  size_t start = 0;
+  while (start < size) {
+    size_t end = line_end(bytes, size, start);
+    if (!is_mbox_line(bytes, start, end)) break;
+    start = end;
+  }
+  return start;
 }
 
 // Printable ASCII but the colon, then white space that is no part of the name, then the colon.
@@ -61,7 +76,9 @@ static bool scan_line(LetterHeader *header, const char *bytes, size_t start, siz
 }
 
 static bool scan_lines(LetterHeader *header, const char *bytes, size_t size, GError **error) {
-  unsigned line = header->start > 0 ? 2 : 1;
+  unsigned line = 1;
+  for (size_t i = 0; i < header->start; i++)
+    if (bytes[i] == '\n') line++;
   size_t at = header->start;
   while (at < size) {
     size_t end = line_end(bytes, size, at);
@@ -86,7 +103,7 @@ static bool scan_lines(LetterHeader *header, const char *bytes, size_t size, GEr
 LetterHeader *letter_header_scan(const char *bytes, size_t size, GError **error) {
   g_autoptr(LetterHeader) header = g_new0(LetterHeader, 1);
   header->fields = g_array_new(false, false, sizeof(LetterField));
-  if (starts_with(bytes, size, MBOX_LINE)) header->start = line_end(bytes, size, 0);
+  header->start = skip_mbox_lines(bytes, size);
   if (!scan_lines(header, bytes, size, error)) return NULL;
   if (memchr(bytes, '\0', header->end) != NULL) {
     g_set_error(error, LETTER_ERROR, LETTER_ERROR_INVALID, "its header contains a NUL byte");

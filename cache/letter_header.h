@@ -17,7 +17,7 @@ typedef struct {
 
 typedef struct {
   GArray *fields;  // of LetterField, in order
-  size_t start;    // 0, or after an mbox "From " line
+  size_t start;    // 0, or after the "From " lines of an mbox, ">From " ones too
   size_t end;      // of the last field: the blank line, or the end of all
 } LetterHeader;
 

@@ -1,0 +1,50 @@
+// Claim: lines that cannot be sent are refused, and the reason names them.
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/cache/letter_fixture.h"
+
+static const Refused refused[] = {
+    {"a lone CR in the body", "To: a@x.org\n\na\rb\n", "line 3 has a carriage return"},
+    {"a line's number in the file",
+     "From x\nA: b\nBcc: c@x.org,\n d@x.org\nTo: a@x.org\nBcc: e@x.org\n\n\ra\n",
+     "line 8 has a carriage return that ends no line"},
+    {"a line's number before what is cut", "To: a@x.org\nX: \ra\nBcc: e@x.org\n\n",
+     "line 2 has a carriage return that ends no line"},
+    {"a lone CR at the end", "To: a@x.org\n\na\r", "ends no line"},
+    {"a lone CR in the header", "To: a@x.org\nX: a\rBcc: b@x.org\n\n", "ends no line"},
+    {"CR CR LF", "To: a@x.org\n\na\r\r\n", "ends no line"},
+    {"a line of 999 bytes", "To: a@x.org\n\n" LINE_900 LINE_98 "x\n", "longer than 998"},
+    {"a header line of 999 bytes", "To: a@x.org\nX: " LINE_900 LINE_98 "\n\n", "longer than 998"},
+};
+
+// A NUL byte is refused wherever it stands, also in what is cut out.
+static void test_nul(void) {
+  static const char body[] = "To: a@x.org\n\na\0b\n";
+  static const char header[] = "To: a@x.org\nX: \0\n\n";
+  static const char bcc[] = "To: a@x.org\nBcc: b@x.org\0, c@x.org\n\n";
+  letter_assert_refused(body, sizeof body - 1, &letter_defaults, "contains a NUL byte");
+  letter_assert_refused(header, sizeof header - 1, &letter_defaults, "contains a NUL byte");
+  letter_assert_refused(bcc, sizeof bcc - 1, &letter_defaults, "contains a NUL byte");
+}
+
+// A line of 998 bytes is the longest; what is cut out may be longer.
+static void test_longest_line(void) {
+  static const char text[] = "To: a@x.org\n\n" LINE_900 LINE_98 "\n";
+  int fd = letter_file(text, sizeof text - 1);
+  g_autoptr(Letter) letter = letter_of(fd, &letter_defaults);
+  close(fd);
+
+  static const char bcc[] = "Bcc: b@x.org (" LINE_900 LINE_900 ")\nTo: a@x.org\n\n";
+  fd = letter_file(bcc, sizeof bcc - 1);
+  g_autoptr(Letter) cut = letter_of(fd, &letter_defaults);
+  close(fd);
+}
+
+int main(int argc, char **argv) {
+  g_test_init(&argc, &argv, NULL);
+  ADD_ROWS("/letter_lines/refused", refused, letter_test_refused)
+  g_test_add_func("/letter_lines/nul", test_nul);
+  g_test_add_func("/letter_lines/longest line", test_longest_line);
+  return g_test_run();
+}
