@@ -92,13 +92,16 @@ static bool measure(Letter *letter, int fd, GError **error) {
   return got == 0;
 }
 
-static bool understand(Letter *letter, int fd, const LetterHeader *header, const char *bytes,
+static bool understand(Letter *letter, int fd, const GByteArray *file, const LetterHeader *header,
                        const LetterDefaults *defaults, GError **error) {
+  const char *bytes = (const char *)file->data;
   LetterBlock resent = letter_find_resent(header, bytes);
   if (!find_envelope(letter, header, bytes, resent, defaults, error)) return false;
   if (!letter_complete(letter, header, bytes, resent, defaults, error)) return false;
   g_array_sort(letter->edits, compare_edits);
-  return letter_check_lines(letter, fd, error) && measure(letter, fd, error);
+  if (!letter_check_lines(letter, fd, header, bytes, file->len, error)) return false;
+  g_array_sort(letter->edits, compare_edits);
+  return measure(letter, fd, error);
 }
 
 Letter *letter_read(int fd, const LetterDefaults *defaults, GError **error) {
@@ -110,7 +113,7 @@ Letter *letter_read(int fd, const LetterDefaults *defaults, GError **error) {
   g_autoptr(Letter) letter = g_new0(Letter, 1);
   letter->edits = g_array_new(false, false, sizeof(LetterEdit));
   g_array_set_clear_func(letter->edits, clear_edit);
-  if (!understand(letter, fd, header, (const char *)bytes->data, defaults, error)) return NULL;
+  if (!understand(letter, fd, bytes, header, defaults, error)) return NULL;
   return g_steal_pointer(&letter);
 }
 

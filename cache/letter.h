@@ -1,7 +1,23 @@
 // A Letter is an outgoing message file understood just far enough to be sent: who sends it, who
-// gets it, which byte ranges of its header must go (Bcc, Resent-Bcc, ...) and which lines are
-// missing. Its bytes are never re-serialised: what is sent is the file with ranges cut out, header
-// lines put in front, and line ends made CRLF. GMime parses the addresses.
+// gets it, and which byte ranges of the file are given out differently from how they stand there.
+// The rest is never re-serialised: what was signed stays as it is, line ends aside.
+//
+// - Line ends may be LF or CRLF, also mixed, and become CRLF; the last one may be missing. A NUL
+// byte
+//   or a CR that ends no line is refused.
+// - Bcc and Resent-Bcc are not sent, but kept in the copy for the Sent folder. The lines of an mbox
+//   before the header ("From ", ">From "), Return-Path and Content-Length fall away in both.
+// - Date, From and Message-ID are put in front where they are missing. A letter that is sent on,
+// with
+//   Resent- fields, gets Resent-Date, Resent-From and Resent-Message-ID into its newest block of
+//   them, and nothing else.
+// - Where a line is longer than 998 bytes (RFC 5322 section 2.1.1), the text it stands in becomes
+//   quoted-printable: a letter without MIME, or a part or a part's message of type text/*, if it is
+//   not encoded yet and neither signed nor encrypted as a part of something. Such a line anywhere
+//   else is refused. A letter without a type gets MIME-Version and Content-Type for that.
+//
+// GMime parses addresses and content types. Memory does not grow with the file: at most 1 MiB of
+// header, 10,000 recipients and 1,000 texts to be encoded.
 //
 // A Letter is a value made from a file at commit; it holds no descriptor. Any thread, one at a
 // time.
@@ -19,7 +35,7 @@ typedef struct Letter Letter;
 #define LETTER_ERROR letter_error_quark()
 GQuark letter_error_quark(void);
 typedef enum {
-  LETTER_ERROR_INVALID,  // no header, no recipient, a broken address, a line over 998 bytes, NUL
+  LETTER_ERROR_INVALID,  // no header, no recipient, a broken address, a line that cannot be sent
   LETTER_ERROR_IO,       // the file cannot be read
 } LetterError;
 
@@ -39,8 +55,8 @@ typedef struct {
   bool header_recipients_too;
 } LetterDefaults;
 
-// Reads the header (at most 1 MiB of it) and checks all of the file behind `fd`: blocks on the
-// disk only. INVALID says in words for the writer what is wrong.
+// Reads all of the file behind `fd`, twice: blocks on the disk only. INVALID says in words for the
+// writer what is wrong, and in which line.
 Letter *letter_read(int fd, const LetterDefaults *defaults, GError **error);
 void letter_free(Letter *letter);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Letter, letter_free)
@@ -52,7 +68,7 @@ const char *letter_from(const Letter *letter);               // envelope sender
 const char *const *letter_recipients(const Letter *letter);  // each once, in order
 uint64_t letter_size(const Letter *letter);                  // as letter_stream_new's gives it
 uint64_t letter_copy_size(const Letter *letter);             // as letter_stream_new_copy's does
-// Bytes above 127, in the header or the body: the server must take 8BITMIME.
+// Bytes above 127 are sent, in the header or the body: the server must take 8BITMIME.
 bool letter_has_8bit(const Letter *letter);
 // Such bytes in an address of the envelope: the server must take SMTPUTF8, see SenderLetter.
 bool letter_needs_utf8(const Letter *letter);

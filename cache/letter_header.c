@@ -100,9 +100,14 @@ static bool scan_lines(LetterHeader *header, const char *bytes, size_t size, GEr
   return false;
 }
 
-LetterHeader *letter_header_scan(const char *bytes, size_t size, GError **error) {
-  g_autoptr(LetterHeader) header = g_new0(LetterHeader, 1);
+LetterHeader *letter_header_new(void) {
+  LetterHeader *header = g_new0(LetterHeader, 1);
   header->fields = g_array_new(false, false, sizeof(LetterField));
+  return header;
+}
+
+LetterHeader *letter_header_scan(const char *bytes, size_t size, GError **error) {
+  g_autoptr(LetterHeader) header = letter_header_new();
   header->start = skip_mbox_lines(bytes, size);
   if (!scan_lines(header, bytes, size, error)) return NULL;
   if (memchr(bytes, '\0', header->end) != NULL) {
@@ -110,6 +115,10 @@ LetterHeader *letter_header_scan(const char *bytes, size_t size, GError **error)
     return NULL;
   }
   return g_steal_pointer(&header);
+}
+
+size_t letter_header_body(const LetterHeader *header, const char *bytes, size_t size) {
+  return header->end < size ? line_end(bytes, size, header->end) : size;
 }
 
 void letter_header_free(LetterHeader *header) {

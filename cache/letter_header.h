@@ -27,6 +27,10 @@ bool letter_header_is_whole(const char *bytes, size_t size);
 // RFC 5322 section 2.2, with the white space before the colon that section 4.5 still allows, and
 // LF or CRLF line ends. LETTER_ERROR_INVALID: no field at all, a line that is none, a NUL byte.
 LetterHeader *letter_header_scan(const char *bytes, size_t size, GError **error);
+// One without fields, as a MIME part may have it.
+LetterHeader *letter_header_new(void);
+// Where the body begins, after the blank line; `size` if there is none.
+size_t letter_header_body(const LetterHeader *header, const char *bytes, size_t size);
 void letter_header_free(LetterHeader *header);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LetterHeader, letter_header_free)
 

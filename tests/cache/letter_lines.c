@@ -14,8 +14,8 @@ static const Refused refused[] = {
     {"a lone CR at the end", "To: a@x.org\n\na\r", "ends no line"},
     {"a lone CR in the header", "To: a@x.org\nX: a\rBcc: b@x.org\n\n", "ends no line"},
     {"CR CR LF", "To: a@x.org\n\na\r\r\n", "ends no line"},
-    {"a line of 999 bytes", "To: a@x.org\n\n" LINE_900 LINE_98 "x\n", "longer than 998"},
-    {"a header line of 999 bytes", "To: a@x.org\nX: " LINE_900 LINE_98 "\n\n", "longer than 998"},
+    {"a header line of 999 bytes", "To: a@x.org\nX: " LINE_900 LINE_98 "\n\n",
+     "line 2 is longer than 998 bytes, in its header"},
 };
 
 // A NUL byte is refused wherever it stands, also in what is cut out.

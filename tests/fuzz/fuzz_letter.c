@@ -1,6 +1,6 @@
 // Whatever somebody drops into the outbox: what would be sent has only CRLF line ends and no line
 // too long, no Bcc in its header, as many bytes as was announced, and recipients that can stand in
-// an SMTP command; else it is refused in words.
+// an SMTP command, and would be sent unchanged the next time; else it is refused in words.
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -67,26 +67,51 @@ static void check_address(const char *address) {
     g_assert_false(g_ascii_iscntrl(*c));
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  static const LetterDefaults defaults = {
-      .from = "me@example.org", .message_id = "id@example.org", .date = 1700000000};
+static int file_of(const void *bytes, size_t size) {
   int fd = memfd_create("letter", MFD_CLOEXEC);
-  g_assert_cmpint(write(fd, data, size), ==, (ssize_t)size);
+  g_assert_cmpint(write(fd, bytes, size), ==, (ssize_t)size);
+  return fd;
+}
+
+static const LetterDefaults defaults = {
+    .from = "me@example.org", .message_id = "id@example.org", .date = 1700000000};
+
+// What is sent is a letter that needs nothing any more: sent again, it is the same bytes.
+static void check_again(const Letter *letter, const GString *sent) {
+  LetterDefaults given = defaults;
+  given.envelope_from = letter_from(letter);
+  given.recipients = letter_recipients(letter);
+  int fd = file_of(sent->str, sent->len);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(Letter) again = letter_read(fd, &given, &error);
+  g_assert_no_error(error);
+  g_autoptr(GString) bytes = read_stream(letter_stream_new(again, fd));
+  g_assert_true(g_string_equal(bytes, sent));
+  g_assert_cmpint(letter_has_8bit(again), ==, letter_has_8bit(letter));
+  g_assert_cmpint(letter_needs_utf8(again), ==, letter_needs_utf8(letter));
+  close(fd);
+}
+
+static void check_letter(const Letter *letter, int fd) {
+  g_autoptr(GString) sent = read_stream(letter_stream_new(letter, fd));
+  g_autoptr(GString) copy = read_stream(letter_stream_new_copy(letter, fd));
+  g_assert_cmpuint(sent->len, ==, letter_size(letter));
+  g_assert_cmpuint(copy->len, ==, letter_copy_size(letter));
+  check_lines(sent);
+  check_header(sent);
+  check_address(letter_from(letter));
+  g_assert_nonnull(letter_recipients(letter)[0]);
+  for (size_t i = 0; letter_recipients(letter)[i] != NULL; i++)
+    check_address(letter_recipients(letter)[i]);
+  check_again(letter, sent);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  int fd = file_of(data, size);
   g_autoptr(GError) error = NULL;
   g_autoptr(Letter) letter = letter_read(fd, &defaults, &error);
   g_assert_true((letter == NULL) == (error != NULL));
-  if (letter != NULL) {
-    g_autoptr(GString) sent = read_stream(letter_stream_new(letter, fd));
-    g_autoptr(GString) copy = read_stream(letter_stream_new_copy(letter, fd));
-    g_assert_cmpuint(sent->len, ==, letter_size(letter));
-    g_assert_cmpuint(copy->len, ==, letter_copy_size(letter));
-    check_lines(sent);
-    check_header(sent);
-    check_address(letter_from(letter));
-    g_assert_nonnull(letter_recipients(letter)[0]);
-    for (size_t i = 0; letter_recipients(letter)[i] != NULL; i++)
-      check_address(letter_recipients(letter)[i]);
-  }
+  if (letter != NULL) check_letter(letter, fd);
   close(fd);
   return 0;
 }
