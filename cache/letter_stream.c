@@ -124,9 +124,16 @@ static size_t take_text(LetterStream *stream, char *out, size_t size) {
   return part;
 }
 
-static void encode(LetterStream *stream) {
+// Straight to where it is wanted as long as there is room for the longest code, else by a text.
+static size_t encode(LetterStream *stream, char *out, size_t size) {
+  size_t done = 0;
+  while (stream->at < stream->filled && size - done >= LETTER_QUOTED_MAX)
+    done += letter_quoted_put(&stream->quoted, stream->buffer[stream->at++], out + done);
+  if (done > 0) stream->last = out[done - 1];
+  if (done > 0 || stream->at == stream->filled) return done;
   char byte = stream->buffer[stream->at++];
   give(stream, stream->encoded, letter_quoted_put(&stream->quoted, byte, stream->encoded));
+  return 0;
 }
 
 ssize_t letter_stream_read(LetterStream *stream, void *buffer, size_t size, GError **error) {
@@ -136,7 +143,7 @@ ssize_t letter_stream_read(LetterStream *stream, void *buffer, size_t size, GErr
     if (stream->text_left > 0)
       done += take_text(stream, out + done, size - done);
     else if (stream->at < stream->filled && stream->encodes > 0)
-      encode(stream);
+      done += encode(stream, out + done, size - done);
     else if (stream->at < stream->filled)
       done += copy(stream, out + done, size - done);
     else if (!stream->at_end) {
