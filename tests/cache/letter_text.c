@@ -1,6 +1,7 @@
 // Claim: a text with a line over 998 bytes is sent quoted-printable and nothing else of the letter
 // changes; what is encoded, signed or no text is refused with the place, in whatever shape it
 // comes.
+#include <gmime/gmime.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -117,7 +118,38 @@ static const Encoded encoded[] = {
      "a@x.org\r\n" SENT_PLAIN SENT_MIME QP "\r\nLONG\r\n"},
 };
 
-// The same bytes however they are read, as many as announced, and the copy is encoded alike.
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GMimeParser, g_object_unref)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GMimeMessage, g_object_unref)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GMimeStream, g_object_unref)
+
+static void add_decoded(GMimeObject *parent, GMimeObject *part, gpointer data) {
+  GString *all = data;
+  if (GMIME_IS_MESSAGE_PART(part))
+    g_mime_message_foreach(g_mime_message_part_get_message(GMIME_MESSAGE_PART(part)), add_decoded,
+                           data);
+  if (!GMIME_IS_PART(part)) return;
+  GMimeDataWrapper *content = g_mime_part_get_content(GMIME_PART(part));
+  g_autoptr(GMimeStream) stream = g_mime_stream_mem_new();
+  if (content != NULL) g_mime_data_wrapper_write_to_stream(content, stream);
+  GByteArray *bytes = g_mime_stream_mem_get_byte_array(GMIME_STREAM_MEM(stream));
+  g_string_append_printf(all, "[part]");
+  for (unsigned i = 0; i < bytes->len; i++)
+    if (bytes->data[i] != '\r') g_string_append_c(all, (char)bytes->data[i]);
+}
+
+// What a mail reader sees of all parts, line ends and the last of them aside.
+static GString *decode(const char *bytes, size_t size) {
+  g_autoptr(GMimeStream) stream = g_mime_stream_mem_new_with_buffer(bytes, size);
+  g_autoptr(GMimeParser) parser = g_mime_parser_new_with_stream(stream);
+  g_autoptr(GMimeMessage) message = g_mime_parser_construct_message(parser, NULL);
+  GString *all = g_string_new(NULL);
+  g_mime_message_foreach(message, add_decoded, all);
+  if (g_str_has_suffix(all->str, "\n")) g_string_truncate(all, all->len - 1);
+  return all;
+}
+
+// The same bytes however they are read, as many as announced, and the copy is encoded alike; to a
+// mail reader it is the same text.
 static void test_encoded(gconstpointer data) {
   const Encoded *row = data;
   g_autoptr(GString) text = expand(row->letter, false);
@@ -130,6 +162,9 @@ static void test_encoded(gconstpointer data) {
     g_assert_cmpuint(got->len, ==, letter_size(letter));
   }
   g_autoptr(GString) copied = letter_drain(letter_stream_new_copy(letter, fd), 4099);
+  g_autoptr(GString) before = decode(text->str, text->len);
+  g_autoptr(GString) after = decode(copied->str, copied->len);
+  g_assert_cmpstr(after->str, ==, before->str);
   g_assert_nonnull(strstr(copied->str, QP));
   g_assert_cmpuint(copied->len, ==, letter_copy_size(letter));
   g_assert_false(letter_has_8bit(letter));
@@ -150,6 +185,8 @@ static const Refused refused[] = {
      "line 9 is longer than 998 bytes, in a part that is encoded already"},
     {"quoted-printable", TO MIME PLAIN "Content-Transfer-Encoding: Quoted-Printable\n\nLONG\n",
      "encoded already"},
+    {"a multipart with an encoding",
+     TO MIXED "Content-Transfer-Encoding: base64\n\n--b\n\nLONG\n--b--\n", "encoded already"},
     {"an unknown encoding", TO MIME PLAIN "Content-Transfer-Encoding: x-y\n\nLONG\n",
      "encoded already"},
     {"no text", TO MIME "Content-Type: application/json\n\nLONG\n", "in a part that is no text"},
