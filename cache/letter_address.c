@@ -79,13 +79,12 @@ static bool is_sound(const char *address) {
   return is_local_part(address, (size_t)(at - address)) && is_domain(at + 1);
 }
 
-// How many @ stand outside of quotes.
+// How many @ stand outside of quotes and domain literals.
 static unsigned count_at(const char *text) {
   unsigned count = 0;
-  while (*text != '\0') {
-    const char *next = *text == '"' ? skip_enclosed(text) : NULL;
+  while (text != NULL && *text != '\0') {
     if (*text == '@') count++;
-    text = next != NULL ? next : text + 1;
+    text = strchr("\"[", *text) != NULL ? skip_enclosed(text) : text + 1;
   }
   return count;
 }

@@ -93,7 +93,6 @@ static bool advance(LetterStream *stream, GError **error) {
   stream->filled = (size_t)got;
   stream->offset += (uint64_t)got;
   stream->at_end = got == 0;
-  if (stream->at_end && stream->encodes > 0) end_encoding(stream);
   return true;
 }
 

@@ -91,6 +91,7 @@ static const Broken broken[] = {
     {"an address in a group's name", "a@x.org Friends: b@x.org;"},
     {"a group in a group", "A: B: b@x.org;;"},
     {"a broken source route", "<@a.org,b.org:c@x.org>"},
+    {"a source route over no host", "<@a..org:c@x.org>"},
     {"a source route to nobody", "<@a.org:>"},
     {"a source route without brackets", "@a.org:b@x.org"},
     {"an encoded address", "=?utf-8?q?a=40x.org?="},
@@ -129,13 +130,18 @@ static void test_words(void) {
 // What is no address is refused in a time that grows with its length only: with the square of it,
 // the test would not end in time.
 static void test_long(void) {
-  g_autoptr(GString) text = g_string_new("a@[\"");
-  for (unsigned i = 0; i < 400000; i++)
-    g_string_append(text, "\\\"");
-  g_string_append(text, "]");
-  g_autoptr(GPtrArray) addresses = g_ptr_array_new_with_free_func(g_free);
-  g_autoptr(GError) error = NULL;
-  g_assert_false(letter_addresses_add(addresses, "To field", text->str, &error));
+  static const char *const around[][2] = {{"a@[", "]"}, {"[", "]: b;"}, {"<[", "]>"}, {"(", ""},
+                                          {"<", ">"},   {"\"", ""},     {"a@b, ", ""}};
+  for (size_t i = 0; i < G_N_ELEMENTS(around); i++) {
+    g_autoptr(GString) text = g_string_new(around[i][0]);
+    g_string_append_c(text, '"');
+    for (unsigned quotes = 0; quotes < 400000; quotes++)
+      g_string_append(text, "\\\"");
+    g_string_append(text, around[i][1]);
+    g_autoptr(GPtrArray) addresses = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GError) error = NULL;
+    g_assert_false(letter_addresses_add(addresses, "To field", text->str, &error));
+  }
 }
 
 // Where one is asked for, it is one.

@@ -41,10 +41,22 @@ static void test_longest_line(void) {
   close(fd);
 }
 
+// A carriage return that ends no line is found wherever reads of the file are cut.
+static void test_cr_everywhere(void) {
+  for (size_t at = 16380; at < 16390; at++) {
+    g_autoptr(GString) text = g_string_new("To: a@x.org\n\n");
+    while (text->len < at)
+      g_string_append_c(text, text->len % 50 == 0 ? '\n' : 'x');
+    g_string_append(text, "\rx\n");
+    letter_assert_refused(text->str, text->len, &letter_defaults, "carriage return");
+  }
+}
+
 int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
   ADD_ROWS("/letter_lines/refused", refused, letter_test_refused)
   g_test_add_func("/letter_lines/nul", test_nul);
   g_test_add_func("/letter_lines/longest line", test_longest_line);
+  g_test_add_func("/letter_lines/CR everywhere", test_cr_everywhere);
   return g_test_run();
 }

@@ -108,6 +108,11 @@ static const Encoded encoded[] = {
      SENT_TO SENT_MIME
      "Content-Type: multipart/digest; boundary=b\r\n\r\n--b\r\n\r\n" SENT_PLAIN SENT_MIME QP
      "\r\nLONG\r\n--b--\r\n"},
+    {"a message in a digest that does not say what it is",
+     TO MIME "Content-Type: multipart/digest; boundary=b\n\n--b\n\nSubject: s\n\nLONG\n--b--\n",
+     SENT_TO SENT_MIME
+     "Content-Type: multipart/digest; boundary=b\r\n\r\n--b\r\n\r\nSubject: s\r\n" SENT_MIME QP
+     "\r\nLONG\r\n--b--\r\n"},
     {"a message that is the letter", TO MIME "Content-Type: message/rfc822\n\nSubject: s\n\nLONG\n",
      SENT_TO SENT_MIME "Content-Type: message/rfc822\r\n\r\nSubject: s\r\n" SENT_MIME QP
                        "\r\nLONG\r\n"},
@@ -180,6 +185,22 @@ static void test_8bit_beside(void) {
   close(fd);
 }
 
+// A text of many buffers is UTF-8 or not as a whole, wherever the characters are cut between them.
+static void test_long_charset(void) {
+  for (unsigned shift = 0; shift < 4; shift++) {
+    g_autoptr(GString) text = g_string_new(TO "\n");
+    for (unsigned i = 0; i < shift; i++)
+      g_string_append_c(text, 'x');
+    for (unsigned i = 0; i < 20000; i++)
+      g_string_append(text, i % 2 == 0 ? "\xf0\x9f\x93\xac" : "\xe2\x82\xac");
+    g_autoptr(GString) sent = letter_sent(text->str, text->len);
+    g_assert_nonnull(strstr(sent->str, "charset=utf-8\r\n"));
+    g_string_append_c(text, '\xff');
+    g_autoptr(GString) other = letter_sent(text->str, text->len);
+    g_assert_nonnull(strstr(other->str, "charset=unknown-8bit\r\n"));
+  }
+}
+
 static const Refused refused[] = {
     {"what is encoded already", TO MIME PLAIN "Content-Transfer-Encoding: base64\n\nLONG\n",
      "line 9 is longer than 998 bytes, in a part that is encoded already"},
@@ -211,6 +232,8 @@ static const Refused refused[] = {
      "in what is signed or encrypted"},
     {"before the first boundary", TO MIXED "\nLONG\n--b\n\nA\n--b--\n", "outside of all parts"},
     {"after the last boundary", TO MIXED "\n--b\n\nA\n--b--\nLONG\n", "outside of all parts"},
+    {"a boundary after the last one is none", TO MIXED "\n--b\n\nA\n--b--\n--b\n\nLONG\n",
+     "outside of all parts"},
     {"after an inner multipart",
      TO MIXED "\n--b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n\n--c--\nLONG\n--b--\n",
      "outside of all parts"},
@@ -309,6 +332,7 @@ int main(int argc, char **argv) {
   ADD_ROWS("/letter_text/encoded", encoded, test_encoded)
   ADD_ROWS("/letter_text/refused", refused, test_refused)
   g_test_add_func("/letter_text/8-bit beside", test_8bit_beside);
+  g_test_add_func("/letter_text/long charset", test_long_charset);
   g_test_add_func("/letter_text/longest", test_longest);
   g_test_add_func("/letter_text/deep", test_deep);
   g_test_add_func("/letter_text/many", test_many);
