@@ -121,15 +121,19 @@ void letter_free(Letter *letter) {
   if (letter == NULL) return;
   g_free(letter->from);
   if (letter->recipients != NULL) g_ptr_array_unref(letter->recipients);
+  g_free(letter->id);
   g_array_unref(letter->edits);
   g_free(letter);
 }
 
 char *letter_make_message_id(const char *from) {
+  static const char allowed[] =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_[]:";
   const char *at = strrchr(from, '@');
-  bool usable = at != NULL && at[1] != '\0' && g_str_is_ascii(at);
+  const char *domain = at != NULL ? at + 1 : "";
+  bool is_usable = *domain != '\0' && domain[strspn(domain, allowed)] == '\0';
   g_autofree char *unique = g_uuid_string_random();
-  return g_strdup_printf("%s@%s", unique, usable ? at + 1 : "localhost");
+  return g_strdup_printf("%s@%s", unique, is_usable ? domain : "localhost");
 }
 
 const char *letter_from(const Letter *letter) {
@@ -138,6 +142,14 @@ const char *letter_from(const Letter *letter) {
 
 const char *const *letter_recipients(const Letter *letter) {
   return (const char *const *)letter->recipients->pdata;
+}
+
+const char *letter_id_field(const Letter *letter) {
+  return letter->id_field;
+}
+
+const char *letter_id(const Letter *letter) {
+  return letter->id;
 }
 
 uint64_t letter_size(const Letter *letter) {

@@ -66,8 +66,13 @@ char *letter_make_message_id(const char *from);
 
 const char *letter_from(const Letter *letter);               // envelope sender
 const char *const *letter_recipients(const Letter *letter);  // each once, in order
-uint64_t letter_size(const Letter *letter);                  // as letter_stream_new's gives it
-uint64_t letter_copy_size(const Letter *letter);             // as letter_stream_new_copy's does
+// By what the letter can be found again, in the Sent folder for one: the name of the field,
+// Message-ID or Resent-Message-ID, and its value on one line as it is sent, most often with
+// brackets; its own if it has one. What somebody wrote there may be anything, also nothing.
+const char *letter_id_field(const Letter *letter);
+const char *letter_id(const Letter *letter);
+uint64_t letter_size(const Letter *letter);       // as letter_stream_new's gives it
+uint64_t letter_copy_size(const Letter *letter);  // as letter_stream_new_copy's does
 // Bytes above 127 are sent, in the header or the body: the server must take 8BITMIME.
 bool letter_has_8bit(const Letter *letter);
 // Such bytes in an address of the envelope: the server must take SMTPUTF8, see SenderLetter.

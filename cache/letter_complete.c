@@ -63,13 +63,21 @@ static char *missing_fields(LetterBlock block, bool is_resent, const LetterHeade
   return g_string_free(g_steal_pointer(&text), false);
 }
 
+static void find_id(Letter *letter, LetterBlock block, bool is_resent, const LetterHeader *header,
+                    const char *bytes, const LetterDefaults *defaults) {
+  letter->id_field = is_resent ? "Resent-Message-ID" : "Message-ID";
+  const LetterField *field = letter_block_find(block, header, bytes, letter->id_field);
+  letter->id = field != NULL ? letter_field_value(bytes, field)
+                             : g_strdup_printf("<%s>", defaults->message_id);
+}
+
 bool letter_complete(Letter *letter, const LetterHeader *header, const char *bytes,
                      LetterBlock resent, const LetterDefaults *defaults, GError **error) {
   bool is_resent = resent.first < resent.last;
-  LetterBlock all = {0, header->fields->len};
-  char *missing =
-      missing_fields(is_resent ? resent : all, is_resent, header, bytes, defaults, error);
+  LetterBlock block = is_resent ? resent : (LetterBlock){0, header->fields->len};
+  char *missing = missing_fields(block, is_resent, header, bytes, defaults, error);
   if (missing == NULL) return false;
+  find_id(letter, block, is_resent, header, bytes, defaults);
   uint64_t at = header->start;
   if (is_resent) at = g_array_index(header->fields, LetterField, resent.first).start;
   letter_add_edit(letter, (LetterEdit){at, at, missing});

@@ -16,7 +16,9 @@ typedef struct {
 struct Letter {
   char *from;
   GPtrArray *recipients;  // of char *, NULL-terminated
-  GArray *edits;          // of LetterEdit, rising by start, then end; they do not overlap
+  const char *id_field;
+  char *id;
+  GArray *edits;  // of LetterEdit, rising by start, then end; they do not overlap
   uint64_t size, copy_size;
   bool has_8bit, needs_utf8;
 };

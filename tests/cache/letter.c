@@ -205,12 +205,22 @@ static void test_long_body(void) {
   close(fd);
 }
 
+// An id is made for the sender's domain, or for none that could break its line.
 static void test_message_id(void) {
+  static const char *const rows[][2] = {{"alice@example.org", "@example.org"},
+                                        {"alice@[192.0.2.1]", "@[192.0.2.1]"},
+                                        {"alice", "@localhost"},
+                                        {"alice@", "@localhost"},
+                                        {"alice@\xc3\xa9.org", "@localhost"},
+                                        {"alice@x.org>\r\nBcc: b@x.org ", "@localhost"},
+                                        {"alice@x.org\r\nBcc: b", "@localhost"}};
+  for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+    g_autofree char *id = letter_make_message_id(rows[i][0]);
+    g_assert_true(g_str_has_suffix(id, rows[i][1]));
+    g_assert_null(strpbrk(id, "\r\n <>"));
+  }
   g_autofree char *first = letter_make_message_id("alice@example.org");
   g_autofree char *second = letter_make_message_id("alice@example.org");
-  g_autofree char *bare = letter_make_message_id("alice");
-  g_assert_true(g_str_has_suffix(first, "@example.org"));
-  g_assert_true(g_str_has_suffix(bare, "@localhost"));
   g_assert_cmpstr(first, !=, second);
 }
 

@@ -222,6 +222,30 @@ static void test_given_refused(void) {
   letter_assert_refused(without, sizeof without - 1, &defaults, "own address is broken");
 }
 
+typedef struct {
+  const char *name, *header, *field, *id;
+} Id;
+
+static const Id ids[] = {
+    {"its own", "To: a@x.org\nmessage-id :\n <1@x.org>\n", "Message-ID", "<1@x.org>"},
+    {"given", "To: a@x.org\n", "Message-ID", "<id@example.org>"},
+    {"empty", "To: a@x.org\nMessage-ID:\n", "Message-ID", ""},
+    {"sent on", "Resent-To: a@x.org\nResent-Message-ID: <2@x.org>\nMessage-ID: <1@x.org>\n",
+     "Resent-Message-ID", "<2@x.org>"},
+    {"sent on, given",
+     "Resent-To: a@x.org\nReceived: x\nResent-Message-ID: <2@x.org>\nMessage-ID: <1@x.org>\n",
+     "Resent-Message-ID", "<id@example.org>"},
+};
+
+static void test_id(gconstpointer data) {
+  const Id *row = data;
+  int fd = letter_file(row->header, strlen(row->header));
+  g_autoptr(Letter) letter = letter_of(fd, &letter_defaults);
+  g_assert_cmpstr(letter_id_field(letter), ==, row->field);
+  g_assert_cmpstr(letter_id(letter), ==, row->id);
+  close(fd);
+}
+
 static GString *letter_to(unsigned count) {
   GString *text = g_string_new("From: f@x.org\n");
   for (unsigned i = 0; i < count; i++)
@@ -249,6 +273,7 @@ int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
   ADD_ROWS("/letter_envelope", envelopes, test_envelope)
   ADD_ROWS("/letter_envelope/given", given, test_given)
+  ADD_ROWS("/letter_envelope/id", ids, test_id)
   ADD_ROWS("/letter_envelope/refused", refused, letter_test_refused)
   g_test_add_func("/letter_envelope/given refused", test_given_refused);
   g_test_add_func("/letter_envelope/many", test_many);
