@@ -11,7 +11,6 @@
 
 // In a row, "LONG" stands for a line of 1200 bytes, and in what is sent for the same encoded.
 static GString *expand(const char *row, bool encoded) {
-  g_autofree char *line = g_strnfill(LONG_SIZE, 'x');
   GString *text = g_string_new(NULL);
   for (const char *at = row; *at != '\0';) {
     if (!g_str_has_prefix(at, "LONG")) {
