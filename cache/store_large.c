@@ -2,8 +2,10 @@
 //
 //   [########.....>.........#]    # ready   > under way (up to JOBS_MAX parts)   . missing
 //
-// One Large is shared by all who have the message open, and goes with the last of them; once all of
-// it is here it is sealed: put in its place like any other body.
+// One Large is shared by all who have the message open, and there is never a second of the same
+// message. It goes with the last of them, but not before what is under way for it has ended: a
+// session writes to its file until then, and who opens the message again meanwhile finds it. Once
+// all of it is here it is sealed: put in its place like any other body.
 
 #include "cache/store_private.h"
 #include "net/error.h"
@@ -19,9 +21,10 @@ struct Large {
   Store *store;
   uint64_t ino, size;
   BodyWriter *writer;
+  int fd;             // the writer's until it is sealed, and the same after that
   uint8_t *granules;  // of GranuleState
   uint64_t n_granules, n_ready;
-  unsigned n_jobs;
+  unsigned n_jobs;     // under way, and a retry that is to come
   StoreBody *body;     // NULL: nobody has it open
   GPtrArray *tickets;  // of those who wait for a range
   uint64_t position;   // where the last reader went on, in granules
@@ -84,8 +87,13 @@ void store_close_body(Store *store, StoreBody *body) {
 
 StoreBody *store_large_share(Store *store, uint64_t ino) {
   Large *large = g_hash_table_lookup(store->larges, &ino);
-  if (large == NULL || large->body == NULL) return NULL;
-  large->body->refs++;
+  if (large == NULL) return NULL;
+  if (large->body != NULL) {
+    large->body->refs++;
+  } else {
+    large->body = store_body_new(ino, large->fd, large->size);
+    large->body->large = large;
+  }
   return large->body;
 }
 
@@ -254,6 +262,8 @@ static void seal_if_complete(Large *large) {
 }
 
 StoreBody *store_large_open(Store *store, Job *opening) {
+  StoreBody *shared = store_large_share(store, opening->ino);
+  if (shared != NULL) return shared;
   Large *large = g_new0(Large, 1);
   const MailboxRange first = {0, MIN(opening->size, JOB_FIRST_BYTES)};
   *large = (Large){
@@ -261,6 +271,7 @@ StoreBody *store_large_open(Store *store, Job *opening) {
       .ino = opening->ino,
       .size = opening->size,
       .writer = opening->writer,
+      .fd = body_writer_fd(opening->writer),
       .n_granules = (opening->size + GRANULE_BYTES - 1) / GRANULE_BYTES,
       .tickets = g_ptr_array_new_with_free_func(g_free),
       .window = WINDOW_MIN_BYTES / GRANULE_BYTES,
@@ -275,11 +286,9 @@ StoreBody *store_large_open(Store *store, Job *opening) {
     g_hash_table_insert(store->arrived, g_memdup2(&large->ino, sizeof large->ino),
                         g_memdup2(&arrived, sizeof arrived));
   }
-  large->body = store_body_new(large->ino, body_writer_fd(large->writer), large->size);
-  large->body->large = large;
   g_hash_table_insert(store->larges, g_memdup2(&large->ino, sizeof large->ino), large);
   seal_if_complete(large);
-  return large->body;
+  return store_large_share(store, large->ino);
 }
 
 void store_note_part(Store *store, const Report *report) {
@@ -329,7 +338,6 @@ static bool is_put_off(Large *large, const Job *job) {
 void store_end_part(Store *store, Job *job) {
   Large *large = g_hash_table_lookup(store->larges, &job->ino);
   store_tell_changes(store, job->changes);
-  large->n_jobs--;
   if (job->error == NULL) {
     large->attempts = 0;
     note_ready(large, &job->range);
@@ -337,6 +345,7 @@ void store_end_part(Store *store, Job *job) {
     note_failed(large, &job->range);
   }
   tell_waiting(large, job->error != NULL && is_put_off(large, job) ? NULL : job->error);
+  large->n_jobs--;  // not before: who was told may have closed it
   seal_if_complete(large);
   drop_if_unused(large);
 }

@@ -260,6 +260,109 @@ static void test_part_fails(StoreFixture *fixture, gconstpointer data) {
   store_close_body(fixture->store, answer.body);
 }
 
+// Waits for a part that is held back in the server, as a reader who then gives up would.
+static void leave_a_part_under_way(StoreFixture *fixture, StoreBody *body) {
+  g_auto(Answer) part = {0};
+  fake_hold(FAKE_FETCH);
+  StoreTicket *ticket = store_want(fixture->store, body, 1 << 20, 131072, take_done, &part);
+  fake_await_held(FAKE_FETCH);
+  store_cancel(ticket);
+  store_close_body(fixture->store, body);
+  g_assert_false(part.done);
+}
+
+// What is here of it, or else from the server.
+static StoreBody *open_again(StoreFixture *fixture, uint64_t ino) {
+  g_auto(Answer) answer = {.body = store_body(fixture->store, ino)};
+  if (answer.body == NULL) {
+    store_fetch(fixture->store, ino, take_body, &answer);
+    store_fixture_wait(fixture, &answer.done);
+  }
+  g_assert_no_error(answer.error);
+  return answer.body;
+}
+
+// Who opens a large message again while a part of it is under way has the same file, with what is
+// here of it, at once; also while it is put in its place.
+static void test_reopened(StoreFixture *fixture, gconstpointer data) {
+  g_autofree char *body = large_body(LARGE_BYTES);
+  g_auto(Answer) answer = {0};
+  uint64_t ino = open_large(fixture, body, -1, 4, &answer);
+  leave_a_part_under_way(fixture, answer.body);
+  StoreBody *again = store_body(fixture->store, ino);
+  g_assert_nonnull(again);
+  g_assert_cmpuint(store_body_size(again), ==, LARGE_BYTES);
+  fake_release(FAKE_FETCH);
+  for (uint64_t at = 0; at < LARGE_BYTES; at += 131072) {
+    // From the start, for it may have been opened anew.
+    for (uint64_t before = 0; before <= at; before += 131072)
+      read_range(fixture, again, before, 131072, body);
+    store_close_body(fixture->store, again);
+    again = open_again(fixture, ino);
+  }
+  store_fixture_wait_until(fixture, is_sealed);
+  read_range(fixture, again, 5, 100, body);
+  store_close_body(fixture->store, again);
+}
+
+static uint64_t closed;
+
+static bool is_forgotten(StoreFixture *fixture) {
+  StoreBody *body = store_body(fixture->store, closed);
+  if (body != NULL) store_close_body(fixture->store, body);
+  return body == NULL;
+}
+
+// The same, and closed a second time before the part ends: then it goes, with its file.
+static void test_reopened_and_closed(StoreFixture *fixture, gconstpointer data) {
+  g_autofree char *body = large_body(LARGE_BYTES);
+  g_auto(Answer) answer = {0};
+  closed = open_large(fixture, body, -1, 4, &answer);
+  leave_a_part_under_way(fixture, answer.body);
+  store_close_body(fixture->store, store_body(fixture->store, closed));
+  fake_release(FAKE_FETCH);
+  store_fixture_wait_until(fixture, is_forgotten);
+}
+
+// There is one of it even if it is fetched a second time while it is open.
+static void test_fetched_twice(StoreFixture *fixture, gconstpointer data) {
+  g_autofree char *body = large_body(LARGE_BYTES);
+  g_auto(Answer) answer = {0}, again = {0};
+  uint64_t ino = open_large(fixture, body, -1, 4, &answer);
+  g_auto(Answer) part = {0};
+  store_want(fixture->store, answer.body, 1 << 20, 131072, take_done, &part);
+  store_fetch(fixture->store, ino, take_body, &again);
+  store_fixture_wait(fixture, &again.done);
+  store_fixture_wait(fixture, &part.done);
+  g_assert_no_error(again.error);
+  g_assert_true(again.body == answer.body);
+  read_range(fixture, again.body, 1 << 20, 131072, body);
+  store_close_body(fixture->store, answer.body);
+  store_close_body(fixture->store, again.body);
+}
+
+static StoreBody *open_until_told;
+
+static void close_and_take(const GError *error, gpointer data) {
+  store_close_body(((StoreFixture *)data)->store, open_until_told);
+  open_until_told = NULL;
+}
+
+static bool was_told(StoreFixture *fixture) {
+  return open_until_told == NULL;
+}
+
+// It may be closed by who is told that a part came.
+static void test_closed_when_told(StoreFixture *fixture, gconstpointer data) {
+  g_autofree char *body = large_body(LARGE_BYTES);
+  g_auto(Answer) answer = {0};
+  closed = open_large(fixture, body, -1, 4, &answer);
+  open_until_told = answer.body;
+  store_want(fixture->store, answer.body, 2 << 20, 65536, close_and_take, fixture);
+  store_fixture_wait_until(fixture, was_told);
+  store_fixture_wait_until(fixture, is_forgotten);
+}
+
 int main(int argc, char **argv) {
   static const struct {
     const char *path;
@@ -277,6 +380,10 @@ int main(int argc, char **argv) {
       {"/store-large/whole/1", test_whole_large, 1},
       {"/store-large/whole/4", test_whole_large, 4},
       {"/store-large/part-fails", test_part_fails, 0},
+      {"/store-large/reopened", test_reopened, 0},
+      {"/store-large/reopened-and-closed", test_reopened_and_closed, 0},
+      {"/store-large/fetched-twice", test_fetched_twice, 0},
+      {"/store-large/closed-when-told", test_closed_when_told, 0},
   };
   static const Lie lies[] = {
       {"too-small", 600000, 590000}, {"far-too-small", 900000, 400000},
