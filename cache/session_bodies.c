@@ -230,8 +230,10 @@ static bool ask(Delivery *delivery, Flight *flight, GError **error) {
 }
 
 static void link_twins(Session *session, Job *job) {
-  for (unsigned i = 0; job->bodies != NULL && i < job->bodies->len; i++)
-    session_link_twin(session, &g_array_index(job->bodies, JobBody, i));
+  for (unsigned i = 0; job->bodies != NULL && i < job->bodies->len; i++) {
+    JobBody *body = &g_array_index(job->bodies, JobBody, i);
+    if (!body->came) session_link_twin(session, body);
+  }
 }
 
 static bool is_complete(const Job *job) {

@@ -136,6 +136,37 @@ static void test_hurry(StoreFixture *fixture, gconstpointer data) {
   }
 }
 
+// Of what another folder has already, a file is linked; once, also when the connection on which the
+// rest was to come breaks and all of it is done again.
+static void test_twins(StoreFixture *fixture, gconstpointer data) {
+  fake_add_folder("Many", '/', 0, 3);
+  fake_add_folder("Twin", '/', 0, 5);
+  fill("Many", 40);
+  fill("Twin", 40);
+  for (unsigned i = 1; i <= 40; i++) {
+    g_autofree char *id = g_strdup_printf("E%u", i);
+    fake_set_email_id("Many", i, id);
+    if (i % 2 == 1) fake_set_email_id("Twin", i, id);
+  }
+  fixture->prefetch_bytes = 1 << 20;
+  store_fixture_start_online(fixture, 2);
+  store_fixture_sync(fixture, "Many", -1);
+  store_fixture_sync(fixture, "Twin", -1);
+  g_autoptr(GArray) many = list_inos(fixture, store_fixture_find(fixture, "Many"));
+  g_autoptr(GArray) twins = list_inos(fixture, store_fixture_find(fixture, "Twin"));
+  for (unsigned i = 0; i < many->len; i++) {
+    g_autofree char *text = body_of(i + 1);
+    read_one(fixture, g_array_index(many, uint64_t, i), text);
+  }
+  for (unsigned i = 0; i < twins->len; i++) {
+    g_autofree char *text = body_of(i + 1);
+    if (i == 2) fake_fail(FAKE_FETCH, NET_ERROR_OFFLINE, 1);
+    read_one(fixture, g_array_index(twins, uint64_t, i), text);
+    // What comes behind may end before the next one is read.
+    if (i == 2) store_fixture_sync(fixture, "Twin", -1);
+  }
+}
+
 // ---- Large messages.
 
 static char *large_body(size_t size) {
@@ -376,6 +407,7 @@ int main(int argc, char **argv) {
       {"/store-ahead/random", test_random, 0},
       {"/store-ahead/stops", test_stops, 0},
       {"/store-ahead/hurry", test_hurry, 0},
+      {"/store-ahead/twins", test_twins, 0},
       {"/store-large/head", test_head_of_large, 0},
       {"/store-large/whole/1", test_whole_large, 1},
       {"/store-large/whole/4", test_whole_large, 4},
