@@ -18,7 +18,7 @@ static bool ask_whole(Session *session, Flight *flight, MailboxRequest *request,
   g_autoptr(UidSet) uids = uid_set_new();
   for (unsigned i = 0; i < flight->job->bodies->len; i++) {
     const JobBody *body = &g_array_index(flight->job->bodies, JobBody, i);
-    if (!body->came) uid_set_add(uids, body->uid);
+    if (!body->came && body->uid != 0) uid_set_add(uids, body->uid);
   }
   request->uids = uids;
   return mailbox_request(session->mailbox, request, error);
@@ -70,24 +70,57 @@ static void remove_first(Delivery *delivery) {
           delivery->n_flights * sizeof delivery->flights[0]);
 }
 
+// A message's number as of now, 0: it is not in the folder any more.
+static bool find_uid(Session *session, const Job *job, uint64_t ino, uint32_t *uid,
+                     GError **error) {
+  IndexMessage message;
+  IndexAnswer answer = index_message(session->index, ino, &message);
+  bool is_there = answer == INDEX_FOUND && !message.gone && message.folder == job->folder_ino;
+  *uid = is_there ? message.uid : 0;
+  if (answer == INDEX_FOUND || answer == INDEX_ABSENT) return true;
+  g_set_error_literal(error, NET_ERROR, NET_ERROR_BUSY, "the messages cannot be looked up now");
+  return false;
+}
+
+static bool find_all(Session *session, Job *job, GError **error) {
+  if (job->bodies == NULL) return find_uid(session, job, job->ino, &job->uid, error);
+  for (unsigned i = 0; i < job->bodies->len; i++) {
+    JobBody *body = &g_array_index(job->bodies, JobBody, i);
+    if (!find_uid(session, job, body->ino, &body->uid, error)) return false;
+  }
+  return true;
+}
+
+static bool wants_something(const Job *job) {
+  if (job->bodies == NULL) return job->uid != 0;
+  for (unsigned i = 0; i < job->bodies->len; i++) {
+    const JobBody *body = &g_array_index(job->bodies, JobBody, i);
+    if (!body->came && body->uid != 0) return true;
+  }
+  return false;
+}
+
 // The messages' places in a folder that may have been renumbered since the job was made: brought up
 // to date on this connection, which is the only one for whom the numbers are sure to hold (Courier
-// renumbers at each opening a folder that nobody ever selected).
+// renumbers at each opening a folder that nobody ever selected). A number of before is never asked
+// for under the new UIDVALIDITY: it is another message's. GONE: no message of the job is left.
 static bool find_again(Session *session, Job *job, GError **error) {
-  g_auto(IndexFolder) folder = {0};
-  if (!session_sync(session, job, job->folder_ino, error)) return false;
-  if (index_folder(session->index, job->folder_ino, &folder) != INDEX_FOUND) return false;
-  job->uidvalidity = folder.status.uidvalidity;
-  for (unsigned i = 0; job->bodies != NULL && i < job->bodies->len; i++) {
-    JobBody *body = &g_array_index(job->bodies, JobBody, i);
-    IndexMessage message;
-    bool found = index_message(session->index, body->ino, &message) == INDEX_FOUND;
-    if (found && !message.gone) body->uid = message.uid;
+  g_auto(IndexFolder) folder = {0}, after = {0};
+  // What was under way beside it may have ended the connection.
+  if (!session_connect(session, job, error) || !session_sync(session, job, job->folder_ino, error))
+    return false;
+  bool is_known = index_folder(session->index, job->folder_ino, &folder) == INDEX_FOUND;
+  if (is_known && !find_all(session, job, error)) return false;
+  // Another session may have found it renumbered once more, and written new numbers meanwhile.
+  if (!is_known || index_folder(session->index, job->folder_ino, &after) != INDEX_FOUND ||
+      after.status.uidvalidity != folder.status.uidvalidity) {
+    g_set_error_literal(error, NET_ERROR, NET_ERROR_BUSY, "the folder cannot be looked up now");
+    return false;
   }
-  IndexMessage large;
-  if (job->uid != 0 && index_message(session->index, job->ino, &large) == INDEX_FOUND)
-    job->uid = large.uid;
-  return true;
+  job->uidvalidity = folder.status.uidvalidity;
+  if (wants_something(job)) return true;
+  g_set_error_literal(error, NET_ERROR, NET_ERROR_GONE, "the message was removed");
+  return false;
 }
 
 static void take_error(Job *job, GError *error) {
@@ -167,16 +200,17 @@ static void receive_first(Delivery *delivery) {
   remove_first(delivery);
   bool moved = g_error_matches(error, NET_ERROR, NET_ERROR_GONE);
   if (moved) session_set_folder(session, NULL, false);
-  if (moved && !flight.job->retried) {
+  if (moved && !flight.found_again) {
     while (delivery->n_flights > 0)
       receive_first(delivery);
-    flight.job->retried = true;
-    g_autoptr(GError) lost = NULL;
-    if (find_again(session, flight.job, &lost)) {
+    flight.found_again = true;
+    g_clear_error(&error);
+    good = find_again(session, flight.job, &error);
+    if (good) {
       run_alone(delivery, flight);
       return;
     }
-    if (lost != NULL) take_error(flight.job, lost);
+    if (net_error_ends_connection(error)) session_disconnect(session);
   }
   if (!good) take_error(flight.job, error);
   land(delivery, flight);

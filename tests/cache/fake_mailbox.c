@@ -394,7 +394,8 @@ static bool fake_receive(Mailbox *mailbox, const MailboxBodyFuncs *funcs, GError
   fake->n_requests--;
   memmove(&fake->requests[0], &fake->requests[1], fake->n_requests * sizeof request);
   FakeFolder *folder = good && fake->open != NULL ? find_folder(fake->open) : NULL;
-  if (good && (request.has_moved || folder == NULL)) {
+  bool is_other = folder == NULL || folder->uidvalidity != fake->uidvalidity;
+  if (good && (request.has_moved || is_other)) {
     g_set_error(error, NET_ERROR, NET_ERROR_GONE, "the folder is not what it was");
     good = false;
   }

@@ -136,6 +136,74 @@ static void test_hurry(StoreFixture *fixture, gconstpointer data) {
   }
 }
 
+// Messages that are recognised wherever they are: number `first` has the first free UID.
+static void fill_named(unsigned first, unsigned last) {
+  for (unsigned i = first; i <= last; i++) {
+    g_autofree char *subject = g_strdup_printf("m%04u", i), *text = body_of(i);
+    g_autofree char *id = g_strdup_printf("E%u", i);
+    fake_set_email_id("Many", fake_add_message("Many", subject, text, -1), id);
+  }
+}
+
+static GArray *open_named(StoreFixture *fixture, uint64_t prefetch_bytes) {
+  fake_add_folder("Many", '/', 0, 3);
+  fill_named(1, MESSAGES);
+  fixture->prefetch_bytes = prefetch_bytes;
+  store_fixture_start_online(fixture, 4);
+  store_fixture_sync(fixture, "Many", -1);
+  return list_inos(fixture, store_fixture_find(fixture, "Many"));
+}
+
+// The server made the folder anew, with another UIDVALIDITY, and its first messages are no more:
+// the UIDs that they had are others' now.
+static void renumber(unsigned first) {
+  fake_remove_folder("Many");
+  fake_add_folder("Many", '/', 0, 4);
+  fill_named(first, MESSAGES);
+}
+
+// A message that is gone is gone, and never another one's bytes; those that are left are
+// themselves.
+static void test_renumbered(StoreFixture *fixture, gconstpointer data) {
+  g_autoptr(GArray) inos = open_named(fixture, 0);
+  renumber(3);
+  for (unsigned i = 0; i < 2; i++) {
+    g_auto(Answer) gone = {0};
+    store_fetch(fixture->store, g_array_index(inos, uint64_t, i), take_body, &gone);
+    store_fixture_wait(fixture, &gone.done);
+    g_assert_error(gone.error, NET_ERROR, NET_ERROR_GONE);
+  }
+  for (unsigned i = 2; i < 20; i++) {
+    g_autofree char *expected = body_of(i + 1);
+    read_one(fixture, g_array_index(inos, uint64_t, i), expected);
+  }
+}
+
+// The same for what is fetched ahead, some of which is gone, some not; and for a connection that
+// breaks before the renumbering is noticed.
+static void test_renumbered_ahead(StoreFixture *fixture, gconstpointer data) {
+  g_autoptr(GArray) inos = open_named(fixture, 1 << 20);
+  for (unsigned i = 0; i < 2; i++) {
+    g_autofree char *expected = body_of(i + 1);
+    read_one(fixture, g_array_index(inos, uint64_t, i), expected);
+  }
+  renumber(11);
+  fake_fail(FAKE_FETCH, NET_ERROR_OFFLINE, 1);
+  for (unsigned i = 2; i < 100; i++) {
+    g_autofree char *expected = body_of(i + 1);
+    uint64_t ino = g_array_index(inos, uint64_t, i);
+    g_auto(Answer) answer = {.body = store_body(fixture->store, ino)};
+    if (answer.body == NULL) {
+      store_fetch(fixture->store, ino, take_body, &answer);
+      store_fixture_wait(fixture, &answer.done);
+    }
+    if (i < 10)
+      g_assert_error(answer.error, NET_ERROR, NET_ERROR_GONE);
+    else
+      assert_body(fixture, &answer, expected);
+  }
+}
+
 // Of what another folder has already, a file is linked; once, also when the connection on which the
 // rest was to come breaks and all of it is done again.
 static void test_twins(StoreFixture *fixture, gconstpointer data) {
@@ -180,7 +248,7 @@ static char *large_body(size_t size) {
 static uint64_t open_large(StoreFixture *fixture, const char *body, int64_t size_told,
                            unsigned connections, Answer *answer) {
   fake_add_folder("Large", '/', 0, 3);
-  fake_add_message("Large", "large", body, size_told);
+  fake_set_email_id("Large", fake_add_message("Large", "large", body, size_told), "E1");
   fixture->prefetch_bytes = 64 << 20;
   store_fixture_start_online(fixture, connections);
   store_fixture_sync(fixture, "Large", -1);
@@ -394,6 +462,27 @@ static void test_closed_when_told(StoreFixture *fixture, gconstpointer data) {
   store_fixture_wait_until(fixture, is_forgotten);
 }
 
+// The folder is renumbered while a large message is open: what is missing of it comes from where it
+// is now, and if it is gone from nowhere.
+static void test_large_renumbered(StoreFixture *fixture, gconstpointer is_gone) {
+  g_autofree char *body = large_body(LARGE_BYTES), *other = large_body(LARGE_BYTES);
+  g_auto(Answer) answer = {0};
+  memset(other, '#', LARGE_BYTES);
+  open_large(fixture, body, -1, 4, &answer);
+  fake_remove_folder("Large");
+  fake_add_folder("Large", '/', 0, 4);
+  fake_add_message("Large", "other", other, -1);
+  if (!is_gone) fake_set_email_id("Large", fake_add_message("Large", "large", body, -1), "E1");
+  g_auto(Answer) part = {0};
+  store_want(fixture->store, answer.body, 2 << 20, 65536, take_done, &part);
+  store_fixture_wait(fixture, &part.done);
+  if (is_gone)
+    g_assert_error(part.error, NET_ERROR, NET_ERROR_GONE);
+  else
+    read_range(fixture, answer.body, 2 << 20, 65536, body);
+  store_close_body(fixture->store, answer.body);
+}
+
 int main(int argc, char **argv) {
   static const struct {
     const char *path;
@@ -407,6 +496,8 @@ int main(int argc, char **argv) {
       {"/store-ahead/random", test_random, 0},
       {"/store-ahead/stops", test_stops, 0},
       {"/store-ahead/hurry", test_hurry, 0},
+      {"/store-ahead/renumbered", test_renumbered, 0},
+      {"/store-ahead/renumbered-ahead", test_renumbered_ahead, 0},
       {"/store-ahead/twins", test_twins, 0},
       {"/store-large/head", test_head_of_large, 0},
       {"/store-large/whole/1", test_whole_large, 1},
@@ -414,6 +505,8 @@ int main(int argc, char **argv) {
       {"/store-large/part-fails", test_part_fails, 0},
       {"/store-large/reopened", test_reopened, 0},
       {"/store-large/reopened-and-closed", test_reopened_and_closed, 0},
+      {"/store-large/renumbered", test_large_renumbered, 0},
+      {"/store-large/renumbered-gone", test_large_renumbered, 1},
       {"/store-large/fetched-twice", test_fetched_twice, 0},
       {"/store-large/closed-when-told", test_closed_when_told, 0},
   };
