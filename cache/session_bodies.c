@@ -128,7 +128,7 @@ static void take_error(Job *job, GError *error) {
 }
 
 static bool run_alone(Delivery *delivery, Flight flight);
-static void receive_first(Delivery *delivery);
+static void receive_all(Delivery *delivery);
 
 // The connection is gone, and all that was under way with it: done once more on a new one.
 static void recover(Delivery *delivery, const GError *cause) {
@@ -167,15 +167,13 @@ static void land(Delivery *delivery, Flight flight) {
   Job *job = flight.job;
   bool opened = job->kind == JOB_LARGE && !flight.whole && job->error == NULL && job->writer;
   if (wants_another_look(&flight)) {
-    while (delivery->n_flights > 0)
-      receive_first(delivery);
+    receive_all(delivery);
     flight.anew = true;
     run_alone(delivery, flight);
     return;
   }
   if (opened && !opening_tell_size(&flight)) {
-    while (delivery->n_flights > 0)
-      receive_first(delivery);
+    receive_all(delivery);
     opening_make_whole(&flight);
     run_alone(delivery, flight);
     return;
@@ -201,8 +199,7 @@ static void receive_first(Delivery *delivery) {
   bool moved = g_error_matches(error, NET_ERROR, NET_ERROR_GONE);
   if (moved) session_set_folder(session, NULL, false);
   if (moved && !flight.found_again) {
-    while (delivery->n_flights > 0)
-      receive_first(delivery);
+    receive_all(delivery);
     flight.found_again = true;
     g_clear_error(&error);
     good = find_again(session, flight.job, &error);
@@ -214,6 +211,11 @@ static void receive_first(Delivery *delivery) {
   }
   if (!good) take_error(flight.job, error);
   land(delivery, flight);
+}
+
+static void receive_all(Delivery *delivery) {
+  while (delivery->n_flights > 0)
+    receive_first(delivery);
 }
 
 // Sends one job's request; a job that needs none, or fails, is finished. False: nothing is under
@@ -252,6 +254,15 @@ static bool run_alone(Delivery *delivery, Flight flight) {
   return true;
 }
 
+// Bytes that a server names only at their end go to the first that may have asked for them: which
+// is right as long as there is one, and for whole messages, that find their place then.
+static bool may_join(const Delivery *delivery, const Job *job) {
+  bool are_whole = job->kind == JOB_BODIES;
+  for (unsigned i = 0; i < delivery->n_flights; i++)
+    are_whole = are_whole && flight_is_whole(&delivery->flights[i]);
+  return are_whole || delivery->session->tells_uid_first;
+}
+
 void session_do_bodies(Session *session, Job *first) {
   JobBoard *board = session->context->board;
   Delivery delivery = {.session = session};
@@ -261,9 +272,11 @@ void session_do_bodies(Session *session, Job *first) {
     bool wants_more = delivery.n_flights < FLIGHTS_MAX && !atomic_load(&session->renewed) &&
                       !mailbox_wants_pause(session->mailbox);
     Job *more = wants_more ? job_board_take_more(board, session->number, folder) : NULL;
-    if (more != NULL)
-      launch(&delivery, (Flight){.job = more});
-    else
+    if (more == NULL) {
       receive_first(&delivery);
+      continue;
+    }
+    if (!may_join(&delivery, more)) receive_all(&delivery);
+    launch(&delivery, (Flight){.job = more});
   }
 }

@@ -46,6 +46,7 @@ static BodyWriter *new_writer(Delivery *delivery, uint32_t uid) {
 static bool begin(uint32_t uid, uint64_t offset, gpointer data, GError **error) {
   Delivery *delivery = data;
   Flight *flight = delivery->flight = flight_of(delivery, uid, offset);
+  delivery->session->tells_uid_first = uid != 0;
   g_clear_pointer(&delivery->writer, body_writer_free);
   g_clear_error(&delivery->no_room);
   delivery->offset = delivery->next = delivery->reported = offset;
@@ -147,13 +148,17 @@ static void end_part(Delivery *delivery, Flight *flight) {
   }
 }
 
+// Only now it is certain whose bytes they were. What was taken for another's is nobody's: it is as
+// if it had not been told.
 static bool end(uint32_t uid, uint64_t offset, gpointer data, GError **error) {
   Delivery *delivery = data;
   Flight *flight;
   JobBody *body = find_body(delivery, uid, &flight);
-  if (body != NULL)
+  if (body == NULL) flight = flight_of(delivery, uid, offset);
+  bool began_whole = delivery->flight != NULL && flight_is_whole(delivery->flight);
+  if (body != NULL && began_whole)
     end_whole(delivery, flight, body);
-  else if ((flight = flight_of(delivery, uid, offset)) != NULL && flight->job->kind != JOB_BODIES)
+  else if (body == NULL && flight != NULL && flight == delivery->flight && !flight_is_whole(flight))
     end_part(delivery, flight);
   g_clear_pointer(&delivery->writer, body_writer_free);
   return true;

@@ -17,11 +17,12 @@ struct Session {
   atomic_bool renewed;  // the connection is to be dropped
   // The thread's own:
   Index *index;
-  GError *index_error;  // why there is none
-  Mailbox *mailbox;     // NULL: not connected
-  char *open_folder;    // NULL: none
-  bool is_synced;       // the index is as new as the open folder
-  MailboxWatch watch;   // as last reported
+  GError *index_error;   // why there is none
+  Mailbox *mailbox;      // NULL: not connected
+  bool tells_uid_first;  // the server does, of bodies, as far as it is known on this connection
+  char *open_folder;     // NULL: none
+  bool is_synced;        // the index is as new as the open folder
+  MailboxWatch watch;    // as last reported
 };
 
 // False with error, told in the job too: the server cannot be reached, or does not let us in.

@@ -323,6 +323,7 @@ typedef struct {
   const char *name;
   size_t size;
   int64_t told;
+  unsigned quirks;
 } Lie;
 
 // Whatever size the server told, the size is right when the body is open, and so is every byte.
@@ -330,9 +331,10 @@ static void test_lie(StoreFixture *fixture, gconstpointer data) {
   const Lie *lie = data;
   g_autofree char *body = large_body(lie->size);
   g_auto(Answer) answer = {0};
+  fake_be(lie->quirks);
   uint64_t ino = open_large(fixture, body, lie->told, 4, &answer);
   g_assert_cmpuint(store_body_size(answer.body), ==, lie->size);
-  g_assert_true(answer.resized);
+  g_assert_cmpint(answer.resized, ==, lie->told != (int64_t)lie->size);
   Inode inode;
   store_get(fixture->store, ino, &inode);
   g_assert_cmpuint(inode.size, ==, lie->size);
@@ -462,6 +464,51 @@ static void test_closed_when_told(StoreFixture *fixture, gconstpointer data) {
   store_fixture_wait_until(fixture, is_forgotten);
 }
 
+// Three messages in one folder, on one connection, whose server tells only behind the bytes whose
+// they were, and answers what is under way in another order: everybody gets his own.
+static void test_mixed(StoreFixture *fixture, gconstpointer quirks) {
+  g_autofree char *first = large_body(LARGE_BYTES), *second = large_body(LARGE_BYTES);
+  g_auto(Answer) answer = {0}, other = {0}, small = {0};
+  Answer parts[8] = {0};
+  fake_be(GPOINTER_TO_UINT(quirks));
+  memset(second + 1000, '#', LARGE_BYTES - 1000);
+  open_large(fixture, first, -1, 1, &answer);
+  fake_add_message("Large", "second", second, -1);
+  fake_add_message("Large", "small", "Subject: small\r\n\r\nsmall\r\n", -1);
+  store_fixture_sync(fixture, "Large", -1);
+  g_autoptr(GArray) inos = list_inos(fixture, store_fixture_find(fixture, "Large"));
+  // While one part is held back, all that is wanted next gathers.
+  fake_hold(FAKE_FETCH);
+  store_want(fixture->store, answer.body, 1 << 20, 1000, take_done, &parts[0]);
+  fake_await_held(FAKE_FETCH);
+  store_fetch(fixture->store, g_array_index(inos, uint64_t, 1), take_body, &other);
+  store_fetch(fixture->store, g_array_index(inos, uint64_t, 2), take_body, &small);
+  fake_release(FAKE_FETCH);
+  store_fixture_wait(fixture, &other.done);
+  store_fixture_wait(fixture, &small.done);
+  g_assert_no_error(other.error);
+  assert_body(fixture, &small, "Subject: small\r\n\r\nsmall\r\n");
+  fake_hold(FAKE_FETCH);
+  store_want(fixture->store, answer.body, 2 << 20, 1000, take_done, &parts[1]);
+  fake_await_held(FAKE_FETCH);
+  for (unsigned i = 0; i < 3; i++) {
+    uint64_t offset = (8 + 2 * i) << 16;
+    store_want(fixture->store, answer.body, offset, 1000, take_done, &parts[2 + 2 * i]);
+    store_want(fixture->store, other.body, offset, 1000, take_done, &parts[3 + 2 * i]);
+  }
+  fake_release(FAKE_FETCH);
+  for (unsigned i = 0; i < G_N_ELEMENTS(parts); i++) {
+    store_fixture_wait(fixture, &parts[i].done);
+    g_assert_no_error(parts[i].error);
+  }
+  for (uint64_t at = 0; at < LARGE_BYTES; at += 131072) {
+    read_range(fixture, answer.body, at, 131072, first);
+    read_range(fixture, other.body, at, 131072, second);
+  }
+  store_close_body(fixture->store, answer.body);
+  store_close_body(fixture->store, other.body);
+}
+
 // The folder is renumbered while a large message is open: what is missing of it comes from where it
 // is now, and if it is gone from nowhere.
 static void test_large_renumbered(StoreFixture *fixture, gconstpointer is_gone) {
@@ -507,6 +554,9 @@ int main(int argc, char **argv) {
       {"/store-large/reopened-and-closed", test_reopened_and_closed, 0},
       {"/store-large/renumbered", test_large_renumbered, 0},
       {"/store-large/renumbered-gone", test_large_renumbered, 1},
+      {"/store-large/mixed/swapped", test_mixed, FAKE_SWAPS},
+      {"/store-large/mixed/uid-last", test_mixed, FAKE_UID_LAST},
+      {"/store-large/mixed/both", test_mixed, FAKE_UID_LAST | FAKE_SWAPS},
       {"/store-large/fetched-twice", test_fetched_twice, 0},
       {"/store-large/closed-when-told", test_closed_when_told, 0},
   };
