@@ -172,6 +172,10 @@ static void land(Delivery *delivery, Flight flight) {
     run_alone(delivery, flight);
     return;
   }
+  if (opened && opening_is_whole(&flight)) {
+    delivery_take_whole(delivery, &flight);
+    opened = false;
+  }
   if (opened && !opening_tell_size(&flight)) {
     receive_all(delivery);
     opening_make_whole(&flight);

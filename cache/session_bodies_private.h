@@ -46,8 +46,12 @@ void flight_clear(Flight *flight);
 
 // session_delivery.c: reads the answer to the oldest request. The flights stay as they are.
 bool delivery_receive(Delivery *delivery, GError **error);
+// What came as the first part of a large message is all of it.
+void delivery_take_whole(Delivery *delivery, Flight *flight);
 
 // session_opening.c
+// The server sent the whole message for its first part: longer than that, and just as announced.
+bool opening_is_whole(const Flight *flight);
 // The size of a large message from what came of its start and end. False: it has to come whole.
 bool opening_tell_size(const Flight *flight);
 // Turns the opening of a large message into a job for the whole of it.

@@ -132,6 +132,14 @@ static void end_whole(Delivery *delivery, Flight *flight, JobBody *body) {
     flight->job->error = g_steal_pointer(&delivery->no_room);
 }
 
+void delivery_take_whole(Delivery *delivery, Flight *flight) {
+  delivery->writer = g_steal_pointer(&flight->job->writer);
+  opening_make_whole(flight);
+  end_whole(delivery, flight, &g_array_index(flight->job->bodies, JobBody, 0));
+  g_clear_pointer(&delivery->writer, body_writer_free);
+  g_clear_error(&delivery->no_room);
+}
+
 static void end_part(Delivery *delivery, Flight *flight) {
   Job *job = flight->job;
   if (delivery->no_room != NULL) {

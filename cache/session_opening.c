@@ -7,14 +7,15 @@ static size_t tail_bytes(const Flight *flight) {
   return flight->tail != NULL ? flight->tail->len : 0;
 }
 
+bool opening_is_whole(const Flight *flight) {
+  return flight->has_first && flight->first_bytes > JOB_FIRST_BYTES &&
+         flight->first_bytes == flight->job->announced && tail_bytes(flight) <= 1;
+}
+
 bool opening_tell_size(const Flight *flight) {
   Job *job = flight->job;
   uint64_t tail = tail_bytes(flight);
-  if (!flight->has_first || job->writer == NULL) return false;
-  if (flight->first_bytes < JOB_FIRST_BYTES) {
-    job->size = flight->first_bytes;
-    return tail == 0 || job->announced - 1 + tail == job->size;
-  }
+  if (!flight->has_first || flight->first_bytes != JOB_FIRST_BYTES) return false;
   job->size = job->announced - 1 + tail;
   return flight->has_tail && tail > 0 && tail < JOB_TAIL_BYTES && job->size >= JOB_FIRST_BYTES;
 }

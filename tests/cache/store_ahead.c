@@ -343,6 +343,18 @@ static void test_lie(StoreFixture *fixture, gconstpointer data) {
   store_close_body(fixture->store, answer.body);
 }
 
+// A server that knows no parts sent all of it already.
+static void test_no_parts(StoreFixture *fixture, gconstpointer data) {
+  g_autofree char *body = large_body(600000);
+  g_auto(Answer) answer = {0};
+  fake_be(FAKE_NO_PARTS);
+  open_large(fixture, body, -1, 4, &answer);
+  g_assert_cmpuint(fake_calls(FAKE_FETCH), ==, 1);
+  g_assert_true(store_body_is_whole(answer.body));
+  read_range(fixture, answer.body, 0, 600000, body);
+  store_close_body(fixture->store, answer.body);
+}
+
 // An error of one part is the error of those who wait for it; a later try can succeed.
 static void test_part_fails(StoreFixture *fixture, gconstpointer data) {
   g_autofree char *body = large_body(LARGE_BYTES);
@@ -554,6 +566,7 @@ int main(int argc, char **argv) {
       {"/store-large/reopened-and-closed", test_reopened_and_closed, 0},
       {"/store-large/renumbered", test_large_renumbered, 0},
       {"/store-large/renumbered-gone", test_large_renumbered, 1},
+      {"/store-large/no-parts", test_no_parts, 0},
       {"/store-large/mixed/swapped", test_mixed, FAKE_SWAPS},
       {"/store-large/mixed/uid-last", test_mixed, FAKE_UID_LAST},
       {"/store-large/mixed/both", test_mixed, FAKE_UID_LAST | FAKE_SWAPS},
@@ -561,9 +574,18 @@ int main(int argc, char **argv) {
       {"/store-large/closed-when-told", test_closed_when_told, 0},
   };
   static const Lie lies[] = {
-      {"too-small", 600000, 590000}, {"far-too-small", 900000, 400000},
-      {"too-big", 600000, 610000},   {"small-told-big", 1000, 5000000},
-      {"one-off", 600001, 600000},   {"first-part-exactly", 262144, 600000},
+      {"too-small", 600000, 590000},
+      {"far-too-small", 900000, 400000},
+      {"too-big", 600000, 610000},
+      {"small-told-big", 1000, 5000000},
+      {"one-off", 600001, 600000},
+      {"first-part-exactly", 262144, 600000},
+      {"no-parts", 600000, 600000, FAKE_NO_PARTS},
+      {"no-parts-too-small", 600000, 590000, FAKE_NO_PARTS},
+      {"no-parts-too-big", 600000, 610000, FAKE_NO_PARTS},
+      {"sends-more-too-small", 500000, 400000, FAKE_SENDS_MORE},
+      {"sends-more-too-big", 500000, 600000, FAKE_SENDS_MORE},
+      {"sends-more", 500000, 500000, FAKE_SENDS_MORE},
   };
   g_test_init(&argc, &argv, NULL);
   for (size_t i = 0; i < G_N_ELEMENTS(tests); i++)
