@@ -10,7 +10,7 @@
 
 void flight_clear(Flight *flight) {
   g_clear_pointer(&flight->tail, g_byte_array_unref);
-  flight->has_first = flight->has_tail = false;
+  flight->told = flight->withheld = flight->has_first = flight->has_tail = false;
   flight->first_bytes = 0;
 }
 
@@ -31,8 +31,8 @@ static bool ask(Delivery *delivery, Flight *flight, GError **error) {
                             .uidvalidity = job->uidvalidity,
                             .anew = flight->anew,
                             .uid = job->uid};
-  flight->was_open = !flight->anew && g_strcmp0(session->open_folder, job->folder) == 0;
-  if (!flight->was_open) session_set_folder(session, NULL, false);
+  bool is_open = !flight->anew && g_strcmp0(session->open_folder, job->folder) == 0;
+  if (!is_open) session_set_folder(session, NULL, false);
   session_set_folder(session, job->folder, false);
   if (flight_is_whole(flight)) return ask_whole(session, flight, &request, error);
   if (job->kind == JOB_PART) {
@@ -151,14 +151,27 @@ static void recover(Delivery *delivery, const GError *cause) {
   }
 }
 
-// A body of which nothing came, though our view of the folder was old: newer than that, perhaps.
+// A message of which nothing was told may be there all the same: newer than our view of the folder,
+// or left out because others were expunged (see mailbox_receive). So it is asked for once more, by
+// itself, after a new look at the folder; what was fetched ahead the store asks for by itself, if
+// somebody waits for it.
 static bool wants_another_look(const Flight *flight) {
   const Job *job = flight->job;
-  if (!flight->was_open || job->error != NULL || job->priority != JOB_URGENT) return false;
-  if (job->kind == JOB_LARGE) return job->writer == NULL;
-  if (job->kind != JOB_BODIES || job->bodies->len != 1) return false;
+  if (flight->anew || job->error != NULL || job->priority != JOB_URGENT) return false;
+  if (!flight_is_whole(flight)) return !flight->told && !flight->withheld;
+  if (job->bodies->len != 1) return false;
   const JobBody *body = &g_array_index(job->bodies, JobBody, 0);
   return !body->came && !body->withheld && !body->no_room;
+}
+
+// Why a part did not come whole, though nothing failed. That its message is gone is certain by now.
+static GError *error_of_part(const Flight *flight) {
+  uint32_t uid = flight->job->uid;
+  if (flight->withheld)
+    return g_error_new(NET_ERROR, NET_ERROR_REFUSED, "the server gives nothing of message %u", uid);
+  if (!flight->told) return g_error_new(NET_ERROR, NET_ERROR_GONE, "message %u was removed", uid);
+  return g_error_new(NET_ERROR, NET_ERROR_PROTOCOL,
+                     "the server gives less of message %u than it has", uid);
 }
 
 // Ends a flight whose answer was read without an error of the connection's.
@@ -184,8 +197,7 @@ static void land(Delivery *delivery, Flight flight) {
   }
   if (opened) opening_keep(&flight);
   if (job->kind == JOB_PART && !flight.has_first && job->error == NULL)
-    g_set_error(&job->error, NET_ERROR, NET_ERROR_PROTOCOL,
-                "the server gives less of message %u than it has", job->uid);
+    job->error = error_of_part(&flight);
   flight_clear(&flight);
   finish(session, job);
 }

@@ -13,11 +13,12 @@
 // A job whose request was sent and whose answer was not read to its end.
 typedef struct {
   Job *job;
-  bool was_open;     // its folder was, so that our view of it may be old
-  bool anew;         // it was looked at again
+  bool anew;         // its folder was looked at again, for the message alone
   bool found_again;  // the folder was renumbered, and the messages' new numbers were looked up
   bool whole;        // JOB_LARGE: asked for whole, since its size could not be told
   // What came of a JOB_LARGE or JOB_PART:
+  bool told;      // something did
+  bool withheld;  // the server names the message, but gives nothing
   bool has_first;
   bool has_tail;
   uint64_t first_bytes;

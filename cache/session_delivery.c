@@ -142,6 +142,7 @@ void delivery_take_whole(Delivery *delivery, Flight *flight) {
 
 static void end_part(Delivery *delivery, Flight *flight) {
   Job *job = flight->job;
+  flight->told = true;
   if (delivery->no_room != NULL) {
     if (job->error == NULL) job->error = g_steal_pointer(&delivery->no_room);
   } else if (job->kind == JOB_LARGE && delivery->writer != NULL) {
@@ -156,6 +157,15 @@ static void end_part(Delivery *delivery, Flight *flight) {
   }
 }
 
+// Parts of this message are asked for, though perhaps not from there.
+static Flight *part_of(Delivery *delivery, uint32_t uid) {
+  for (unsigned i = 0; i < delivery->n_flights; i++) {
+    Flight *flight = &delivery->flights[i];
+    if (!flight_is_whole(flight) && flight->job->uid == uid) return flight;
+  }
+  return NULL;
+}
+
 // Only now it is certain whose bytes they were. What was taken for another's is nobody's: it is as
 // if it had not been told.
 static bool end(uint32_t uid, uint64_t offset, gpointer data, GError **error) {
@@ -163,6 +173,8 @@ static bool end(uint32_t uid, uint64_t offset, gpointer data, GError **error) {
   Flight *flight;
   JobBody *body = find_body(delivery, uid, &flight);
   if (body == NULL) flight = flight_of(delivery, uid, offset);
+  Flight *misplaced = body == NULL && flight == NULL ? part_of(delivery, uid) : NULL;
+  if (misplaced != NULL) misplaced->told = true;
   bool began_whole = delivery->flight != NULL && flight_is_whole(delivery->flight);
   if (body != NULL && began_whole)
     end_whole(delivery, flight, body);
@@ -176,6 +188,7 @@ static void note_withheld(uint32_t uid, gpointer data) {
   Flight *flight;
   JobBody *body = find_body(data, uid, &flight);
   if (body != NULL) body->withheld = true;
+  if ((flight = part_of(data, uid)) != NULL) flight->withheld = true;
 }
 
 bool delivery_receive(Delivery *delivery, GError **error) {

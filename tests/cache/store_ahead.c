@@ -521,6 +521,41 @@ static void test_mixed(StoreFixture *fixture, gconstpointer quirks) {
   store_close_body(fixture->store, other.body);
 }
 
+// Of messages some of which were expunged a server may leave out others too: each is asked for once
+// more by itself before it is taken for gone.
+static void test_left_out(StoreFixture *fixture, gconstpointer data) {
+  g_autoptr(GArray) inos = open_many(fixture, 1 << 20, 4);
+  const unsigned left_out[] = {1, 2, 10, 11, 50};
+  for (unsigned i = 0; i < G_N_ELEMENTS(left_out); i++)
+    fake_leave_out("Many", left_out[i], 1);
+  for (unsigned i = 0; i < 100; i++) {
+    g_autofree char *expected = body_of(i + 1);
+    read_one(fixture, g_array_index(inos, uint64_t, i), expected);
+  }
+}
+
+static void test_part_left_out(StoreFixture *fixture, gconstpointer data) {
+  g_autofree char *body = large_body(LARGE_BYTES);
+  g_auto(Answer) answer = {0}, again = {0};
+  uint64_t ino = open_large(fixture, body, -1, 4, &answer);
+  fake_leave_out("Large", 1, 1);
+  read_range(fixture, answer.body, 2000000, 1000, body);
+  store_close_body(fixture->store, answer.body);
+  fake_leave_out("Large", 1, 1);
+  store_fetch(fixture->store, ino, take_body, &again);
+  store_fixture_wait(fixture, &again.done);
+  g_assert_no_error(again.error);
+  read_range(fixture, again.body, 2000000, 1000, body);
+  // Now it is gone indeed.
+  fake_remove_message("Large", 1);
+  g_auto(Answer) gone = {0};
+  store_want(fixture->store, again.body, 1000000, 1000, take_done, &gone);
+  store_fixture_wait(fixture, &gone.done);
+  g_assert_error(gone.error, NET_ERROR, NET_ERROR_GONE);
+  read_range(fixture, again.body, 2000000, 1000, body);
+  store_close_body(fixture->store, again.body);
+}
+
 // The folder is renumbered while a large message is open: what is missing of it comes from where it
 // is now, and if it is gone from nowhere.
 static void test_large_renumbered(StoreFixture *fixture, gconstpointer is_gone) {
@@ -566,6 +601,8 @@ int main(int argc, char **argv) {
       {"/store-large/reopened-and-closed", test_reopened_and_closed, 0},
       {"/store-large/renumbered", test_large_renumbered, 0},
       {"/store-large/renumbered-gone", test_large_renumbered, 1},
+      {"/store-ahead/left-out", test_left_out, 0},
+      {"/store-large/left-out", test_part_left_out, 0},
       {"/store-large/no-parts", test_no_parts, 0},
       {"/store-large/mixed/swapped", test_mixed, FAKE_SWAPS},
       {"/store-large/mixed/uid-last", test_mixed, FAKE_UID_LAST},
