@@ -244,9 +244,17 @@ static bool digest_parts(BodyWriter *writer, GError **error) {
   return true;
 }
 
+// Its file had its whole size from the beginning: what a power loss leaves of it could not be told
+// from a body. One that grew as it was written is too short then.
+static bool settle_parts(BodyWriter *writer, GError **error) {
+  if (!writer->in_parts) return true;
+  if (!digest_parts(writer, error)) return false;
+  return writer->in_memory || fdatasync(writer->fd) == 0 || body_fail(error, "write a body");
+}
+
 int body_writer_finish(BodyWriter *writer, uint64_t ino, uint64_t *size,
                        uint8_t sha256[BODY_SHA256_BYTES], bool *on_disk, GError **error) {
-  if (!flush(writer, error) || (writer->in_parts && !digest_parts(writer, error))) return -1;
+  if (!flush(writer, error) || !settle_parts(writer, error)) return -1;
   EVP_DigestFinal_ex(writer->digest, sha256, NULL);
   *size = writer->size;
   *on_disk = !writer->in_memory && body_place(writer->store, ino, rename_to, writer);

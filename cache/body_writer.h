@@ -39,6 +39,6 @@ bool body_writer_is_in_memory(const BodyWriter *writer);
 
 // Ends the writing: puts the body in its place as `ino`'s and returns a descriptor of it for
 // reading (see body_close); the writer is left to be freed. on_disk: false if it lies in memory
-// only. -1 with error. Reads all of a body that came in parts.
+// only. -1 with error. Reads all of a body that came in parts, and waits until the disk has it.
 int body_writer_finish(BodyWriter *writer, uint64_t ino, uint64_t *size,
                        uint8_t sha256[BODY_SHA256_BYTES], bool *on_disk, GError **error);

@@ -11,9 +11,22 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "net/error.h"
+
+// In the place of the C library's: tells how often, and of which file last.
+static unsigned n_synced;
+static struct stat synced;
+static int sync_errno;
+
+int fdatasync(int fd) {
+  n_synced++;
+  fstat(fd, &synced);
+  errno = sync_errno;
+  return sync_errno != 0 ? -1 : (int)syscall(SYS_fdatasync, fd);
+}
 
 static int finish(BodyStore *bodies, uint64_t ino, const char *bytes, size_t size, bool *on_disk) {
   g_autoptr(GError) error = NULL;
@@ -105,6 +118,44 @@ static void test_unfinished(void) {
   g_assert_cmpuint(count_unfinished(directory), ==, 0);
 
   body_store_free(bodies);
+  remove_directory(directory);
+}
+
+static BodyWriter *write_parts(BodyStore *bodies) {
+  BodyWriter *writer = body_writer_new(bodies, 0, NULL);
+  g_assert_true(body_writer_write(writer, "first ", 6, NULL));
+  g_assert_true(body_writer_set_size(writer, 10, NULL));
+  g_assert_true(body_writer_write_at(writer, 6, "last", 4, NULL));
+  return writer;
+}
+
+// What came in parts is on disk, all of it, when it is said to be; what grew need not be, since it
+// would be too short. A disk that cannot tell is not believed.
+static void test_synced(void) {
+  char *directory = new_directory();
+  g_autoptr(BodyStore) bodies = body_store_new(directory, NULL);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(BodyWriter) writer = write_parts(bodies), bad = write_parts(bodies);
+  uint8_t sha256[BODY_SHA256_BYTES];
+  uint64_t size;
+  bool on_disk;
+  struct stat status;
+  n_synced = 0;
+  int fd = body_writer_finish(writer, 9, &size, sha256, &on_disk, &error);
+  g_assert_no_error(error);
+  g_assert_cmpuint(n_synced, ==, 1);
+  g_assert_cmpint(fstat(fd, &status), ==, 0);
+  g_assert_cmpuint(synced.st_ino, ==, status.st_ino);
+  g_assert_cmpint(synced.st_size, ==, 10);
+  body_close(bodies, 9, fd);
+  body_close(bodies, 8, finish(bodies, 8, "whole", 5, &on_disk));
+  g_assert_cmpuint(n_synced, ==, 1);
+
+  sync_errno = EIO;
+  g_assert_cmpint(body_writer_finish(bad, 7, &size, sha256, &on_disk, &error), ==, -1);
+  g_assert_error(error, G_FILE_ERROR, G_FILE_ERROR_IO);
+  g_assert_cmpint(body_open(bodies, 7, 10), ==, -1);
+  sync_errno = 0;
   remove_directory(directory);
 }
 
@@ -212,6 +263,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/body/whole", test_whole);
   g_test_add_func("/body/unfinished", test_unfinished);
   g_test_add_func("/body/parts", test_parts);
+  g_test_add_func("/body/synced", test_synced);
   g_test_add_func("/body/link-and-evict", test_link_and_evict);
   g_test_add_func("/body/full", test_full);
   return g_test_run();
