@@ -195,7 +195,7 @@ static void land(Delivery *delivery, Flight flight) {
     run_alone(delivery, flight);
     return;
   }
-  if (opened) opening_keep(&flight);
+  if (opened) opening_keep(&flight, session->context->cache_bytes);
   if (job->kind == JOB_PART && !flight.has_first && job->error == NULL)
     job->error = error_of_part(&flight);
   flight_clear(&flight);

@@ -57,5 +57,6 @@ bool opening_is_whole(const Flight *flight);
 bool opening_tell_size(const Flight *flight);
 // Turns the opening of a large message into a job for the whole of it.
 void opening_make_whole(Flight *flight);
-// Makes a body of the size that was told of what came, to which its parts can be added.
-void opening_keep(const Flight *flight);
+// Makes a body of the size that was told of what came, to which its parts can be added. No more
+// than `most` is taken of the disk at once (see body_writer_set_size).
+void opening_keep(const Flight *flight, uint64_t most);

@@ -79,29 +79,29 @@ static size_t cut(Delivery *delivery, uint64_t end, size_t size) {
   return (size_t)MIN(size, room);
 }
 
-static bool take_part(Delivery *delivery, const void *bytes, size_t size, GError **error) {
+static void take_part(Delivery *delivery, const void *bytes, size_t size) {
   const Job *job = delivery->flight->job;
   if (job->kind == JOB_LARGE) {
     size = cut(delivery, delivery->offset + JOB_TAIL_BYTES, size);
     g_byte_array_append(delivery->flight->tail, bytes, (guint)size);
     delivery->next += size;
-    return true;
+    return;
   }
-  if (delivery->offset < job->range.offset) return true;
+  if (delivery->offset < job->range.offset) return;
   size = cut(delivery, job->range.offset + job->range.size, size);
-  if (!body_writer_write_at(job->writer, delivery->next, bytes, size, error)) return false;
+  if (!body_writer_write_at(job->writer, delivery->next, bytes, size, &delivery->no_room)) return;
   delivery->next += size;
   report_part(delivery, job);
-  return true;
 }
 
-// A body for which there is no room is dropped; those behind it may be smaller.
+// That for which there is no room is dropped; what is behind it may be smaller.
 static bool take_bytes(const void *bytes, size_t size, gpointer data, GError **error) {
   Delivery *delivery = data;
   if (delivery->flight == NULL || delivery->no_room != NULL) return true;
-  if (delivery->writer == NULL) return take_part(delivery, bytes, size, error);
-  if (!body_writer_write(delivery->writer, bytes, size, &delivery->no_room)) return true;
-  delivery->next += size;
+  if (delivery->writer == NULL)
+    take_part(delivery, bytes, size);
+  else if (body_writer_write(delivery->writer, bytes, size, &delivery->no_room))
+    delivery->next += size;
   return true;
 }
 

@@ -29,11 +29,11 @@ void opening_make_whole(Flight *flight) {
   g_array_append_val(job->bodies, body);
 }
 
-void opening_keep(const Flight *flight) {
+void opening_keep(const Flight *flight, uint64_t most) {
   Job *job = flight->job;
   uint64_t tail = MAX(job->announced - 1, flight->first_bytes);
   uint64_t skip = tail - (job->announced - 1), had = tail_bytes(flight);
-  bool good = body_writer_set_size(job->writer, job->size, &job->error);
+  bool good = body_writer_set_size(job->writer, job->size, most, &job->error);
   if (good && had > skip) {
     job->tail = (MailboxRange){tail, had - skip};
     good = body_writer_write_at(job->writer, tail, flight->tail->data + skip, job->tail.size,

@@ -124,7 +124,7 @@ static void test_unfinished(void) {
 static BodyWriter *write_parts(BodyStore *bodies) {
   BodyWriter *writer = body_writer_new(bodies, 0, NULL);
   g_assert_true(body_writer_write(writer, "first ", 6, NULL));
-  g_assert_true(body_writer_set_size(writer, 10, NULL));
+  g_assert_true(body_writer_set_size(writer, 10, 0, NULL));
   g_assert_true(body_writer_write_at(writer, 6, "last", 4, NULL));
   return writer;
 }
@@ -169,7 +169,7 @@ static void test_parts(void) {
   uint64_t size;
   bool on_disk;
   g_assert_true(body_writer_write(writer, "first ", 6, NULL));
-  g_assert_true(body_writer_set_size(writer, 17, NULL));
+  g_assert_true(body_writer_set_size(writer, 17, 0, NULL));
   g_assert_true(body_writer_write_at(writer, 13, "last", 4, NULL));
   char part[4];
   g_assert_cmpint(pread(body_writer_fd(writer), part, 4, 13), ==, 4);
@@ -226,6 +226,48 @@ static bool fill(BodyStore *bodies, size_t size, GError **error) {
   return body_writer_write(writer, bytes, size, error);
 }
 
+// A large body takes its room at once, so that its parts find it; but no more than it should, or
+// than there is: then its parts take theirs as they come, for as long as there is any. What is not
+// very large finds it in memory.
+static void test_room(void) {
+  char *directory = new_directory();
+  g_assert_cmpint(mount("mailfs-test", directory, "tmpfs", 0, "size=1m"), ==, 0);
+  g_autoptr(BodyStore) bodies = body_store_new(directory, NULL);
+  const struct {
+    uint64_t size, most;
+    bool is_taken, in_memory;
+  } rows[] = {
+      {500000, 0, true, false},         {500000, 500000, true, false},
+      {500000, 499999, false, false},   {4000000, 0, false, true},
+      {4000000, 3999999, false, false}, {BODY_MEMORY_MAX + 1, 0, false, false},
+  };
+  for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+    g_autoptr(GError) error = NULL;
+    g_autoptr(BodyWriter) writer = body_writer_new(bodies, 0, &error);
+    struct stat status;
+    char byte = 'x';
+    g_assert_true(body_writer_write(writer, "first ", 6, &error));
+    g_assert_true(body_writer_set_size(writer, rows[i].size, rows[i].most, &error));
+    g_assert_cmpint(body_writer_is_in_memory(writer), ==, rows[i].in_memory);
+    g_assert_cmpint(fstat(body_writer_fd(writer), &status), ==, 0);
+    g_assert_cmpuint(status.st_size, ==, rows[i].size);
+    g_assert_cmpint((uint64_t)status.st_blocks * 512 >= rows[i].size, ==, rows[i].is_taken);
+    g_assert_true(body_writer_write_at(writer, rows[i].size - 1, "x", 1, &error));
+    g_assert_cmpint(pread(body_writer_fd(writer), &byte, 1, 0), ==, 1);
+    g_assert_cmpint(byte, ==, 'f');
+  }
+  g_autoptr(GError) error = NULL;
+  g_autoptr(BodyWriter) writer = body_writer_new(bodies, 0, &error);
+  g_autofree char *bytes = g_malloc0(1 << 20);
+  g_assert_true(body_writer_set_size(writer, BODY_MEMORY_MAX + 1, 0, &error));
+  g_assert_true(body_writer_write_at(writer, 5000000, bytes, 1 << 19, &error));
+  g_assert_false(body_writer_write_at(writer, 8000000, bytes, 1 << 20, &error));
+  g_assert_error(error, NET_ERROR, NET_ERROR_LIMIT);
+  g_clear_pointer(&writer, body_writer_free);
+  g_assert_cmpint(umount2(directory, MNT_DETACH), ==, 0);
+  remove_directory(directory);
+}
+
 static void test_full(void) {
   char *directory = new_directory();
   g_assert_cmpint(mount("mailfs-test", directory, "tmpfs", 0, "size=64k"), ==, 0);
@@ -265,6 +307,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/body/parts", test_parts);
   g_test_add_func("/body/synced", test_synced);
   g_test_add_func("/body/link-and-evict", test_link_and_evict);
+  g_test_add_func("/body/room", test_room);
   g_test_add_func("/body/full", test_full);
   return g_test_run();
 }

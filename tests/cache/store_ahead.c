@@ -2,6 +2,7 @@
 // soon as its size is sure and moves no more than is read of it; prefetch=0 fetches nothing ahead.
 
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "net/error.h"
@@ -556,6 +557,22 @@ static void test_part_left_out(StoreFixture *fixture, gconstpointer data) {
   store_close_body(fixture->store, again.body);
 }
 
+// Of a message that is larger than the whole cache may be no more lies on disk than what was read,
+// and it can be read all the same.
+static void test_larger_than_cache(StoreFixture *fixture, gconstpointer data) {
+  g_autofree char *body = large_body(LARGE_BYTES);
+  g_auto(Answer) answer = {0};
+  struct stat status;
+  fixture->cache_bytes = 1 << 20;
+  open_large(fixture, body, -1, 4, &answer);
+  g_assert_cmpint(fstat(store_body_fd(answer.body), &status), ==, 0);
+  g_assert_cmpint(status.st_size, ==, LARGE_BYTES);
+  g_assert_cmpint(status.st_blocks * 512, <=, 512 * 1024);
+  for (uint64_t at = 0; at < LARGE_BYTES; at += 131072)
+    read_range(fixture, answer.body, at, 131072, body);
+  store_close_body(fixture->store, answer.body);
+}
+
 // The folder is renumbered while a large message is open: what is missing of it comes from where it
 // is now, and if it is gone from nowhere.
 static void test_large_renumbered(StoreFixture *fixture, gconstpointer is_gone) {
@@ -607,6 +624,7 @@ int main(int argc, char **argv) {
       {"/store-large/mixed/swapped", test_mixed, FAKE_SWAPS},
       {"/store-large/mixed/uid-last", test_mixed, FAKE_UID_LAST},
       {"/store-large/mixed/both", test_mixed, FAKE_UID_LAST | FAKE_SWAPS},
+      {"/store-large/larger-than-cache", test_larger_than_cache, 0},
       {"/store-large/fetched-twice", test_fetched_twice, 0},
       {"/store-large/closed-when-told", test_closed_when_told, 0},
   };
