@@ -29,6 +29,7 @@ struct Large {
   GPtrArray *tickets;  // of those who wait for a range
   uint64_t position;   // where the last reader went on, in granules
   uint64_t window;     // how far ahead of it, in granules
+  bool goes_on;        // he reads in order, and not just the beginning
   bool is_sealing;
   int sealed_fd;  // the descriptor that the writer gave up; -1: it has it
   unsigned attempts;
@@ -217,8 +218,21 @@ static void follow_reader(Large *large, uint64_t first, uint64_t end) {
   large->position = end;
   // Many readers look at the beginning alone (head, file).
   bool is_first = end <= JOB_FIRST_BYTES / GRANULE_BYTES;
-  if (!goes_on || is_first || large->store->readahead == NULL) return;
+  large->goes_on = goes_on && !is_first && large->store->readahead != NULL;
+  if (!large->goes_on) return;
   ask_for_missing(large, end, MIN(end + 2 * large->window, large->n_granules), large->window, true);
+}
+
+// For a reader who reads in order what is behind his window comes too, one part after the other, as
+// far as anything is fetched ahead: a message that is expunged while he rests can still be read to
+// its end.
+static void finish_ahead(Large *large) {
+  if (!large->goes_on || large->body == NULL || large->n_jobs > 0) return;
+  uint64_t ahead = large->store->ahead_bytes / GRANULE_BYTES, first = large->position;
+  uint64_t end = MIN(large->position + ahead, large->n_granules);
+  while (first < end && large->granules[first] != MISSING)
+    first++;
+  ask_for_missing(large, first, MIN(first + large->window, end), large->window, true);
 }
 
 bool store_body_is_ready(const StoreBody *body, uint64_t offset, uint64_t size) {
@@ -346,6 +360,7 @@ void store_end_part(Store *store, Job *job) {
   }
   tell_waiting(large, job->error != NULL && is_put_off(large, job) ? NULL : job->error);
   large->n_jobs--;  // not before: who was told may have closed it
+  if (job->error == NULL) finish_ahead(large);
   seal_if_complete(large);
   drop_if_unused(large);
 }

@@ -49,6 +49,7 @@ struct Store {
   GHashTable *unfetchable;  // ino -> until when, monotonic microseconds
   GQueue kept;              // of StoreBody: fetched ahead, for readers who come soon
   ReadAhead *readahead;     // NULL: nothing is fetched ahead
+  uint64_t ahead_bytes;     // how far ahead of a reader, in all
   uint64_t batch_bytes;     // the most that is fetched ahead in one job
   int64_t slow_until_us;    // the server asked for patience: nothing is fetched ahead
   // The server.

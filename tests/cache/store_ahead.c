@@ -557,6 +557,27 @@ static void test_part_left_out(StoreFixture *fixture, gconstpointer data) {
   store_close_body(fixture->store, again.body);
 }
 
+// Who has read some of a large message in order can read it to its end although it is expunged
+// while he rests: it comes ahead of him, all of it. It does not for one who looked at its
+// beginning.
+static void test_finished_ahead(StoreFixture *fixture, gconstpointer data) {
+  const uint64_t size = 16000000, begun = 1 << 20;
+  g_autofree char *body = large_body(size);
+  g_auto(Answer) answer = {0};
+  open_large(fixture, body, -1, 4, &answer);
+  read_range(fixture, answer.body, 0, 262144, body);
+  store_fixture_sync(fixture, "Large", -1);
+  g_assert_cmpuint(fake_bytes(), ==, 262144 + 1);
+  for (uint64_t at = 262144; at < begun; at += 131072)
+    read_range(fixture, answer.body, at, 131072, body);
+  store_fixture_wait_until(fixture, is_sealed);
+  fake_remove_message("Large", 1);
+  for (uint64_t at = begun; at < size; at += 131072)
+    read_range(fixture, answer.body, at, 131072, body);
+  g_assert_cmpuint(fake_bytes(), <=, size + 1);
+  store_close_body(fixture->store, answer.body);
+}
+
 // Of a message that is larger than the whole cache may be no more lies on disk than what was read,
 // and it can be read all the same.
 static void test_larger_than_cache(StoreFixture *fixture, gconstpointer data) {
@@ -624,6 +645,7 @@ int main(int argc, char **argv) {
       {"/store-large/mixed/swapped", test_mixed, FAKE_SWAPS},
       {"/store-large/mixed/uid-last", test_mixed, FAKE_UID_LAST},
       {"/store-large/mixed/both", test_mixed, FAKE_UID_LAST | FAKE_SWAPS},
+      {"/store-large/finished-ahead", test_finished_ahead, 0},
       {"/store-large/larger-than-cache", test_larger_than_cache, 0},
       {"/store-large/fetched-twice", test_fetched_twice, 0},
       {"/store-large/closed-when-told", test_closed_when_told, 0},
