@@ -1,6 +1,6 @@
 // Large bodies: they are open as soon as their size is sure, and arrive while they are read.
 //
-//   [########.....>.........#]    # ready   > under way (up to JOBS_MAX parts)   . missing
+//   [########.....>.........#]    # ready   > under way   . missing
 //
 // One Large is shared by all who have the message open, and there is never a second of the same
 // message. It goes with the last of them, but not before what is under way for it has ended: a
@@ -11,7 +11,8 @@
 #include "net/error.h"
 
 #define GRANULE_BYTES ((uint64_t)64 << 10)
-// How far ahead of a reader who goes on parts are asked for: at first, and at most; and how many.
+// How far ahead of a reader who goes on parts are asked for, at first; and how many may be under way
+// when one more is asked for that nobody waits for.
 #define WINDOW_MIN_BYTES ((uint64_t)256 << 10)
 #define JOBS_MAX 4
 

@@ -104,7 +104,7 @@ static void test_random(StoreFixture *fixture, gconstpointer data) {
 }
 
 // When the reader stops, so does what is fetched for him: within a window, which for a reader of a
-// few small messages is 128 KiB at first and doubles.
+// few small messages is 256 KiB at first and doubles.
 static void test_stops(StoreFixture *fixture, gconstpointer data) {
   g_autoptr(GArray) inos = open_many(fixture, 1 << 20, 4);
   for (unsigned i = 0; i < 5; i++) {
