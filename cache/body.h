@@ -1,6 +1,10 @@
-// A BodyStore holds message bytes on disk, a file each, named by inode. A body is written beside
-// and renamed, so a file that is there is whole; it may vanish at any time, since it can be fetched
-// again, and therefore is not fsynced: whoever opens one says how long it must be.
+// A BodyStore holds message bytes on disk, a file each, named by inode. A file there is a body only
+// if the index says so, and of the size that the index says: whoever opens one says how long it
+// must be. It may vanish at any time, since it can be fetched again. So what is written from its
+// start to its end is not synced: after a power loss it is missing or too short, on file systems
+// that do not put a size on disk before the bytes (ext4 as it is mounted by default, XFS, Btrfs;
+// not ext4 with data=writeback). What came in parts had its size before its bytes; it is on disk
+// before the index knows it.
 //
 // When the disk is full a body lives in memory for those who wait for it, within BODY_MEMORY_MAX
 // for all of them. The store knows which bodies are open, so that none of those is evicted, and

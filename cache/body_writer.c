@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "cache/body_private.h"
@@ -122,10 +123,10 @@ static bool copy_bytes(int from, int to, uint64_t size) {
   return true;
 }
 
-// The disk is full: what was written so far moves into memory and the file is given back.
+// The disk is full: what was written so far moves into memory, which was reserved for it, and the
+// file is given back.
 static bool move_to_memory(BodyWriter *writer, GError **error) {
   int file = writer->fd;
-  if (!reserve_memory(writer, writer->size, error)) return false;
   unlinkat(writer->store->directory, writer->path, 0);
   bool moved = open_in_memory(writer, error);
   if (moved && !copy_bytes(file, writer->fd, writer->size))
@@ -153,7 +154,8 @@ static bool append(BodyWriter *writer, const char *bytes, size_t size, GError **
   writer->size += done;
   if (!written && !writer->in_memory && is_full(errno)) {
     size -= done;
-    if (!move_to_memory(writer, error) || !reserve_memory(writer, size, error)) return false;
+    if (!reserve_memory(writer, writer->size + size, error) || !move_to_memory(writer, error))
+      return false;
     written = write_all(writer->fd, bytes + done, size, writer->size, &done);
     writer->size += done;
   }
@@ -177,27 +179,50 @@ bool body_writer_write(BodyWriter *writer, const void *bytes, size_t size, GErro
   return true;
 }
 
-// False: there is no room on disk, or error is set.
+static bool is_free(const BodyWriter *writer, uint64_t size) {
+  struct statvfs disk;
+  return fstatvfs(writer->fd, &disk) != 0 || size <= (uint64_t)disk.f_bavail * disk.f_frsize;
+}
+
+// Gives back what was taken of the room without need.
+static bool set_length(BodyWriter *writer, uint64_t size, GError **error) {
+  bool set =
+      ftruncate(writer->fd, (off_t)writer->size) == 0 && ftruncate(writer->fd, (off_t)size) == 0;
+  return set || body_fail(error, "make room for a body");
+}
+
+// False: there is no such room on disk, or error is set.
 static bool take_room(BodyWriter *writer, uint64_t size, GError **error) {
+  if (!is_free(writer, size - writer->size)) return false;
   if (size == 0 || fallocate(writer->fd, 0, 0, (off_t)size) == 0) return true;
   if (is_full(errno)) return false;
   bool unsupported = errno == EOPNOTSUPP || errno == ENOSYS || errno == EINTR;
-  if (unsupported && ftruncate(writer->fd, (off_t)size) == 0) return true;
-  return body_fail(error, "make room for a body");
+  return unsupported ? set_length(writer, size, error) : body_fail(error, "make room for a body");
 }
 
-bool body_writer_set_size(BodyWriter *writer, uint64_t size, GError **error) {
+// All at once where that is no more than `most` and than there is; in memory where that has more.
+static bool find_room(BodyWriter *writer, uint64_t size, uint64_t most, GError **error) {
   g_autoptr(GError) failure = NULL;
-  if (!flush(writer, error)) return false;
-  g_assert(size >= writer->size);
-  if (!writer->in_memory && !take_room(writer, size, &failure) &&
-      (failure != NULL || !move_to_memory(writer, &failure))) {
+  bool is_modest = most == 0 || size <= most;
+  if (is_modest && take_room(writer, size, &failure)) return true;
+  if (failure != NULL) {
     g_propagate_error(error, g_steal_pointer(&failure));
     return false;
   }
-  if (writer->in_memory && !reserve_memory(writer, size - writer->size, error)) return false;
-  if (writer->in_memory && ftruncate(writer->fd, (off_t)size) != 0)
-    return body_fail(error, "make room for a body");
+  if (is_modest && reserve_memory(writer, size, NULL) && !move_to_memory(writer, error))
+    return false;
+  return set_length(writer, size, error);
+}
+
+bool body_writer_set_size(BodyWriter *writer, uint64_t size, uint64_t most, GError **error) {
+  if (!flush(writer, error)) return false;
+  g_assert(size >= writer->size);
+  if (!writer->in_memory) {
+    if (!find_room(writer, size, most, error)) return false;
+  } else if (!reserve_memory(writer, size - writer->size, error) ||
+             !set_length(writer, size, error)) {
+    return false;
+  }
   writer->size = size;
   writer->in_parts = true;
   EVP_DigestInit_ex(writer->digest, EVP_sha256(), NULL);
@@ -208,7 +233,10 @@ bool body_writer_write_at(BodyWriter *writer, uint64_t offset, const void *bytes
                           GError **error) {
   size_t done;
   g_assert(writer->in_parts && offset <= writer->size && size <= writer->size - offset);
-  return write_all(writer->fd, bytes, size, offset, &done) || body_fail(error, "write a body");
+  if (write_all(writer->fd, bytes, size, offset, &done)) return true;
+  if (!is_full(errno)) return body_fail(error, "write a body");
+  g_set_error_literal(error, NET_ERROR, NET_ERROR_LIMIT, "the cache's disk is full");
+  return false;
 }
 
 int body_writer_fd(const BodyWriter *writer) {
@@ -244,9 +272,17 @@ static bool digest_parts(BodyWriter *writer, GError **error) {
   return true;
 }
 
+// Its file had its whole size from the beginning: what a power loss leaves of it could not be told
+// from a body. One that grew as it was written is too short then.
+static bool settle_parts(BodyWriter *writer, GError **error) {
+  if (!writer->in_parts) return true;
+  if (!digest_parts(writer, error)) return false;
+  return writer->in_memory || fdatasync(writer->fd) == 0 || body_fail(error, "write a body");
+}
+
 int body_writer_finish(BodyWriter *writer, uint64_t ino, uint64_t *size,
                        uint8_t sha256[BODY_SHA256_BYTES], bool *on_disk, GError **error) {
-  if (!flush(writer, error) || (writer->in_parts && !digest_parts(writer, error))) return -1;
+  if (!flush(writer, error) || !settle_parts(writer, error)) return -1;
   EVP_DigestFinal_ex(writer->digest, sha256, NULL);
   *size = writer->size;
   *on_disk = !writer->in_memory && body_place(writer->store, ino, rename_to, writer);

@@ -27,10 +27,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(BodyWriter, body_writer_free)
 
 // NET_ERROR_LIMIT: neither disk nor memory can take it.
 bool body_writer_write(BodyWriter *writer, const void *bytes, size_t size, GError **error);
-// The body will have so many bytes, the first of which are those already written; the room for them
-// is taken now: no later write runs out of it. LIMIT as above.
-bool body_writer_set_size(BodyWriter *writer, uint64_t size, GError **error);
-// Only after set_size, within it.
+// The body will have so many bytes, the first of which are those already written. The room for them
+// is taken now, so that no later write runs out of it: unless they are more than `most` (0: any
+// number is well), or than the disk has left; then it is taken as they come. LIMIT as above.
+bool body_writer_set_size(BodyWriter *writer, uint64_t size, uint64_t most, GError **error);
+// Only after set_size, within it. LIMIT: the disk is full.
 bool body_writer_write_at(BodyWriter *writer, uint64_t offset, const void *bytes, size_t size,
                           GError **error);
 // The writer's own, for reading what has been written.
@@ -39,6 +40,6 @@ bool body_writer_is_in_memory(const BodyWriter *writer);
 
 // Ends the writing: puts the body in its place as `ino`'s and returns a descriptor of it for
 // reading (see body_close); the writer is left to be freed. on_disk: false if it lies in memory
-// only. -1 with error. Reads all of a body that came in parts.
+// only. -1 with error. Reads all of a body that came in parts, and waits until the disk has it.
 int body_writer_finish(BodyWriter *writer, uint64_t ino, uint64_t *size,
                        uint8_t sha256[BODY_SHA256_BYTES], bool *on_disk, GError **error);

@@ -35,7 +35,7 @@ typedef enum {
 // One message of a JOB_BODIES.
 typedef struct {
   uint64_t ino;
-  uint32_t uid;
+  uint32_t uid;       // 0: it is not in the folder any more, and not to be asked for
   bool has_email_id;  // another folder may have its body already
   // The result: `came`, or it could not be had: not there, named without bytes, or no room for it.
   bool came, withheld, no_room;

@@ -48,6 +48,7 @@ void session_disconnect(Session *session) {
   if (session->mailbox == NULL) return;
   g_clear_pointer(&session->mailbox, mailbox_free);
   g_atomic_int_add(&session->context->n_connected, -1);
+  session->tells_uid_first = false;
   session_set_folder(session, NULL, false);
   session_report_watch(session, MAILBOX_WATCHES_NOTHING, NULL);
 }

@@ -18,10 +18,11 @@ struct Session {
   atomic_bool is_ending;  // so is the session
   // The thread's own:
   Index *index;
-  GError *index_error;  // why there is none
-  Mailbox *mailbox;     // NULL: not connected
-  char *open_folder;    // NULL: none
-  bool is_synced;       // the index is as new as the open folder
+  GError *index_error;   // why there is none
+  Mailbox *mailbox;      // NULL: not connected
+  bool tells_uid_first;  // the server does, of bodies, as far as it is known on this connection
+  char *open_folder;     // NULL: none
+  bool is_synced;        // the index is as new as the open folder
   // As last reported:
   MailboxWatch watch;
   char *watched_folder;  // the one that is open while it watches; NULL: none

@@ -205,7 +205,8 @@ Store *store_open(const StoreOptions *options, GMainContext *context, GError **e
   if (!open_cache(store, options, error)) return NULL;
   store->batch_bytes = store->n_sessions >= 3 ? BATCH_BYTES : BATCH_FEW_BYTES;
   make_refresh(store);
-  store_make_readahead(store, ahead_max(options));
+  store->ahead_bytes = ahead_max(options);
+  store_make_readahead(store, store->ahead_bytes);
   store->board = job_board_new(store->n_sessions);
   store->reports = post_new(context, take_report, store, free_report);
   store->context = (SessionContext){

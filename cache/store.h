@@ -120,7 +120,8 @@ bool store_body_is_ready(const StoreBody *body, uint64_t offset, uint64_t size);
 StoreTicket *store_want(Store *store, StoreBody *body, uint64_t offset, uint64_t size,
                         StoreDone done, gpointer data);
 
-// A complete body from disk, or NULL: it must be fetched. To be closed like every body.
+// A body that is here, whole on disk or a large one that is arriving; NULL: it must be fetched. To
+// be closed like every body.
 StoreBody *store_body(Store *store, uint64_t ino);
 void store_close_body(Store *store, StoreBody *body);
 // Opens a body, fetching it: a small one whole, of a large one its first part and its end. Callers

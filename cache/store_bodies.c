@@ -296,6 +296,8 @@ static void tell(Fetch *fetch, StoreBody *body, const GError *error) {
 void store_note_body(Store *store, const Report *report) {
   Arrived arrived = {.size = report->size, .on_disk = report->on_disk};
   StoreBody *body = report->fd >= 0 ? store_body_new(report->ino, report->fd, report->size) : NULL;
+  Arrived *before = g_hash_table_lookup(store->arrived, &report->ino);
+  if (before != NULL && before->kept != NULL) store_close_body(store, take_kept(store, before));
   g_hash_table_insert(store->arrived, g_memdup2(&report->ino, sizeof report->ino),
                       g_memdup2(&arrived, sizeof arrived));
   Fetch *fetch = body != NULL ? take_fetch(store, report->ino) : NULL;

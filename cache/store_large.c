@@ -1,15 +1,18 @@
 // Large bodies: they are open as soon as their size is sure, and arrive while they are read.
 //
-//   [########.....>.........#]    # ready   > under way (up to JOBS_MAX parts)   . missing
+//   [########.....>.........#]    # ready   > under way   . missing
 //
-// One Large is shared by all who have the message open, and goes with the last of them; once all of
-// it is here it is sealed: put in its place like any other body.
+// One Large is shared by all who have the message open, and there is never a second of the same
+// message. It goes with the last of them, but not before what is under way for it has ended: a
+// session writes to its file until then, and who opens the message again meanwhile finds it. Once
+// all of it is here it is sealed: put in its place like any other body.
 
 #include "cache/store_private.h"
 #include "net/error.h"
 
 #define GRANULE_BYTES ((uint64_t)64 << 10)
-// How far ahead of a reader who goes on parts are asked for: at first, and at most; and how many.
+// How far ahead of a reader who goes on parts are asked for, at first; and how many may be under way
+// when one more is asked for that nobody waits for.
 #define WINDOW_MIN_BYTES ((uint64_t)256 << 10)
 #define JOBS_MAX 4
 
@@ -19,13 +22,15 @@ struct Large {
   Store *store;
   uint64_t ino, size;
   BodyWriter *writer;
+  int fd;             // the writer's until it is sealed, and the same after that
   uint8_t *granules;  // of GranuleState
   uint64_t n_granules, n_ready;
-  unsigned n_jobs;
+  unsigned n_jobs;     // under way, and a retry that is to come
   StoreBody *body;     // NULL: nobody has it open
   GPtrArray *tickets;  // of those who wait for a range
   uint64_t position;   // where the last reader went on, in granules
   uint64_t window;     // how far ahead of it, in granules
+  bool goes_on;        // he reads in order, and not just the beginning
   bool is_sealing;
   int sealed_fd;  // the descriptor that the writer gave up; -1: it has it
   unsigned attempts;
@@ -84,8 +89,13 @@ void store_close_body(Store *store, StoreBody *body) {
 
 StoreBody *store_large_share(Store *store, uint64_t ino) {
   Large *large = g_hash_table_lookup(store->larges, &ino);
-  if (large == NULL || large->body == NULL) return NULL;
-  large->body->refs++;
+  if (large == NULL) return NULL;
+  if (large->body != NULL) {
+    large->body->refs++;
+  } else {
+    large->body = store_body_new(ino, large->fd, large->size);
+    large->body->large = large;
+  }
   return large->body;
 }
 
@@ -209,8 +219,21 @@ static void follow_reader(Large *large, uint64_t first, uint64_t end) {
   large->position = end;
   // Many readers look at the beginning alone (head, file).
   bool is_first = end <= JOB_FIRST_BYTES / GRANULE_BYTES;
-  if (!goes_on || is_first || large->store->readahead == NULL) return;
+  large->goes_on = goes_on && !is_first && large->store->readahead != NULL;
+  if (!large->goes_on) return;
   ask_for_missing(large, end, MIN(end + 2 * large->window, large->n_granules), large->window, true);
+}
+
+// For a reader who reads in order what is behind his window comes too, one part after the other, as
+// far as anything is fetched ahead: a message that is expunged while he rests can still be read to
+// its end.
+static void finish_ahead(Large *large) {
+  if (!large->goes_on || large->body == NULL || large->n_jobs > 0) return;
+  uint64_t ahead = large->store->ahead_bytes / GRANULE_BYTES, first = large->position;
+  uint64_t end = MIN(large->position + ahead, large->n_granules);
+  while (first < end && large->granules[first] != MISSING)
+    first++;
+  ask_for_missing(large, first, MIN(first + large->window, end), large->window, true);
 }
 
 bool store_body_is_ready(const StoreBody *body, uint64_t offset, uint64_t size) {
@@ -256,6 +279,8 @@ static void seal_if_complete(Large *large) {
 }
 
 StoreBody *store_large_open(Store *store, Job *opening) {
+  StoreBody *shared = store_large_share(store, opening->ino);
+  if (shared != NULL) return shared;
   Large *large = g_new0(Large, 1);
   const MailboxRange first = {0, MIN(opening->size, JOB_FIRST_BYTES)};
   *large = (Large){
@@ -263,6 +288,7 @@ StoreBody *store_large_open(Store *store, Job *opening) {
       .ino = opening->ino,
       .size = opening->size,
       .writer = opening->writer,
+      .fd = body_writer_fd(opening->writer),
       .n_granules = (opening->size + GRANULE_BYTES - 1) / GRANULE_BYTES,
       .tickets = g_ptr_array_new_with_free_func(g_free),
       .window = WINDOW_MIN_BYTES / GRANULE_BYTES,
@@ -277,11 +303,9 @@ StoreBody *store_large_open(Store *store, Job *opening) {
     g_hash_table_insert(store->arrived, g_memdup2(&large->ino, sizeof large->ino),
                         g_memdup2(&arrived, sizeof arrived));
   }
-  large->body = store_body_new(large->ino, body_writer_fd(large->writer), large->size);
-  large->body->large = large;
   g_hash_table_insert(store->larges, g_memdup2(&large->ino, sizeof large->ino), large);
   seal_if_complete(large);
-  return large->body;
+  return store_large_share(store, large->ino);
 }
 
 void store_note_part(Store *store, const Report *report) {
@@ -331,7 +355,6 @@ static bool is_put_off(Large *large, const Job *job) {
 void store_end_part(Store *store, Job *job) {
   Large *large = g_hash_table_lookup(store->larges, &job->ino);
   store_tell_changes(store, job->changes);
-  large->n_jobs--;
   if (job->error == NULL) {
     large->attempts = 0;
     note_ready(large, &job->range);
@@ -339,6 +362,8 @@ void store_end_part(Store *store, Job *job) {
     note_failed(large, &job->range);
   }
   tell_waiting(large, job->error != NULL && is_put_off(large, job) ? NULL : job->error);
+  large->n_jobs--;  // not before: who was told may have closed it
+  if (job->error == NULL) finish_ahead(large);
   seal_if_complete(large);
   drop_if_unused(large);
 }

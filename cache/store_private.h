@@ -49,6 +49,7 @@ struct Store {
   GHashTable *unfetchable;  // ino -> until when, monotonic microseconds
   GQueue kept;              // of StoreBody: fetched ahead, for readers who come soon
   ReadAhead *readahead;     // NULL: nothing is fetched ahead
+  uint64_t ahead_bytes;     // how far ahead of a reader, in all
   uint64_t batch_bytes;     // the most that is fetched ahead in one job
   int64_t slow_until_us;    // the server asked for patience: nothing is fetched ahead
   // The server.
@@ -132,9 +133,10 @@ struct StoreBody {
   int64_t kept_us;
 };
 StoreBody *store_body_new(uint64_t ino, int fd, uint64_t size);
-// What is open of a large message, once more; NULL: nothing is.
+// What is here of a large message, open once more; NULL: nobody has it open, and nothing is under
+// way for it.
 StoreBody *store_large_share(Store *store, uint64_t ino);
-// From the job that opened it, which gives up its writer.
+// From the job that opened it, which gives up its writer if the message is not open already.
 StoreBody *store_large_open(Store *store, Job *opening);
 void store_note_part(Store *store, const Report *report);
 void store_end_part(Store *store, Job *job);

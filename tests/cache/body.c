@@ -11,9 +11,22 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "net/error.h"
+
+// In the place of the C library's: tells how often, and of which file last.
+static unsigned n_synced;
+static struct stat synced;
+static int sync_errno;
+
+int fdatasync(int fd) {
+  n_synced++;
+  fstat(fd, &synced);
+  errno = sync_errno;
+  return sync_errno != 0 ? -1 : (int)syscall(SYS_fdatasync, fd);
+}
 
 static int finish(BodyStore *bodies, uint64_t ino, const char *bytes, size_t size, bool *on_disk) {
   g_autoptr(GError) error = NULL;
@@ -108,6 +121,44 @@ static void test_unfinished(void) {
   remove_directory(directory);
 }
 
+static BodyWriter *write_parts(BodyStore *bodies) {
+  BodyWriter *writer = body_writer_new(bodies, 0, NULL);
+  g_assert_true(body_writer_write(writer, "first ", 6, NULL));
+  g_assert_true(body_writer_set_size(writer, 10, 0, NULL));
+  g_assert_true(body_writer_write_at(writer, 6, "last", 4, NULL));
+  return writer;
+}
+
+// What came in parts is on disk, all of it, when it is said to be; what grew need not be, since it
+// would be too short. A disk that cannot tell is not believed.
+static void test_synced(void) {
+  char *directory = new_directory();
+  g_autoptr(BodyStore) bodies = body_store_new(directory, NULL);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(BodyWriter) writer = write_parts(bodies), bad = write_parts(bodies);
+  uint8_t sha256[BODY_SHA256_BYTES];
+  uint64_t size;
+  bool on_disk;
+  struct stat status;
+  n_synced = 0;
+  int fd = body_writer_finish(writer, 9, &size, sha256, &on_disk, &error);
+  g_assert_no_error(error);
+  g_assert_cmpuint(n_synced, ==, 1);
+  g_assert_cmpint(fstat(fd, &status), ==, 0);
+  g_assert_cmpuint(synced.st_ino, ==, status.st_ino);
+  g_assert_cmpint(synced.st_size, ==, 10);
+  body_close(bodies, 9, fd);
+  body_close(bodies, 8, finish(bodies, 8, "whole", 5, &on_disk));
+  g_assert_cmpuint(n_synced, ==, 1);
+
+  sync_errno = EIO;
+  g_assert_cmpint(body_writer_finish(bad, 7, &size, sha256, &on_disk, &error), ==, -1);
+  g_assert_error(error, G_FILE_ERROR, G_FILE_ERROR_IO);
+  g_assert_cmpint(body_open(bodies, 7, 10), ==, -1);
+  sync_errno = 0;
+  remove_directory(directory);
+}
+
 // A body whose size is known takes its parts in any order, is read meanwhile, and becomes one like
 // any other.
 static void test_parts(void) {
@@ -118,7 +169,7 @@ static void test_parts(void) {
   uint64_t size;
   bool on_disk;
   g_assert_true(body_writer_write(writer, "first ", 6, NULL));
-  g_assert_true(body_writer_set_size(writer, 17, NULL));
+  g_assert_true(body_writer_set_size(writer, 17, 0, NULL));
   g_assert_true(body_writer_write_at(writer, 13, "last", 4, NULL));
   char part[4];
   g_assert_cmpint(pread(body_writer_fd(writer), part, 4, 13), ==, 4);
@@ -175,6 +226,48 @@ static bool fill(BodyStore *bodies, size_t size, GError **error) {
   return body_writer_write(writer, bytes, size, error);
 }
 
+// A large body takes its room at once, so that its parts find it; but no more than it should, or
+// than there is: then its parts take theirs as they come, for as long as there is any. What is not
+// very large finds it in memory.
+static void test_room(void) {
+  char *directory = new_directory();
+  g_assert_cmpint(mount("mailfs-test", directory, "tmpfs", 0, "size=1m"), ==, 0);
+  g_autoptr(BodyStore) bodies = body_store_new(directory, NULL);
+  const struct {
+    uint64_t size, most;
+    bool is_taken, in_memory;
+  } rows[] = {
+      {500000, 0, true, false},         {500000, 500000, true, false},
+      {500000, 499999, false, false},   {4000000, 0, false, true},
+      {4000000, 3999999, false, false}, {BODY_MEMORY_MAX + 1, 0, false, false},
+  };
+  for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+    g_autoptr(GError) error = NULL;
+    g_autoptr(BodyWriter) writer = body_writer_new(bodies, 0, &error);
+    struct stat status;
+    char byte = 'x';
+    g_assert_true(body_writer_write(writer, "first ", 6, &error));
+    g_assert_true(body_writer_set_size(writer, rows[i].size, rows[i].most, &error));
+    g_assert_cmpint(body_writer_is_in_memory(writer), ==, rows[i].in_memory);
+    g_assert_cmpint(fstat(body_writer_fd(writer), &status), ==, 0);
+    g_assert_cmpuint(status.st_size, ==, rows[i].size);
+    g_assert_cmpint((uint64_t)status.st_blocks * 512 >= rows[i].size, ==, rows[i].is_taken);
+    g_assert_true(body_writer_write_at(writer, rows[i].size - 1, "x", 1, &error));
+    g_assert_cmpint(pread(body_writer_fd(writer), &byte, 1, 0), ==, 1);
+    g_assert_cmpint(byte, ==, 'f');
+  }
+  g_autoptr(GError) error = NULL;
+  g_autoptr(BodyWriter) writer = body_writer_new(bodies, 0, &error);
+  g_autofree char *bytes = g_malloc0(1 << 20);
+  g_assert_true(body_writer_set_size(writer, BODY_MEMORY_MAX + 1, 0, &error));
+  g_assert_true(body_writer_write_at(writer, 5000000, bytes, 1 << 19, &error));
+  g_assert_false(body_writer_write_at(writer, 8000000, bytes, 1 << 20, &error));
+  g_assert_error(error, NET_ERROR, NET_ERROR_LIMIT);
+  g_clear_pointer(&writer, body_writer_free);
+  g_assert_cmpint(umount2(directory, MNT_DETACH), ==, 0);
+  remove_directory(directory);
+}
+
 static void test_full(void) {
   char *directory = new_directory();
   g_assert_cmpint(mount("mailfs-test", directory, "tmpfs", 0, "size=64k"), ==, 0);
@@ -212,7 +305,9 @@ int main(int argc, char **argv) {
   g_test_add_func("/body/whole", test_whole);
   g_test_add_func("/body/unfinished", test_unfinished);
   g_test_add_func("/body/parts", test_parts);
+  g_test_add_func("/body/synced", test_synced);
   g_test_add_func("/body/link-and-evict", test_link_and_evict);
+  g_test_add_func("/body/room", test_room);
   g_test_add_func("/body/full", test_full);
   return g_test_run();
 }

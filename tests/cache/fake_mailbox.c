@@ -11,6 +11,7 @@ typedef struct {
   char *subject, *body, *flags, *email_id;
   int64_t size_told;
   bool withheld;
+  unsigned left_out;  // in so many answers
 } FakeMessage;
 
 typedef struct {
@@ -36,6 +37,7 @@ static struct {
   bool lists_status;
   unsigned watching, news;  // how many watch; counts what changed
   unsigned breaks;
+  unsigned quirks;
 } server = {.lock = PTHREAD_MUTEX_INITIALIZER, .moved = PTHREAD_COND_INITIALIZER};
 
 #define REQUESTS_MAX 4
@@ -46,6 +48,7 @@ typedef struct {
   uint32_t uid;
   MailboxRange ranges[2];
   unsigned n_ranges;
+  bool is_sent;    // answered before its turn
   bool has_moved;  // the folder is gone, or renumbered
 } FakeRequest;
 
@@ -99,6 +102,13 @@ void fake_reset(void) {
   server.bytes = 0;
   server.watch = MAILBOX_WATCHES_NOTHING;
   server.lists_status = false;
+  server.quirks = 0;
+  pthread_mutex_unlock(&server.lock);
+}
+
+void fake_be(unsigned quirks) {
+  pthread_mutex_lock(&server.lock);
+  server.quirks = quirks;
   pthread_mutex_unlock(&server.lock);
 }
 
@@ -180,6 +190,12 @@ void fake_set_email_id(const char *name, uint32_t uid, const char *email_id) {
 void fake_withhold(const char *name, uint32_t uid) {
   pthread_mutex_lock(&server.lock);
   find_message(find_folder(name), uid)->withheld = true;
+  pthread_mutex_unlock(&server.lock);
+}
+
+void fake_leave_out(const char *name, uint32_t uid, unsigned times) {
+  pthread_mutex_lock(&server.lock);
+  find_message(find_folder(name), uid)->left_out = times;
   pthread_mutex_unlock(&server.lock);
 }
 
@@ -351,35 +367,54 @@ static bool fake_request(Mailbox *mailbox, const MailboxRequest *request, GError
   return leave(true);
 }
 
+// What this server takes a range for.
+static MailboxRange range_sent(MailboxRange range, uint64_t length) {
+  if (server.quirks & FAKE_NO_PARTS) return (MailboxRange){0, length};
+  if (server.quirks & FAKE_SENDS_MORE) range.size = range.offset == 0 ? length : 1;
+  return range;
+}
+
 static bool send_body(FakeFolder *folder, uint32_t uid, MailboxRange range,
                       const MailboxBodyFuncs *funcs, GError **error) {
   const FakeMessage *message = find_message(folder, uid);
-  if (message == NULL) return true;
+  if (message == NULL || message->left_out > 0) return true;
   if (message->withheld) {
     funcs->withheld(uid, funcs->data);
     return true;
   }
-  uint64_t length = strlen(message->body), from = MIN(range.offset, length);
-  uint64_t size = MIN(range.size, length - from);
+  uint64_t length = strlen(message->body);
+  range = range_sent(range, length);
+  uint64_t from = MIN(range.offset, length), size = MIN(range.size, length - from);
   server.bytes += size;
-  return funcs->begin(uid, range.offset, funcs->data, error) &&
+  return funcs->begin(server.quirks & FAKE_UID_LAST ? 0 : uid, range.offset, funcs->data, error) &&
          (size == 0 || funcs->bytes(message->body + from, size, funcs->data, error)) &&
          funcs->end(uid, range.offset, funcs->data, error);
 }
 
-static bool send_bodies(FakeFolder *folder, const FakeRequest *request,
-                        const MailboxBodyFuncs *funcs, GError **error) {
+static bool is_asked_for(const FakeRequest *request, uint32_t uid) {
+  return request->uids != NULL ? uid_set_contains(request->uids, uid) : request->uid == uid;
+}
+
+static void note_left_out(FakeFolder *folder, const FakeRequest *request) {
+  for (unsigned i = 0; i < folder->messages->len; i++) {
+    FakeMessage *message = folder->messages->pdata[i];
+    if (message->left_out > 0 && is_asked_for(request, message->uid)) message->left_out--;
+  }
+}
+
+static bool send_bodies(FakeFolder *folder, FakeRequest *request, const MailboxBodyFuncs *funcs,
+                        GError **error) {
   bool good = true;
+  if (request->is_sent) return true;
+  request->is_sent = true;
   for (unsigned i = 0; good && i < request->n_ranges; i++)
     good = send_body(folder, request->uid, request->ranges[i], funcs, error);
   for (unsigned i = 0; good && request->uids != NULL && i < folder->messages->len; i++) {
     uint32_t uid = ((FakeMessage *)folder->messages->pdata[i])->uid;
-    for (size_t r = 0; good && r < uid_set_n_ranges(request->uids); r++) {
-      UidRange range = uid_set_range(request->uids, r);
-      if (uid >= range.first && uid <= range.last)
-        good = send_body(folder, uid, (MailboxRange){0, UINT64_MAX}, funcs, error);
-    }
+    if (uid_set_contains(request->uids, uid))
+      good = send_body(folder, uid, (MailboxRange){0, UINT64_MAX}, funcs, error);
   }
+  note_left_out(folder, request);
   return good;
 }
 
@@ -394,10 +429,13 @@ static bool fake_receive(Mailbox *mailbox, const MailboxBodyFuncs *funcs, GError
   fake->n_requests--;
   memmove(&fake->requests[0], &fake->requests[1], fake->n_requests * sizeof request);
   FakeFolder *folder = good && fake->open != NULL ? find_folder(fake->open) : NULL;
-  if (good && (request.has_moved || folder == NULL)) {
+  bool is_other = folder == NULL || folder->uidvalidity != fake->uidvalidity;
+  if (good && (request.has_moved || is_other)) {
     g_set_error(error, NET_ERROR, NET_ERROR_GONE, "the folder is not what it was");
     good = false;
   }
+  if (good && server.quirks & FAKE_SWAPS && fake->n_requests > 0)
+    good = send_bodies(folder, &fake->requests[0], funcs, error);
   good = good && send_bodies(folder, &request, funcs, error);
   g_clear_pointer(&request.uids, uid_set_free);
   return leave(good);

@@ -23,6 +23,17 @@ void fake_set_flags(const char *folder, uint32_t uid, const char *flags);
 // The message is listed, but a fetch gives nothing.
 void fake_withhold(const char *folder, uint32_t uid);
 
+// The next so many answers leave the message out, as if it were not there.
+void fake_leave_out(const char *folder, uint32_t uid, unsigned times);
+// Ways in which this server answers, until the reset.
+typedef enum {
+  FAKE_UID_LAST = 1 << 0,    // says whose bytes they were behind them
+  FAKE_SWAPS = 1 << 1,       // answers the second request before the first
+  FAKE_NO_PARTS = 1 << 2,    // sends the whole message for each part
+  FAKE_SENDS_MORE = 1 << 3,  // sends all from the start of the first part, of the last one a byte
+} FakeQuirk;
+void fake_be(unsigned quirks);
+
 // The server has a name for this mail that is the same in all folders (EMAILID).
 void fake_set_email_id(const char *folder, uint32_t uid, const char *email_id);
 

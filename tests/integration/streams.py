@@ -101,6 +101,34 @@ class Streams(LabCase):
         self.freeze()
         self.assertEqual(hashlib.sha256(mount.read(path)).hexdigest(), digest)
 
+    def test_reopened_while_parts_arrive(self):
+        # Left and opened again while what was asked for ahead is still on its way: all bytes right.
+        mount, _ = self.behind(rate=2 * MIB, delay_ms=20)
+        path = self.named(mount, "huge")
+        content = self.truth().content("INBOX", 1)
+        for size in range(600_000, 3_600_000, 500_000):
+            head = mount.run("head", "-c", str(size), path, text=False).stdout
+            self.assertEqual(head, content[:size])
+            self.assertEqual(mount.run("head", "-c", "1000", path, text=False).stdout,
+                             content[:1000])
+        tail = mount.run("tail", "-c", "200000", path, text=False).stdout
+        self.assertEqual(tail, content[-200000:])
+
+    def test_expunged_while_open(self):
+        # Who reads in order and rests can still read to the end.
+        subject, size = "leaving", 6 * MIB
+        self.maildir.put(self.maildir.folder("INBOX"), Plain(large(size, subject)))
+        mount = self.mount(refresh=1)
+        process.wait_until(lambda: any(f"_{subject}," in name for name in mount.ls("INBOX")),
+                           20, "the new message")
+        truth = self.truth().messages("INBOX")[3]
+        reader = self.background(mount, "/usr/bin/python3", "-c", RESTS, self.named(mount, subject))
+        self.assertEqual(int(reader.stdout.readline()), truth.size)
+        process.wait_until(lambda: truth.size in sizes_of_bodies(mount), 20, "all of the message")
+        self.dovecot.doveadm("expunge", "-u", "alice", "mailbox", "INBOX", "SUBJECT", subject)
+        out, err = reader.communicate(timeout=60)
+        self.assertEqual((reader.returncode, out.strip()), (0, truth.sha256), err)
+
     def test_server_dies_in_a_part(self):
         # A clean error, never bytes that are not the message's; and all of it when the server is back.
         mount, proxy = self.behind(rate=4 * MIB, timeout=2)
@@ -196,6 +224,12 @@ class Plain:
         self.content, self.date, self.flags = content, 1760000000, ""
 
 
+def sizes_of_bodies(mount):
+    found = (os.path.join(at, name) for at, _, names in os.walk(mount.cache) for name in names
+             if "/bodies/" in f"{at}/" and not at.endswith("/unfinished"))
+    return {os.path.getsize(path) for path in found}
+
+
 def count_uids(line):
     """How many messages a FETCH command names; of parts, one."""
     total = 0
@@ -219,6 +253,15 @@ MAPPED = """
 import hashlib, mmap, sys
 with open(sys.argv[1], "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as bytes:
     print(hashlib.sha256(bytes).hexdigest())
+"""
+RESTS = """
+import hashlib, os, sys, time
+file = open(sys.argv[1], "rb", buffering=0)
+read = b"".join(file.read(100000) for _ in range(10))
+print(os.fstat(file.fileno()).st_size, flush=True)
+while os.path.exists(sys.argv[1]):
+    time.sleep(0.1)
+print(hashlib.sha256(read + b"".join(iter(lambda: file.read(100000), b""))).hexdigest())
 """
 HOW_LONG = """
 import sys, time

@@ -12,9 +12,10 @@ class Stress(LabCase):
         scene.fill(maildir)
 
     def test_readers_and_changes(self):
-        mount = self.mount(refresh=1, timeout=5)
+        mount = self.mount(refresh=1, timeout=5, cache_size=scene.CACHE_SIZE)
         done = scene.run(self, mount, seconds=60, readers=24)
         self.assertGreater(done["whole"], 100)
+        self.assertGreater(done["reopened"], 10)
         self.assertGreater(done["append"], 5)
 
 

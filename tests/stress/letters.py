@@ -4,6 +4,8 @@ import functools
 import random
 import re
 
+# What is so large comes in parts.
+LARGE_BYTES = 400 << 10
 SUBJECT = re.compile(r"_s(\d+)x(\d+),\d+\.eml$")
 
 
@@ -21,7 +23,7 @@ def new_letter(chance):
     """(seed, size): mostly small, now and then one that is read in parts."""
     size = chance.choice((400, 2000, 6000, 20000))
     if chance.random() < 0.04:
-        size = chance.choice((400 << 10, 900 << 10))
+        size = chance.choice((LARGE_BYTES, 900 << 10, 2 << 20))
     return chance.randrange(1 << 30), size
 
 
@@ -29,3 +31,8 @@ def expected(name):
     """What the file of that name has to hold; None: not one of ours."""
     found = SUBJECT.search(name)
     return letter(int(found[1]), int(found[2])) if found else None
+
+
+def is_large(name):
+    found = SUBJECT.search(name)
+    return found is not None and int(found[2]) >= LARGE_BYTES

@@ -14,7 +14,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from stress.letters import expected  # noqa: E402
+from stress.letters import expected, is_large  # noqa: E402
 
 CLEAN = {errno.ENOENT, errno.ESTALE, errno.EIO, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETDOWN,
          errno.ECONNREFUSED, errno.ECONNRESET, errno.EAGAIN}
@@ -41,10 +41,31 @@ def read_whole(path):
         raise Wrong(f"{path}: {size} bytes by fstat, {len(content)} by read")
 
 
+def check_range(path, descriptor, offset, size):
+    """A read that fails behind some bytes gives these; only the next one has the error."""
+    content = b""
+    while part := os.pread(descriptor, size - len(content), offset + len(content)):
+        content += part
+    check(path, content, offset, size)
+
+
 def read_part(path, chance):
     with open(path, "rb", buffering=0) as file:
         offset = chance.randrange(max(1, os.fstat(file.fileno()).st_size))
-        check(path, os.pread(file.fileno(), 4096, offset), offset, 4096)
+        check_range(path, file.fileno(), offset, 4096)
+
+
+def reopen(path, chance):
+    """Leaves a large message while its parts arrive, and comes back for others at once."""
+    for _ in range(chance.randrange(2, 8)):
+        with open(path, "rb", buffering=0) as file:
+            descriptor, size = file.fileno(), os.fstat(file.fileno()).st_size
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            if chance.random() < 0.5:
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)
+            offset = chance.choice((0, chance.randrange(max(1, size))))
+            for at in range(offset, offset + chance.randrange(1, 5) * 100000, 100000):
+                check_range(path, descriptor, at, 100000)
 
 
 def step(chance, done):
@@ -57,9 +78,13 @@ def step(chance, done):
     for name in names[start:start + run]:
         path = f"{folder}/{name}"
         kind = chance.choice(("whole", "whole", "part", "stat"))
+        if is_large(name) and chance.random() < 0.7:
+            kind = "reopened"
         try:
             if kind == "whole":
                 read_whole(path)
+            elif kind == "reopened":
+                reopen(path, chance)
             elif kind == "part":
                 read_part(path, chance)
             else:

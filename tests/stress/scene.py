@@ -13,6 +13,8 @@ from stress.letters import letter, new_letter
 
 READER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "reader.py")
 FOLDERS = "INBOX", "Lists", "Archive"
+# Less than all messages are: what was read before comes anew now and then.
+CACHE_SIZE = "8M"
 
 
 def fill(maildir, count=150):
