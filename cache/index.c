@@ -6,7 +6,7 @@
 #include "cache/index_private.h"
 
 // Raised whenever the tables below change; an index of another version is rebuilt.
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
 #define APPLICATION_ID 0x6d6c6673  // "mlfs"
 #define WRITER_PATIENCE_MS 20000
 #define EPOCH_2020 G_GINT64_CONSTANT(1577836800)
@@ -67,7 +67,7 @@ static const char SCHEMA[] =
     "CREATE TRIGGER body_deleted AFTER DELETE ON inode WHEN old.has_body = 1 BEGIN"
     "  UPDATE cached SET bytes = bytes - old.size; END;"
     // Which inode of a renumbered folder is which; empty between two uses.
-    "CREATE TABLE rematch(old INTEGER PRIMARY KEY, new INTEGER NOT NULL, sure INTEGER NOT NULL);"
+    "CREATE TABLE rematch(old INTEGER PRIMARY KEY, new INTEGER NOT NULL);"
     "CREATE TRIGGER message_sized AFTER UPDATE OF size ON inode"
     "  WHEN new.kind = 1 AND new.gone = 0 AND new.size <> old.size BEGIN"
     "  UPDATE folder SET bytes = bytes + max(new.size, 0) - max(old.size, 0)"

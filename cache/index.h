@@ -178,10 +178,11 @@ bool index_remove_range(Index *index, uint64_t folder, uint64_t generation, UidR
 bool index_adopt(Index *index, uint64_t folder, uint64_t generation, uint64_t from,
                  uint32_t after_uid, unsigned max_told, const IndexListener *listener,
                  GError **error);
-// The server has renumbered the folder: messages of `generation` that are those of `old` again (the
-// same EMAILID, else the same Message-ID, date and size) keep the old one's inode, name and, where
-// no other message looks the same, body. `uidvalidity` tells apart the names of new messages whose
-// UID was another's.
+// The server has renumbered the folder: messages of `generation` that are certainly those of `old`
+// again keep the old one's inode, name and body. That is by EMAILID, else by Message-ID, date, size,
+// sender and subject, where no other message has the same, or as many as before and all of those
+// had the same bytes. The others are new messages. `uidvalidity` tells apart the names of new
+// messages whose UID was another's.
 bool index_rematch(Index *index, uint64_t folder, uint64_t old, uint64_t generation,
                    uint32_t uidvalidity, GError **error);
 // Ends the listing: makes `generation` the folder's, and what carried another one gone, telling

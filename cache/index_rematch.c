@@ -2,25 +2,29 @@
 
 #include "cache/index_private.h"
 
-// What makes a message the same message again. Those that share all of it are taken in the order of
-// their UIDs.
+// What makes a message the same message again: what the server calls it in all folders, or all that
+// it tells of it.
 #define KEY                                                                                  \
   "CASE WHEN email_id IS NOT NULL THEN 'e' || email_id"                                      \
-  " WHEN message_id <> '' THEN 'm' || internaldate || ' ' || announced || ' ' || message_id" \
-  " END"
+  " WHEN message_id <> '' AND internaldate >= 0 AND announced >= 0 THEN 'm' || internaldate" \
+  " || ' ' || announced || ' ' || quote(message_id) || quote(sender) || quote(subject) END"
 #define SIDE(name, generation)                                                 \
   name " AS (SELECT ino, " KEY " AS key, row_number() OVER (PARTITION BY " KEY \
        " ORDER BY uid)"                                                        \
-       " AS nth, count(*) OVER (PARTITION BY " KEY                             \
-       ") AS n, email_id IS NOT NULL AS by_email"                              \
-       " FROM inode WHERE parent = ?1 AND generation = " generation " AND gone = 0)"
+       " AS nth, count(*) OVER same AS n, email_id IS NOT NULL AS by_email,"   \
+       " count(sha256) OVER same = count(*) OVER same"                         \
+       " AND min(sha256) OVER same = max(sha256) OVER same AS alike"           \
+       " FROM inode WHERE parent = ?1 AND generation = " generation            \
+       " AND gone = 0"                                                         \
+       " WINDOW same AS (PARTITION BY " KEY "))"
+// Of several that look the same nobody knows which is which, nor, where their number has changed,
+// which of them are left: they are paired only where all of them were read and had the same bytes.
 static const char PAIR[] = "WITH " SIDE("old", "?2") ", " SIDE("new", "?3")
-    " INSERT INTO rematch SELECT old.ino, new.ino, by_email OR (old.n = 1 AND new.n = 1)"
-    " FROM old JOIN new USING (key, nth, by_email)";
+    " INSERT INTO rematch SELECT old.ino, new.ino FROM old JOIN new USING (key, nth, by_email)"
+    " WHERE by_email OR (old.n = new.n AND (old.n = 1 OR old.alike))";
 static const char TAKE_OVER[] =
     "UPDATE inode SET generation = ?1, id = coalesce(inode.id, CAST(inode.uid AS TEXT)),"
-    " uid = fresh.uid, flags = fresh.flags, announced = fresh.announced,"
-    " has_body = inode.has_body AND rematch.sure"
+    " uid = fresh.uid, flags = fresh.flags, announced = fresh.announced"
     " FROM rematch JOIN inode AS fresh ON fresh.ino = rematch.new WHERE inode.ino = rematch.old";
 static const char DROP_NEW[] = "DELETE FROM inode WHERE ino IN (SELECT new FROM rematch)";
 static const char IS_ITS_UID[] =
