@@ -30,20 +30,21 @@ static const char DROP_NEW[] = "DELETE FROM inode WHERE ino IN (SELECT new FROM 
 static const char IS_ITS_UID[] =
     "UPDATE inode SET id = NULL WHERE parent = ?1 AND generation = ?2"
     " AND id = CAST(uid AS TEXT)";
-// What is new and has a UID by which another is called.
+// What is new and has a UID by which another is called, or the name of one that goes: who copied
+// that one would take this for it.
 static const char TELL_APART[] =
     "UPDATE inode SET id = uid || '-' || ?3,"
     " name = substr(name, 1, length(name) - 4) || '-' || ?3 || '.eml'"
     " WHERE parent = ?1 AND generation = ?2 AND gone = 0 AND id IS NULL AND EXISTS"
     " (SELECT 1 FROM inode AS other WHERE other.parent = ?1 AND other.generation = ?2"
-    "  AND other.gone = 0 AND other.id = CAST(inode.uid AS TEXT))";
+    "  AND other.gone = 0 AND other.id = CAST(inode.uid AS TEXT)"
+    "  UNION ALL SELECT 1 FROM inode AS other WHERE other.parent = ?1 AND other.name = inode.name"
+    "  AND other.generation = ?4 AND other.gone = 0)";
 static const char FORGET_PAIRS[] = "DELETE FROM rematch";
 
-static bool run(Index *index, const char *sql, uint64_t first, uint64_t second, uint64_t third,
-                GError **error) {
+static bool run(Index *index, const char *sql, const uint64_t *values, GError **error) {
   sqlite3_stmt *statement = index_statement(index, sql, error);
   if (statement == NULL) return false;
-  const uint64_t values[] = {first, second, third};
   for (int i = 0; i < sqlite3_bind_parameter_count(statement); i++)
     sqlite3_bind_int64(statement, i + 1, (sqlite3_int64)values[i]);
   return index_run(index, statement, "recognise messages", error);
@@ -51,10 +52,10 @@ static bool run(Index *index, const char *sql, uint64_t first, uint64_t second, 
 
 bool index_rematch(Index *index, uint64_t folder, uint64_t old, uint64_t generation,
                    uint32_t uidvalidity, GError **error) {
-  return run(index, FORGET_PAIRS, 0, 0, 0, error) &&
-         run(index, PAIR, folder, old, generation, error) &&
-         run(index, TAKE_OVER, generation, 0, 0, error) && run(index, DROP_NEW, 0, 0, 0, error) &&
-         run(index, IS_ITS_UID, folder, generation, 0, error) &&
-         run(index, TELL_APART, folder, generation, uidvalidity, error) &&
-         run(index, FORGET_PAIRS, 0, 0, 0, error);
+  const uint64_t sides[] = {folder, old, generation},
+                 now[] = {folder, generation, uidvalidity, old};
+  return run(index, FORGET_PAIRS, NULL, error) && run(index, PAIR, sides, error) &&
+         run(index, TAKE_OVER, &generation, error) && run(index, DROP_NEW, NULL, error) &&
+         run(index, IS_ITS_UID, now, error) && run(index, TELL_APART, now, error) &&
+         run(index, FORGET_PAIRS, NULL, error);
 }

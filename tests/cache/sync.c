@@ -295,12 +295,13 @@ static void test_renumbered(Fixture *fixture, gconstpointer data) {
 }
 
 // Messages that look the same are taken for what they were only where it does not matter which is
-// which: all of them were read, all had the same bytes, and there are as many as before.
+// which: all of them were read, all had the same bytes, and there are as many as before. None of
+// the others gets the name of one that it may not be.
 static void test_renumbered_alike(Fixture *fixture, gconstpointer data) {
   static const Row before[] = {{1, "", "a"}, {2, "", "a"}, {3, "", "b"}, {4, "", "b"},
                                {5, "", "c"}, {6, "", "c"}, {7, "", "d"}, {8, "", "d"}};
   static const Row after[] = {{11, "", "a"}, {12, "", "a"}, {13, "", "b"}, {14, "", "b"},
-                              {15, "", "c"}, {17, "", "d"}, {18, "", "d"}};
+                              {5, "", "c"},  {17, "", "d"}, {18, "", "d"}};
   static const uint8_t bytes[] = {1, 1, 2, 3, 4, 4, 5};
   assert_run(fixture, before, 8, 9, "*", "1.eml 2.eml 3.eml 4.eml 5.eml 6.eml 7.eml 8.eml ");
   for (size_t i = 0; i < G_N_ELEMENTS(bytes); i++) {
@@ -310,7 +311,7 @@ static void test_renumbered_alike(Fixture *fixture, gconstpointer data) {
   }
   fixture->uidvalidity = 8;
   g_autofree char *seen = run(fixture, after, 7, 19), *now = shown(fixture);
-  g_assert_cmpstr(now, ==, "1.eml 2.eml 13.eml 14.eml 15.eml 17.eml 18.eml ");
+  g_assert_cmpstr(now, ==, "1.eml 2.eml 13.eml 14.eml 5-8.eml 17.eml 18.eml ");
   g_assert_true(has_body(fixture, ino_of(fixture, "1970-01-01_0000_unknown_a,2.eml"), 12));
   g_assert_false(has_body(fixture, ino_of(fixture, "1970-01-01_0000_unknown_b,13.eml"), 13));
 }
