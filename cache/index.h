@@ -99,7 +99,7 @@ typedef struct {
   uint64_t ino;
   uint32_t uid;
   uint64_t size;
-  bool has_body, has_email_id;
+  bool size_exact, has_body, has_email_id;
 } IndexStep;
 // Tells what follows message `after` in `folder`, until `each` returns false.
 typedef bool (*IndexStepFunc)(const IndexStep *step, gpointer data);

@@ -313,11 +313,11 @@ IndexAnswer index_following(Index *index, uint64_t folder, IndexOrder order, uin
     IndexStep step = {
         .ino = (uint64_t)sqlite3_column_int64(statement, 0),
         .uid = (uint32_t)sqlite3_column_int64(statement, 1),
+        .size_exact = sqlite3_column_int(statement, 3) != 0,
         .has_body = sqlite3_column_int(statement, 4) != 0,
         .has_email_id = sqlite3_column_int(statement, 5) != 0,
     };
-    step.size =
-        shown_size(sqlite3_column_int64(statement, 2), sqlite3_column_int(statement, 3) != 0);
+    step.size = shown_size(sqlite3_column_int64(statement, 2), step.size_exact);
     if (!each(&step, data)) break;
   }
   IndexAnswer answer =

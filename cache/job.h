@@ -37,6 +37,7 @@ typedef struct {
   uint64_t ino;
   uint32_t uid;
   bool has_email_id;  // another folder may have its body already
+  bool was_exact;     // its bytes were here once: those that come should be the same
   // The result: `came`, or it could not be had: not there, named without bytes, or no room for it.
   bool came, withheld, no_room;
   uint64_t size;
@@ -54,6 +55,7 @@ typedef struct {
   GArray *bodies;      // JOB_BODIES: of JobBody
   uint32_t uid;        // of the large message
   uint64_t announced;  // JOB_LARGE
+  bool was_exact;      // JOB_LARGE: as JobBody's
   MailboxRange range;  // JOB_PART
   BodyWriter *writer;  // JOB_PART, JOB_SEAL: the main loop's; JOB_LARGE: the result, the job's
   // The result.

@@ -142,6 +142,7 @@ static void report_body(Delivery *delivery, const JobBody *body, int fd) {
   report->fd = fd;
   report->size = body->size;
   report->on_disk = body->on_disk;
+  report->is_other = session_is_other(delivery->session, body);
   session_report(delivery->session, report);
 }
 
@@ -336,7 +337,7 @@ static bool tell_size(const Flight *flight) {
 
 // Turns the opening of a large message into a job for the whole of it.
 static void make_whole(Job *job) {
-  JobBody body = {.ino = job->ino, .uid = job->uid};
+  JobBody body = {.ino = job->ino, .uid = job->uid, .was_exact = job->was_exact};
   g_clear_pointer(&job->writer, body_writer_free);
   job->is_whole = true;
   job->bodies = g_array_new(FALSE, TRUE, sizeof(JobBody));

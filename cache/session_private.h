@@ -53,6 +53,9 @@ void session_do_bodies(Session *session, Job *first);
 // session_record.c: what came of a job about bodies goes into the index; old bodies go when they
 // are too many.
 void session_record(Session *session, Job *job);
+// The bytes that came are not, or not certainly, those that were here before. To be asked before
+// they are recorded.
+bool session_is_other(Session *session, const JobBody *body);
 // The body of the same mail in another folder serves for this one too.
 bool session_link_twin(Session *session, JobBody *body);
 // Puts a large body in its place.

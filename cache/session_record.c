@@ -1,6 +1,8 @@
 // What a session does with bodies that are here: the index learns of them, other folders share
 // them, and the oldest go when they are too many.
 
+#include <string.h>
+
 #include "cache/session_private.h"
 #include "net/error.h"
 
@@ -74,6 +76,12 @@ void session_record(Session *session, Job *job) {
   if (!job->recorded) g_warning("%s: %s", session->name, error->message);
 }
 
+bool session_is_other(Session *session, const JobBody *body) {
+  uint8_t known[BODY_SHA256_BYTES];
+  return body->was_exact && !(index_digest(session->index, body->ino, known) &&
+                              memcmp(known, body->sha256, sizeof known) == 0);
+}
+
 bool session_link_twin(Session *session, JobBody *body) {
   uint64_t twin, size;
   BodyStore *bodies = session->context->bodies;
@@ -88,6 +96,7 @@ bool session_link_twin(Session *session, JobBody *body) {
   report->fd = body_open(bodies, body->ino, size);
   report->size = size;
   report->on_disk = true;
+  report->is_other = session_is_other(session, body);
   session_report(session, report);
   return true;
 }

@@ -201,6 +201,7 @@ Store *store_open(const StoreOptions *options, GMainContext *context, GError **e
   store->fetches = table_by_ino(store_free_fetch);
   store->larges = table_by_ino(store_free_large);
   store->arrived = table_by_ino(g_free);
+  store->editions = table_by_ino(g_free);
   store->unfetchable = table_by_ino(g_free);
   if (!open_cache(store, options, error)) return NULL;
   store->batch_bytes = store->n_sessions >= 3 ? BATCH_BYTES : BATCH_FEW_BYTES;
@@ -268,6 +269,7 @@ void store_free(Store *store) {
   g_hash_table_unref(store->larges);
   g_hash_table_unref(store->dirty);
   g_hash_table_unref(store->arrived);
+  g_hash_table_unref(store->editions);
   g_hash_table_unref(store->unfetchable);
   for (unsigned i = 0; i < store->n_sessions; i++)
     g_free(store->watched[i].folder);

@@ -18,7 +18,6 @@
 typedef struct {
   Store *store;
   uint64_t ino, folder;
-  uint64_t shown_size;  // as told before
   Job *job;  // the board's or a session's, perhaps others' too; NULL: waits for something
   GPtrArray *tickets;
   unsigned attempts;
@@ -36,12 +35,11 @@ void store_free_fetch(gpointer data) {
   g_free(fetch);
 }
 
-static Fetch *fetch_new(Store *store, uint64_t ino, uint64_t folder, uint64_t shown_size) {
+static Fetch *fetch_new(Store *store, uint64_t ino, uint64_t folder) {
   Fetch *fetch = g_new0(Fetch, 1);
   fetch->store = store;
   fetch->ino = ino;
   fetch->folder = folder;
-  fetch->shown_size = shown_size;
   fetch->tickets = g_ptr_array_new_with_free_func(g_free);
   g_hash_table_insert(store->fetches, g_memdup2(&ino, sizeof ino), fetch);
   return fetch;
@@ -128,11 +126,6 @@ static void remember_unfetchable(Store *store, uint64_t ino) {
 
 // ---- Asking.
 
-static void add_body(Job *job, uint64_t ino, uint32_t uid, bool has_email_id) {
-  JobBody body = {.ino = ino, .uid = uid, .has_email_id = has_email_id};
-  g_array_append_val(job->bodies, body);
-}
-
 // The job that opens one message; `error` is set if it cannot be asked for.
 static Job *opening_job(Store *store, Fetch *fetch, bool *has_twin, GError **error) {
   IndexMessage message;
@@ -150,12 +143,16 @@ static Job *opening_job(Store *store, Fetch *fetch, bool *has_twin, GError **err
   job->folder = g_steal_pointer(&folder.server_name);
   job->folder_ino = fetch->folder = message.folder;
   job->uidvalidity = folder.status.uidvalidity;
-  fetch->shown_size = message.size;
   if (is_large) {
     job->uid = message.uid;
     job->announced = (uint64_t)message.announced;
+    job->was_exact = message.size_exact;
   } else {
-    add_body(job, fetch->ino, message.uid, message.has_email_id);
+    JobBody body = {.ino = fetch->ino,
+                    .uid = message.uid,
+                    .has_email_id = message.has_email_id,
+                    .was_exact = message.size_exact};
+    g_array_append_val(job->bodies, body);
   }
   if (message.gone)
     *error = g_error_new(NET_ERROR, NET_ERROR_GONE, "message %u of %s was removed", message.uid,
@@ -206,7 +203,7 @@ static void hurry(Fetch *fetch) {
 StoreTicket *store_fetch(Store *store, uint64_t ino, StoreFetched done, gpointer data) {
   Fetch *fetch = g_hash_table_lookup(store->fetches, &ino);
   if (fetch == NULL) {
-    fetch = fetch_new(store, ino, 0, 0);
+    fetch = fetch_new(store, ino, 0);
     start(fetch);
     store_connect_ahead(store);
   } else {
@@ -259,8 +256,12 @@ static void fetch_ahead(uint64_t folder_ino, const IndexStep *steps, unsigned n,
     job->uidvalidity = folder.status.uidvalidity;
     for (; i < n && bytes < batch_bytes(store, window_bytes) && job->bodies->len < BATCH_MESSAGES;
          i++) {
-      add_body(job, steps[i].ino, steps[i].uid, steps[i].has_email_id);
-      fetch_new(store, steps[i].ino, folder_ino, steps[i].size)->job = job;
+      JobBody body = {.ino = steps[i].ino,
+                      .uid = steps[i].uid,
+                      .has_email_id = steps[i].has_email_id,
+                      .was_exact = steps[i].size_exact};
+      g_array_append_val(job->bodies, body);
+      fetch_new(store, steps[i].ino, folder_ino)->job = job;
       bytes += steps[i].size;
     }
     job_board_push(store->board, job);
@@ -284,13 +285,24 @@ static Fetch *take_fetch(Store *store, uint64_t ino) {
 // Takes `body` (NULL: error) and the fetch, which is out of its table.
 static void tell(Fetch *fetch, StoreBody *body, const GError *error) {
   Store *store = fetch->store;
-  bool resized = body != NULL && body->size != fetch->shown_size;
   for (StoreTicket *ticket; (ticket = store_ticket_next(fetch->tickets)) != NULL; g_free(ticket)) {
     if (body != NULL) body->refs++;
-    ticket->fetched(body, resized, error, ticket->data);
+    ticket->fetched(body, error, ticket->data);
   }
   if (body != NULL) store_close_body(store, body);
   store_free_fetch(fetch);
+}
+
+uint64_t store_edition(Store *store, uint64_t ino) {
+  if (g_hash_table_size(store->editions) == 0) return 0;
+  const uint64_t *edition = g_hash_table_lookup(store->editions, &ino);
+  return edition != NULL ? *edition : 0;
+}
+
+static void begin_edition(Store *store, uint64_t ino) {
+  uint64_t edition = store_edition(store, ino) + 1;
+  g_hash_table_insert(store->editions, g_memdup2(&ino, sizeof ino),
+                      g_memdup2(&edition, sizeof edition));
 }
 
 void store_note_body(Store *store, const Report *report) {
@@ -299,6 +311,7 @@ void store_note_body(Store *store, const Report *report) {
   g_hash_table_insert(store->arrived, g_memdup2(&report->ino, sizeof report->ino),
                       g_memdup2(&arrived, sizeof arrived));
   Fetch *fetch = body != NULL ? take_fetch(store, report->ino) : NULL;
+  if (report->is_other) begin_edition(store, report->ino);
   if (fetch != NULL && fetch->tickets->len == 0 && report->on_disk) {
     keep(store, g_hash_table_lookup(store->arrived, &report->ino), body);
     store_free_fetch(fetch);
@@ -381,6 +394,8 @@ void store_end_bodies(Store *store, Job *job) {
   forget_arrived(store, job);
   if (job->kind == JOB_LARGE && job->error == NULL && job->writer != NULL) {
     Fetch *fetch = take_fetch(store, job->ino);
+    // Whether all of it is as it was is known at the end at best.
+    if (job->was_exact) begin_edition(store, job->ino);
     StoreBody *body = store_large_open(store, job);
     if (fetch != NULL)
       tell(fetch, body, NULL);

@@ -46,6 +46,7 @@ struct Store {
   GHashTable *fetches;      // ino -> Fetch
   GHashTable *larges;       // ino -> Large
   GHashTable *arrived;      // ino -> Arrived: came, and the index does not know yet, or never will
+  GHashTable *editions;     // ino -> uint64_t, of messages that have more than one
   GHashTable *unfetchable;  // ino -> until when, monotonic microseconds
   GQueue kept;              // of StoreBody: fetched ahead, for readers who come soon
   ReadAhead *readahead;     // NULL: nothing is fetched ahead
