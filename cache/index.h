@@ -170,6 +170,8 @@ bool index_set_flags(Index *index, uint64_t folder, uint64_t generation, uint32_
 UidSet *index_uids(Index *index, uint64_t folder, uint64_t generation, GError **error);
 bool index_last_uid(Index *index, uint64_t folder, uint64_t generation, uint32_t *uid,
                     GError **error);
+bool index_has_uid(Index *index, uint64_t folder, uint64_t generation, uint32_t uid, bool *has,
+                   GError **error);
 // Makes the messages of a range gone, telling each.
 bool index_remove_range(Index *index, uint64_t folder, uint64_t generation, UidRange range,
                         const IndexListener *listener, GError **error);

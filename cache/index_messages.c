@@ -255,6 +255,20 @@ bool index_last_uid(Index *index, uint64_t folder, uint64_t generation, uint32_t
   return code == SQLITE_ROW || code == SQLITE_DONE;
 }
 
+bool index_has_uid(Index *index, uint64_t folder, uint64_t generation, uint32_t uid, bool *has,
+                   GError **error) {
+  sqlite3_stmt *statement = index_statement(index, FLAGS_OF, error);
+  if (statement == NULL) return false;
+  sqlite3_bind_int64(statement, 1, (sqlite3_int64)folder);
+  sqlite3_bind_int64(statement, 2, uid);
+  sqlite3_bind_int64(statement, 3, (sqlite3_int64)generation);
+  int code = sqlite3_step(statement);
+  *has = code == SQLITE_ROW;
+  if (code != SQLITE_ROW && code != SQLITE_DONE) index_fail(index, "look for a UID", error);
+  sqlite3_reset(statement);
+  return code == SQLITE_ROW || code == SQLITE_DONE;
+}
+
 static sqlite3_stmt *ranged(Index *index, const char *sql, uint64_t folder, uint64_t generation,
                             UidRange range, GError **error) {
   sqlite3_stmt *statement = index_statement(index, sql, error);
