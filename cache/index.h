@@ -46,6 +46,8 @@ void index_free(Index *index);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Index, index_free)
 // Messages are named UID.eml instead of by their stored names.
 void index_use_uid_names(Index *index);
+// Makes their order (INDEX_BY_NAME) one that is not sorted anew each time. Within a transaction.
+bool index_order_by_uid_names(Index *index, GError **error);
 
 // -- Reading; no call blocks in INDEX_READ mode. There, all reads see the index as of the first one
 // after index_refresh, so that many of them cost the file's locks once; held for long, it would
@@ -93,7 +95,8 @@ IndexAnswer index_twin(Index *index, uint64_t ino, uint64_t *twin, uint64_t *siz
 // The digest (32 bytes) of a body; false: not known.
 bool index_digest(Index *index, uint64_t ino, uint8_t *sha256);
 
-// The messages that a folder shows, in the orders in which readers go through them.
+// The messages that a folder shows, in the orders in which readers go through them; names are those
+// that are shown.
 typedef enum { INDEX_BY_INO, INDEX_BY_NAME, INDEX_BY_UID, INDEX_N_ORDERS } IndexOrder;
 typedef struct {
   uint64_t ino;

@@ -41,12 +41,13 @@ static void forget_body(uint64_t ino, gpointer bodies) {
   body_remove(bodies, ino);
 }
 
-static bool purge(Store *store, GError **error) {
+static bool purge(Store *store, bool uid_names, GError **error) {
   g_autoptr(Index) index = index_open(store->index_path, INDEX_WRITE, error);
   if (index == NULL) return false;
   g_autoptr(GError) full = NULL;
-  bool purged = index_begin(index, &full) &&
-                index_purge(index, forget_body, store->bodies, &full) && index_commit(index, &full);
+  bool purged =
+      index_begin(index, &full) && index_purge(index, forget_body, store->bodies, &full) &&
+      (!uid_names || index_order_by_uid_names(index, &full)) && index_commit(index, &full);
   if (!purged) g_message("%s; the cache is used as it is", full->message);
   return true;
 }
@@ -56,7 +57,7 @@ static bool open_cache(Store *store, const StoreOptions *options, GError **error
   g_autofree char *owner =
       g_strdup_printf("%s@%s", account->user != NULL ? account->user : "", account->host);
   if ((store->bodies = body_store_new(store->directory, error)) == NULL ||
-      !create_index(store, owner, error) || !purge(store, error)) {
+      !create_index(store, owner, error) || !purge(store, options->uid_names, error)) {
     return false;
   }
   store->index = index_open(store->index_path, INDEX_READ, error);

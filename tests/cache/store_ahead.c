@@ -1,6 +1,7 @@
 // Readers who go through a folder find what comes next already here; a large message is open as
 // soon as its size is sure and moves no more than is read of it; prefetch=0 fetches nothing ahead.
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -75,6 +76,28 @@ static void test_in_order(StoreFixture *fixture, gconstpointer connections) {
     if (i > 2) store_fixture_wait_until(fixture, has_come);
     read_one(fixture, awaited, expected);
     if (i == 1) g_assert_cmpuint(fake_calls(FAKE_FETCH), ==, 2);
+  }
+  g_assert_cmpuint(fake_calls(FAKE_FETCH), <, MESSAGES / 8);
+}
+
+static int compare_names(gconstpointer a, gconstpointer b) {
+  return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+// A shell's `*` has 10.eml before 2.eml: that is the order in which names=uid are read.
+static void test_shell_order(StoreFixture *fixture, gconstpointer data) {
+  g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+  fixture->uid_names = true;
+  g_autoptr(GArray) inos = open_many(fixture, 1 << 20, 4);
+  for (unsigned i = 1; i <= MESSAGES; i++)
+    g_ptr_array_add(names, g_strdup_printf("Many/%u.eml", i));
+  g_ptr_array_sort(names, compare_names);
+  for (unsigned i = 0; i < names->len; i++) {
+    const char *name = names->pdata[i];
+    g_autofree char *expected = body_of((unsigned)atoi(name + strlen("Many/")));
+    awaited = store_fixture_find(fixture, name);
+    if (i > 2) store_fixture_wait_until(fixture, has_come);
+    read_one(fixture, awaited, expected);
   }
   g_assert_cmpuint(fake_calls(FAKE_FETCH), <, MESSAGES / 8);
 }
@@ -282,6 +305,7 @@ int main(int argc, char **argv) {
       {"/store-ahead/in-order/1", test_in_order, 1},
       {"/store-ahead/in-order/2", test_in_order, 2},
       {"/store-ahead/in-order/4", test_in_order, 4},
+      {"/store-ahead/shell-order", test_shell_order, 0},
       {"/store-ahead/off", test_off, 0},
       {"/store-ahead/random", test_random, 0},
       {"/store-ahead/stops", test_stops, 0},

@@ -73,6 +73,7 @@ Answer store_fixture_start(StoreFixture *fixture, unsigned connections) {
       .directory = fixture->directory,
       .folders = folders,
       .reserved = "outbox",
+      .uid_names = fixture->uid_names,
       .refresh_s = fixture->refresh_s,
       .connections = connections,
       .prefetch_bytes = fixture->prefetch_bytes,

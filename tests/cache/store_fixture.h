@@ -18,6 +18,7 @@ typedef struct {
   // Options of the next start; all 0 at first.
   unsigned refresh_s;
   uint64_t prefetch_bytes, cache_bytes;
+  bool uid_names;
 } StoreFixture;
 
 typedef struct {
