@@ -10,9 +10,6 @@
 // Fetched ahead in one job: at least, and at most so many messages.
 #define BATCH_MIN_BYTES (64 << 10)
 #define BATCH_MESSAGES 500
-// How many bodies are kept open for readers to come.
-#define KEPT_MAX 2048
-#define KEPT_US (2 * G_USEC_PER_SEC)
 
 // A body on its way, and who waits for it: nobody, if it is fetched ahead.
 typedef struct {
@@ -47,46 +44,6 @@ static Fetch *fetch_new(Store *store, uint64_t ino, uint64_t folder) {
 
 // ---- Bodies that are here.
 
-// What came is known from here for as long as the index does not know it, or it is kept.
-static void forget_if_recorded(Store *store, const Arrived *arrived, uint64_t ino) {
-  if (arrived->recorded && arrived->kept == NULL) g_hash_table_remove(store->arrived, &ino);
-}
-
-// The body is the caller's again.
-static StoreBody *take_kept(Store *store, Arrived *arrived) {
-  StoreBody *body = arrived->kept;
-  uint64_t ino = body->ino;
-  g_queue_delete_link(&store->kept, body->kept);
-  body->kept = NULL;
-  arrived->kept = NULL;
-  forget_if_recorded(store, arrived, ino);
-  return body;
-}
-
-// What was fetched ahead is kept open for the reader who comes, so that he need not look for it. He
-// comes for the first of them first, unless he has stopped.
-static void keep(Store *store, Arrived *arrived, StoreBody *body) {
-  int64_t now_us = g_get_monotonic_time();
-  StoreBody *first = g_queue_peek_head(&store->kept);
-  if (store->kept.length >= KEPT_MAX && now_us - first->kept_us < KEPT_US) {
-    store_close_body(store, body);
-    return;
-  }
-  if (store->kept.length >= KEPT_MAX)
-    store_close_body(store, take_kept(store, g_hash_table_lookup(store->arrived, &first->ino)));
-  arrived->kept = body;
-  body->kept_us = now_us;
-  g_queue_push_tail(&store->kept, body);
-  body->kept = store->kept.tail;
-}
-
-void store_drop_kept(Store *store) {
-  while (store->kept.head != NULL) {
-    StoreBody *body = store->kept.head->data;
-    store_close_body(store, take_kept(store, g_hash_table_lookup(store->arrived, &body->ino)));
-  }
-}
-
 static StoreBody *open_on_disk(Store *store, uint64_t ino, uint64_t size) {
   int fd = body_open(store->bodies, ino, size);
   return fd >= 0 ? store_body_new(ino, fd, size) : NULL;
@@ -97,7 +54,7 @@ StoreBody *store_body(Store *store, uint64_t ino) {
   Arrived *arrived = g_hash_table_lookup(store->arrived, &ino);
   StoreBody *body = NULL;
   if (arrived != NULL && arrived->kept != NULL)
-    body = take_kept(store, arrived);
+    body = store_take_kept(store, arrived);
   else if (arrived != NULL && arrived->on_disk)
     body = open_on_disk(store, ino, arrived->size);
   else if (arrived == NULL && index_message(store_index(store), ino, &message) == INDEX_FOUND &&
@@ -313,7 +270,7 @@ void store_note_body(Store *store, const Report *report) {
   Fetch *fetch = body != NULL ? take_fetch(store, report->ino) : NULL;
   if (report->is_other) begin_edition(store, report->ino);
   if (fetch != NULL && fetch->tickets->len == 0 && report->on_disk) {
-    keep(store, g_hash_table_lookup(store->arrived, &report->ino), body);
+    store_keep(store, g_hash_table_lookup(store->arrived, &report->ino), body);
     store_free_fetch(fetch);
   } else if (fetch != NULL) {
     tell(fetch, body, NULL);
@@ -328,7 +285,7 @@ static void forget_arrived(Store *store, const Job *job) {
     Arrived *arrived = body->came ? g_hash_table_lookup(store->arrived, &body->ino) : NULL;
     if (arrived == NULL) continue;
     arrived->recorded = true;
-    forget_if_recorded(store, arrived, body->ino);
+    store_forget_recorded(store, arrived, body->ino);
   }
 }
 

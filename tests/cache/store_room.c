@@ -1,0 +1,114 @@
+// The cache takes no more room than it may: what is kept for readers to come is little and not for
+// long.
+
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "net/error.h"
+#include "tests/cache/store_fixture.h"
+
+// What a walk through the bodies finds.
+typedef struct {
+  uint64_t bytes;
+  unsigned files;
+} Found;
+
+static Found look_at_bodies(const char *directory) {
+  Found found = {0};
+  for (unsigned i = 0; i < 256; i++) {
+    g_autofree char *path = g_strdup_printf("%s/bodies/%02x", directory, i);
+    g_autoptr(GDir) entries = g_dir_open(path, 0, NULL);
+    for (const char *name; entries != NULL && (name = g_dir_read_name(entries)) != NULL;) {
+      g_autofree char *file = g_build_filename(path, name, NULL);
+      struct stat status;
+      if (stat(file, &status) != 0) continue;
+      found.bytes += (uint64_t)status.st_size;
+      found.files++;
+    }
+  }
+  return found;
+}
+
+static bool holds_no_body_open(StoreFixture *fixture) {
+  g_autoptr(GDir) entries = g_dir_open("/proc/self/fd", 0, NULL);
+  g_autofree char *bodies = g_strconcat(fixture->directory, "/bodies/", NULL);
+  for (const char *name; (name = g_dir_read_name(entries)) != NULL;) {
+    g_autofree char *path = g_build_filename("/proc/self/fd", name, NULL);
+    g_autofree char *target = g_file_read_link(path, NULL);
+    if (target != NULL && g_str_has_prefix(target, bodies)) return false;
+  }
+  return true;
+}
+
+static char *body_of(unsigned i, unsigned size) {
+  return g_strdup_printf("Subject: m%u\r\n\r\n%0*u\r\n", i, (int)size, i);
+}
+
+static void fill(const char *folder, unsigned n, unsigned size) {
+  for (unsigned i = 1; i <= n; i++) {
+    g_autofree char *subject = g_strdup_printf("m%04u", i), *body = body_of(i, size);
+    fake_add_message(folder, subject, body, -1);
+  }
+}
+
+static bool collect_ino(const Inode *inode, gpointer inos) {
+  g_array_append_val((GArray *)inos, inode->ino);
+  return true;
+}
+
+static GArray *list_inos(StoreFixture *fixture, const char *folder) {
+  GArray *inos = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+  store_fixture_sync(fixture, folder, -1);
+  store_children(fixture->store, store_fixture_find(fixture, folder), 0, collect_ino, inos);
+  return inos;
+}
+
+static void read_any(StoreFixture *fixture, uint64_t ino) {
+  g_auto(Answer) answer = {.body = store_body(fixture->store, ino)};
+  if (answer.body == NULL) {
+    store_fetch(fixture->store, ino, take_body, &answer);
+    store_fixture_wait(fixture, &answer.done);
+    g_assert_no_error(answer.error);
+  }
+  store_close_body(fixture->store, answer.body);
+}
+
+// Readers who begin and stop leave behind what was fetched for them: it is not kept open, so that
+// it goes when the cache is full.
+static void test_kept(StoreFixture *fixture, gconstpointer data) {
+  fixture->cache_bytes = 1 << 20;
+  fixture->prefetch_bytes = 1 << 20;
+  for (unsigned i = 0; i < 20; i++) {
+    g_autofree char *folder = g_strdup_printf("Many%u", i);
+    fake_add_folder(folder, '/', 0, 3);
+    fill(folder, 20, 20000);
+  }
+  store_fixture_start_online(fixture, 4);
+  for (unsigned i = 0; i < 20; i++) {
+    g_autofree char *folder = g_strdup_printf("Many%u", i);
+    g_autoptr(GArray) inos = list_inos(fixture, folder);
+    for (unsigned j = 0; j < 3; j++)
+      read_any(fixture, g_array_index(inos, uint64_t, j));
+  }
+  store_fixture_wait_until(fixture, holds_no_body_open);
+  g_autoptr(GArray) last = list_inos(fixture, "INBOX");
+  read_any(fixture, g_array_index(last, uint64_t, 0));
+  store_fixture_sync(fixture, "INBOX", -1);
+  g_assert_cmpuint(look_at_bodies(fixture->directory).bytes, <=, fixture->cache_bytes);
+}
+
+int main(int argc, char **argv) {
+  g_test_init(&argc, &argv, NULL);
+  static const struct {
+    const char *path;
+    void (*test)(StoreFixture *fixture, gconstpointer data);
+  } tests[] = {
+      {"/store-room/kept", test_kept},
+  };
+  for (size_t i = 0; i < G_N_ELEMENTS(tests); i++)
+    g_test_add(tests[i].path, StoreFixture, NULL, store_fixture_set_up, tests[i].test,
+               store_fixture_tear_down);
+  return g_test_run();
+}
