@@ -113,7 +113,8 @@ int body_open(BodyStore *store, uint64_t ino, uint64_t size) {
   char path[BODY_PATH_BYTES];
   struct stat status;
   body_path(ino, path);
-  // Before the file is open, so that it is not evicted in between.
+  // Before the file is open, so that it is hardly ever evicted in between: then it is fetched again
+  // by the next reader.
   body_note_open(store, ino);
   int fd = openat(store->directory, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
   if (fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
@@ -158,12 +159,18 @@ void body_remove(BodyStore *store, uint64_t ino) {
   unlinkat(store->directory, path, 0);
 }
 
-bool body_evict(BodyStore *store, uint64_t ino) {
+bool body_evict(BodyStore *store, uint64_t ino, bool *is_last) {
+  char path[BODY_PATH_BYTES];
+  struct stat status;
   pthread_mutex_lock(&store->lock);
   bool is_open = g_hash_table_contains(store->open, &ino);
-  if (!is_open) body_remove(store, ino);
   pthread_mutex_unlock(&store->lock);
-  return !is_open;
+  if (is_open) return false;
+  body_path(ino, path);
+  *is_last =
+      fstatat(store->directory, path, &status, AT_SYMLINK_NOFOLLOW) != 0 || status.st_nlink <= 1;
+  body_remove(store, ino);
+  return true;
 }
 
 bool body_place(BodyStore *store, uint64_t ino, bool (*place)(const char *path, gpointer data),

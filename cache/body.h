@@ -30,8 +30,9 @@ bool body_store_clear(BodyStore *store, GError **error);
 int body_open(BodyStore *store, uint64_t ino, uint64_t size);
 void body_close(BodyStore *store, uint64_t ino, int fd);
 void body_remove(BodyStore *store, uint64_t ino);
-// The same, but not of one that is open: false.
-bool body_evict(BodyStore *store, uint64_t ino);
+// The same, but not of one that is open: false. Blocks on the disk, and holds up nobody else.
+// is_last: the file had no other name.
+bool body_evict(BodyStore *store, uint64_t ino, bool *is_last);
 // Makes the body of `from`, of exactly `size` bytes, that of `ino` too: one file, two names. False:
 // it is not there, or cannot have another name.
 bool body_link(BodyStore *store, uint64_t from, uint64_t size, uint64_t ino);

@@ -26,6 +26,7 @@ typedef struct Index Index;
 GQuark index_error_quark(void);
 typedef enum {
   INDEX_ERROR_SQLITE,   // the disk or the database; the message says which call
+  INDEX_ERROR_FULL,     // the disk has no room for it
   INDEX_ERROR_CORRUPT,  // not a database, another version, another account: index_create it anew
 } IndexError;
 
@@ -201,16 +202,16 @@ bool index_note_status(Index *index, const char *server_name, const MailboxStatu
 bool index_set_quota(Index *index, const MailboxQuota *quota, GError **error);
 
 // A body came: its exact size and digest (32 bytes) are known from now on. on_disk: it can be had
-// again.
+// again; is_linked: it is the file of its twin (index_twin) too.
 bool index_set_body(Index *index, uint64_t ino, uint64_t size, const uint8_t *sha256, bool on_disk,
-                    int64_t now_ns, GError **error);
+                    bool is_linked, int64_t now_ns, GError **error);
 // Its exact size is known, the body is not here.
 bool index_set_size(Index *index, uint64_t ino, uint64_t size, GError **error);
 // The body was read: it is not among the first to be evicted.
 bool index_touch_body(Index *index, uint64_t ino, int64_t now_ns, GError **error);
 // The body is no longer on disk.
 bool index_forget_body(Index *index, uint64_t ino, GError **error);
-// What all bodies on disk take.
+// What all bodies on disk take; those that are one file count once.
 bool index_cached_bytes(Index *index, uint64_t *bytes, GError **error);
 // Tells bodies on disk, the least recently used first, until `each` returns false.
 typedef bool (*IndexBodyFunc)(uint64_t ino, uint64_t size, gpointer data);

@@ -40,6 +40,7 @@ typedef struct {
   bool was_exact;     // its bytes were here once: those that come should be the same
   // The result: `came`, or it could not be had: not there, named without bytes, or no room for it.
   bool came, withheld, no_room;
+  bool is_linked;  // it is another message's file too
   uint64_t size;
   uint8_t sha256[BODY_SHA256_BYTES];
   bool on_disk;

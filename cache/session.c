@@ -141,6 +141,7 @@ static bool try_listing(Session *session, Job *job, GError **error) {
 static void do_listing(Session *session, Job *job) {
   bool was_connected = session->mailbox != NULL;
   if (try_listing(session, job, &job->error)) return;
+  if (session_free_room(session, &job->error) && try_listing(session, job, &job->error)) return;
   if (!net_error_ends_connection(job->error)) return;
   session_disconnect(session);
   if (!session_may_retry(session, job, was_connected, job->error)) return;

@@ -32,6 +32,7 @@ typedef struct {
   JobBoard *board;
   Post *reports;     // takes Reports
   gint n_connected;  // atomic: sessions that have a connection
+  gint n_full;       // atomic: how often the disk was full
 } SessionContext;
 
 // Starts the thread. `number` is its seat on the board.

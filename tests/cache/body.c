@@ -155,16 +155,19 @@ static void test_link_and_evict(void) {
   struct stat status;
   g_assert_cmpint(fstat(fd, &status), ==, 0);
   g_assert_cmpuint(status.st_nlink, ==, 2);
-  g_assert_true(body_evict(bodies, 1));
+  bool is_last;
+  g_assert_true(body_evict(bodies, 1, &is_last));
+  g_assert_false(is_last);
   g_assert_cmpint(body_open(bodies, 1, 6), ==, -1);
-  g_assert_false(body_evict(bodies, 2));
+  g_assert_false(body_evict(bodies, 2, &is_last));
   body_close(bodies, 2, fd);
-  g_assert_false(body_evict(bodies, 2));
+  g_assert_false(body_evict(bodies, 2, &is_last));
   assert_holds(again, "shared", 6);
   g_autoptr(GArray) used = body_take_used(bodies);
   g_assert_cmpuint(used->len, ==, 2);
   body_close(bodies, 2, again);
-  g_assert_true(body_evict(bodies, 2));
+  g_assert_true(body_evict(bodies, 2, &is_last));
+  g_assert_true(is_last);
   g_assert_cmpint(body_open(bodies, 2, 6), ==, -1);
   remove_directory(directory);
 }

@@ -1,8 +1,11 @@
 // The cache takes no more room than it may: what is kept for readers to come is little and not for
-// long.
+// long, and on a full disk bodies make room for what tells of new mail.
 
+#include <errno.h>
 #include <glib/gstdio.h>
+#include <sched.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -99,13 +102,55 @@ static void test_kept(StoreFixture *fixture, gconstpointer data) {
   g_assert_cmpuint(look_at_bodies(fixture->directory).bytes, <=, fixture->cache_bytes);
 }
 
+static void count_warning(const char *domain, GLogLevelFlags level, const char *message,
+                          gpointer count) {
+  g_test_message("%s", message);
+  g_atomic_int_inc((gint *)count);
+}
+
+// The cache filled its disk with bodies, and then much mail comes: it is shown all the same,
+// and said once.
+static void test_full(StoreFixture *fixture, gconstpointer data) {
+  gint warnings = 0;
+  g_log_set_always_fatal(G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL);
+  guint handler = g_log_set_handler("mailfs-cache", G_LOG_LEVEL_WARNING, count_warning, &warnings);
+  g_assert_cmpint(mount("mailfs-test", fixture->directory, "tmpfs", 0, "size=24m"), ==, 0);
+  fake_add_folder("Many", '/', 0, 3);
+  fill("Many", 150, 200000);
+  store_fixture_start_online(fixture, 2);
+  g_autoptr(GArray) inos = list_inos(fixture, "Many");
+  for (unsigned i = 0; i < inos->len; i++)
+    read_any(fixture, g_array_index(inos, uint64_t, i));
+  Found before = look_at_bodies(fixture->directory);
+  g_assert_cmpuint(before.bytes, <, 24 << 20);
+  for (unsigned i = 0; i < 3000; i++) {
+    g_autofree char *subject =
+        g_strdup_printf("%u, of which there is much to be said %0100u", i, i);
+    fake_add_message("INBOX", subject, "x", -1);
+  }
+  g_autoptr(GArray) new = list_inos(fixture, "INBOX");
+  g_assert_cmpuint(new->len, ==, 3002);
+  // What is left or was evicted can be read.
+  for (unsigned i = 0; i < 3; i++)
+    read_any(fixture, g_array_index(inos, uint64_t, i));
+  g_clear_pointer(&fixture->store, store_free);
+  g_log_remove_handler("mailfs-cache", handler);
+  g_assert_cmpint(warnings, ==, 1);
+  g_assert_cmpint(umount2(fixture->directory, MNT_DETACH), ==, 0);
+}
+
 int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
+  // A mount namespace of our own, for a small disk that can be filled.
+  int own = geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWNS | CLONE_NEWUSER;
+  g_assert_cmpint(unshare(own), ==, 0);
+  g_assert_cmpint(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), ==, 0);
   static const struct {
     const char *path;
     void (*test)(StoreFixture *fixture, gconstpointer data);
   } tests[] = {
       {"/store-room/kept", test_kept},
+      {"/store-room/full", test_full},
   };
   for (size_t i = 0; i < G_N_ELEMENTS(tests); i++)
     g_test_add(tests[i].path, StoreFixture, NULL, store_fixture_set_up, tests[i].test,

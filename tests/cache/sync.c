@@ -274,7 +274,7 @@ static void test_backwards(Fixture *fixture, gconstpointer data) {
 static void put_body(Fixture *fixture, uint64_t ino, uint8_t bytes) {
   const uint8_t sha256[32] = {bytes};
   index_begin(fixture->index, NULL);
-  g_assert_true(index_set_body(fixture->index, ino, 100, sha256, true, 1, NULL));
+  g_assert_true(index_set_body(fixture->index, ino, 100, sha256, true, false, 1, NULL));
   index_commit(fixture->index, NULL);
 }
 
