@@ -64,5 +64,9 @@ bool session_free_room(Session *session, GError **error);
 bool session_link_twin(Session *session, JobBody *body);
 // Puts a large body in its place.
 bool session_seal(Session *session, Job *job, GError **error);
+// session_sweep.c: for a session with nothing to do: goes a little further through the bodies on
+// disk, for those that nobody knows of.
+bool session_may_sweep(const Session *session);
+void session_sweep(Session *session);
 // session_watch.c: waits for work, watching for news where the connection can. False: at once.
 bool session_watch(Session *session);

@@ -172,6 +172,35 @@ static void test_link_and_evict(void) {
   remove_directory(directory);
 }
 
+// A sweep finds what lay there before, and leaves alone what is open or came since.
+static void test_sweep(void) {
+  char *directory = new_directory();
+  BodyStore *bodies = body_store_new(directory, NULL);
+  bool on_disk;
+  for (uint64_t ino = 0x100; ino <= 0x300; ino += 0x100)
+    body_close(bodies, ino, finish(bodies, ino, "old", 3, &on_disk));
+  body_store_free(bodies);
+  bodies = body_store_new(directory, NULL);
+  int open = body_open(bodies, 0x100, 3);
+  body_close(bodies, 0x200, finish(bodies, 0x200, "new", 3, &on_disk));
+  g_autoptr(GArray) inos = body_in_directory(bodies, 0), none = body_in_directory(bodies, 1);
+  g_assert_cmpuint(inos->len, ==, 3);
+  g_assert_cmpuint(none->len, ==, 0);
+  for (unsigned i = 0; i < inos->len; i++)
+    body_sweep(bodies, g_array_index(inos, uint64_t, i));
+  g_autoptr(GArray) left = body_in_directory(bodies, 0);
+  g_assert_cmpuint(left->len, ==, 2);
+  assert_holds(open, "old", 3);
+  body_close(bodies, 0x100, open);
+  g_assert_cmpint(body_open(bodies, 0x300, 3), ==, -1);
+  open = body_open(bodies, 0x200, 3);
+  assert_holds(open, "new", 3);
+  body_close(bodies, 0x200, open);
+  body_end_sweep(bodies);
+  body_store_free(bodies);
+  remove_directory(directory);
+}
+
 static bool fill(BodyStore *bodies, size_t size, GError **error) {
   g_autoptr(BodyWriter) writer = body_writer_new(bodies, 0, error);
   g_autofree char *bytes = g_malloc0(size);
@@ -216,6 +245,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/body/unfinished", test_unfinished);
   g_test_add_func("/body/parts", test_parts);
   g_test_add_func("/body/link-and-evict", test_link_and_evict);
+  g_test_add_func("/body/sweep", test_sweep);
   g_test_add_func("/body/full", test_full);
   return g_test_run();
 }

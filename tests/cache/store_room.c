@@ -1,5 +1,5 @@
 // The cache takes no more room than it may: what is kept for readers to come is little and not for
-// long, and on a full disk bodies make room for what tells of new mail.
+// long, what nobody knows of goes, and on a full disk bodies make room for what tells of new mail.
 
 #include <errno.h>
 #include <glib/gstdio.h>
@@ -102,6 +102,51 @@ static void test_kept(StoreFixture *fixture, gconstpointer data) {
   g_assert_cmpuint(look_at_bodies(fixture->directory).bytes, <=, fixture->cache_bytes);
 }
 
+static unsigned expected_files;
+
+static bool is_swept(StoreFixture *fixture) {
+  return look_at_bodies(fixture->directory).files == expected_files;
+}
+
+static void remove_index(StoreFixture *fixture) {
+  static const char *const names[] = {"index.db", "index.db-wal", "index.db-shm"};
+  for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+    g_autofree char *path = g_build_filename(fixture->directory, names[i], NULL);
+    g_unlink(path);
+  }
+}
+
+// What an index that was deleted knew of, and what a crash left, is removed behind the readers;
+// what is known stays, and so does what is not ours.
+static void test_orphans(StoreFixture *fixture, gconstpointer data) {
+  store_fixture_start_online(fixture, 2);
+  g_autoptr(GArray) inos = list_inos(fixture, "INBOX");
+  for (unsigned i = 0; i < inos->len; i++)
+    read_any(fixture, g_array_index(inos, uint64_t, i));
+  store_fixture_sync(fixture, "INBOX", -1);
+  g_clear_pointer(&fixture->store, store_free);
+  g_autofree char *shelf = g_build_filename(fixture->directory, "bodies", "34", NULL);
+  g_autofree char *orphan = g_build_filename(shelf, "1234", NULL);
+  g_autofree char *other = g_build_filename(shelf, "notes", NULL);
+  g_mkdir(shelf, 0700);
+  g_assert_true(g_file_set_contents(orphan, "left", -1, NULL));
+  g_assert_true(g_file_set_contents(other, "mine", -1, NULL));
+  expected_files = 3;
+  store_fixture_start_online(fixture, 2);
+  store_fixture_wait_until(fixture, is_swept);
+  g_assert_false(g_file_test(orphan, G_FILE_TEST_EXISTS));
+  g_assert_true(g_file_test(other, G_FILE_TEST_EXISTS));
+  StoreBody *body = store_body(fixture->store, g_array_index(inos, uint64_t, 1));
+  g_assert_nonnull(body);
+  store_close_body(fixture->store, body);
+
+  g_clear_pointer(&fixture->store, store_free);
+  remove_index(fixture);
+  expected_files = 1;
+  store_fixture_start_online(fixture, 2);
+  store_fixture_wait_until(fixture, is_swept);
+}
+
 static void count_warning(const char *domain, GLogLevelFlags level, const char *message,
                           gpointer count) {
   g_test_message("%s", message);
@@ -150,6 +195,7 @@ int main(int argc, char **argv) {
     void (*test)(StoreFixture *fixture, gconstpointer data);
   } tests[] = {
       {"/store-room/kept", test_kept},
+      {"/store-room/orphans", test_orphans},
       {"/store-room/full", test_full},
   };
   for (size_t i = 0; i < G_N_ELEMENTS(tests); i++)
