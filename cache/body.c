@@ -1,9 +1,11 @@
 #include "cache/body.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <inttypes.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -67,6 +69,8 @@ BodyStore *body_store_new(const char *directory, GError **error) {
   store->memory_bodies = g_array_new(FALSE, FALSE, sizeof(MemoryBody));
   store->open = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
   store->used = new_ino_set();
+  store->placed = new_ino_set();
+  pthread_mutex_init(&store->place_lock, NULL);
   pthread_mutex_init(&store->lock, NULL);
   empty_directory(fd, BODY_UNFINISHED);
   return store;
@@ -79,6 +83,8 @@ void body_store_free(BodyStore *store) {
   g_array_free(store->memory_bodies, TRUE);
   g_hash_table_unref(store->open);
   g_hash_table_unref(store->used);
+  if (store->placed != NULL) g_hash_table_unref(store->placed);
+  pthread_mutex_destroy(&store->place_lock);
   pthread_mutex_destroy(&store->lock);
   g_free(store);
 }
@@ -113,7 +119,8 @@ int body_open(BodyStore *store, uint64_t ino, uint64_t size) {
   char path[BODY_PATH_BYTES];
   struct stat status;
   body_path(ino, path);
-  // Before the file is open, so that it is not evicted in between.
+  // Before the file is open, so that it is hardly ever evicted in between: then it is fetched again
+  // by the next reader.
   body_note_open(store, ino);
   int fd = openat(store->directory, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
   if (fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
@@ -158,17 +165,30 @@ void body_remove(BodyStore *store, uint64_t ino) {
   unlinkat(store->directory, path, 0);
 }
 
-bool body_evict(BodyStore *store, uint64_t ino) {
+bool body_evict(BodyStore *store, uint64_t ino, bool *is_last) {
+  char path[BODY_PATH_BYTES];
+  struct stat status;
   pthread_mutex_lock(&store->lock);
   bool is_open = g_hash_table_contains(store->open, &ino);
-  if (!is_open) body_remove(store, ino);
   pthread_mutex_unlock(&store->lock);
-  return !is_open;
+  if (is_open) return false;
+  body_path(ino, path);
+  *is_last =
+      fstatat(store->directory, path, &status, AT_SYMLINK_NOFOLLOW) != 0 || status.st_nlink <= 1;
+  body_remove(store, ino);
+  return true;
+}
+
+static void note_placed(BodyStore *store, uint64_t ino) {
+  pthread_mutex_lock(&store->place_lock);
+  if (store->placed != NULL) g_hash_table_add(store->placed, g_memdup2(&ino, sizeof ino));
+  pthread_mutex_unlock(&store->place_lock);
 }
 
 bool body_place(BodyStore *store, uint64_t ino, bool (*place)(const char *path, gpointer data),
                 gpointer data) {
   char path[BODY_PATH_BYTES];
+  note_placed(store, ino);
   body_path(ino, path);
   if (place(path, data)) return true;
   if (errno != ENOENT) return false;
@@ -211,4 +231,46 @@ GArray *body_take_used(BodyStore *store) {
   g_hash_table_remove_all(store->used);
   pthread_mutex_unlock(&store->lock);
   return inos;
+}
+
+// ---- What nobody knows of.
+
+// The inode whose body is called so; 0: nobody's.
+static uint64_t ino_of(const char *name, unsigned directory) {
+  char path[BODY_PATH_BYTES];
+  uint64_t ino;
+  if (!g_ascii_string_to_unsigned(name, 16, 1, UINT64_MAX, &ino, NULL)) return 0;
+  body_path(ino, path);
+  return (ino & 0xff) == directory && strcmp(path + 3, name) == 0 ? ino : 0;
+}
+
+GArray *body_in_directory(BodyStore *store, unsigned directory) {
+  GArray *inos = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+  char name[4];
+  g_snprintf(name, sizeof name, "%02x", directory);
+  int fd = openat(store->directory, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0) return inos;
+  DIR *entries = fdopendir(fd);
+  for (struct dirent *entry; (entry = readdir(entries)) != NULL;) {
+    uint64_t ino = ino_of(entry->d_name, directory);
+    if (ino != 0) g_array_append_val(inos, ino);
+  }
+  closedir(entries);
+  return inos;
+}
+
+void body_sweep(BodyStore *store, uint64_t ino) {
+  pthread_mutex_lock(&store->lock);
+  bool is_open = g_hash_table_contains(store->open, &ino);
+  pthread_mutex_unlock(&store->lock);
+  pthread_mutex_lock(&store->place_lock);
+  if (!is_open && store->placed != NULL && !g_hash_table_contains(store->placed, &ino))
+    body_remove(store, ino);
+  pthread_mutex_unlock(&store->place_lock);
+}
+
+void body_end_sweep(BodyStore *store) {
+  pthread_mutex_lock(&store->place_lock);
+  g_clear_pointer(&store->placed, g_hash_table_unref);
+  pthread_mutex_unlock(&store->place_lock);
 }

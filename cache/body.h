@@ -34,8 +34,18 @@ bool body_store_clear(BodyStore *store, GError **error);
 int body_open(BodyStore *store, uint64_t ino, uint64_t size);
 void body_close(BodyStore *store, uint64_t ino, int fd);
 void body_remove(BodyStore *store, uint64_t ino);
-// The same, but not of one that is open: false.
-bool body_evict(BodyStore *store, uint64_t ino);
+// The same, but not of one that is open: false. Blocks on the disk, and holds up nobody else.
+// is_last: the file had no other name.
+bool body_evict(BodyStore *store, uint64_t ino, bool *is_last);
+// Bodies that a crash left, or an index that was deleted, are nobody's: to be found by going through
+// the directories, by any thread, once and while the store is in use.
+#define BODY_DIRECTORIES 256
+// The inodes that have a file in one of them, as an array of uint64_t, the caller's.
+GArray *body_in_directory(BodyStore *store, unsigned directory);
+// Removes a body that is nobody's, unless it was put there since the store was made, or is open.
+void body_sweep(BodyStore *store, uint64_t ino);
+// All are gone through.
+void body_end_sweep(BodyStore *store);
 // Makes the body of `from`, of exactly `size` bytes, that of `ino` too: one file, two names. False:
 // it is not there, or cannot have another name.
 bool body_link(BodyStore *store, uint64_t from, uint64_t size, uint64_t ino);

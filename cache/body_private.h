@@ -21,6 +21,8 @@ struct BodyStore {
   char *path;     // .../bodies
   int directory;  // the same, open
   _Atomic uint64_t unfinished_number;
+  pthread_mutex_t place_lock;  // guards `placed`, and the sweep's unlinking
+  GHashTable *placed;    // set of inos put in their places before the sweep was over, then NULL
   pthread_mutex_t lock;  // guards the rest
   uint64_t memory_used;
   GArray *memory_bodies;  // of MemoryBody

@@ -6,11 +6,14 @@
 #include "cache/index_private.h"
 
 // Raised whenever the tables below change; an index of another version is rebuilt.
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
 #define APPLICATION_ID 0x6d6c6673  // "mlfs"
 #define WRITER_PATIENCE_MS 20000
 #define EPOCH_2020 G_GINT64_CONSTANT(1577836800)
 
+#define COUNT_HEIR                                                 \
+  "UPDATE inode SET shares = 0 WHERE ino = (SELECT ino FROM inode" \
+  " WHERE email_id = old.email_id AND has_body = 1 AND shares = 1 AND ino <> old.ino LIMIT 1);"
 static const char SCHEMA[] =
     "CREATE TABLE owner(name TEXT NOT NULL);"
     "CREATE TABLE quota(used INTEGER NOT NULL, lim INTEGER NOT NULL);"
@@ -25,7 +28,9 @@ static const char SCHEMA[] =
     // Messages only. id: what stands for the UID in the name, where it is no longer the UID.
     "  generation INTEGER, uid INTEGER, id TEXT,"
     "  size INTEGER, size_exact INTEGER NOT NULL DEFAULT 0, announced INTEGER,"
-    "  has_body INTEGER NOT NULL DEFAULT 0, sha256 BLOB, used INTEGER,"
+    // shares: its body is the file of another message with its email_id, which counts for both.
+    "  has_body INTEGER NOT NULL DEFAULT 0, shares INTEGER NOT NULL DEFAULT 0,"
+    "  sha256 BLOB, used INTEGER,"
     "  internaldate INTEGER, flags TEXT,"
     "  sender TEXT, subject TEXT, date TEXT, message_id TEXT, email_id TEXT);"
     "CREATE INDEX inode_by_parent ON inode(parent);"
@@ -58,16 +63,23 @@ static const char SCHEMA[] =
     // What the bodies take on disk.
     "CREATE TABLE cached(bytes INTEGER NOT NULL);"
     "INSERT INTO cached VALUES(0);"
-    "CREATE TRIGGER body_came AFTER UPDATE OF has_body ON inode"
-    "  WHEN new.has_body = 1 AND old.has_body = 0 BEGIN"
-    "  UPDATE cached SET bytes = bytes + new.size; END;"
-    "CREATE TRIGGER body_went AFTER UPDATE OF has_body ON inode"
-    "  WHEN new.has_body = 0 AND old.has_body = 1 BEGIN"
-    "  UPDATE cached SET bytes = bytes - old.size; END;"
+    "CREATE TRIGGER body_counted AFTER UPDATE OF has_body, shares, size ON inode"
+    "  WHEN old.has_body + new.has_body > 0 BEGIN"
+    "  UPDATE cached SET bytes = bytes + new.has_body * (1 - new.shares) * new.size"
+    "  - old.has_body * (1 - old.shares) * old.size; END;"
     "CREATE TRIGGER body_deleted AFTER DELETE ON inode WHEN old.has_body = 1 BEGIN"
-    "  UPDATE cached SET bytes = bytes - old.size; END;"
+    "  UPDATE cached SET bytes = bytes - (1 - old.shares) * old.size; END;"
+    // Of the messages that share a file one counts; when it goes, another does.
+    "CREATE TRIGGER body_left AFTER UPDATE OF has_body ON inode"
+    "  WHEN old.has_body = 1 AND new.has_body = 0 AND old.email_id IS NOT NULL AND old.shares = 0"
+    "  BEGIN " COUNT_HEIR
+    "END;"
+    "CREATE TRIGGER body_left_deleted AFTER DELETE ON inode"
+    "  WHEN old.has_body = 1 AND old.email_id IS NOT NULL AND old.shares = 0"
+    "  BEGIN " COUNT_HEIR
+    "END;"
     // Which inode of a renumbered folder is which; empty between two uses.
-    "CREATE TABLE rematch(old INTEGER PRIMARY KEY, new INTEGER NOT NULL, sure INTEGER NOT NULL);"
+    "CREATE TABLE rematch(old INTEGER PRIMARY KEY, new INTEGER NOT NULL);"
     "CREATE TRIGGER message_sized AFTER UPDATE OF size ON inode"
     "  WHEN new.kind = 1 AND new.gone = 0 AND new.size <> old.size BEGIN"
     "  UPDATE folder SET bytes = bytes + max(new.size, 0) - max(old.size, 0)"
@@ -75,11 +87,19 @@ static const char SCHEMA[] =
 
 G_DEFINE_QUARK(mailfs_index_error, index_error)
 
+// SQLite tells ENOSPC of most writes as FULL, but not that of its shared memory, nor a quota's.
+static IndexError error_of(const Index *index) {
+  int code = sqlite3_errcode(index->db), cause = sqlite3_system_errno(index->db);
+  bool is_full = sqlite3_extended_errcode(index->db) == SQLITE_IOERR_SHMSIZE || cause == ENOSPC ||
+                 cause == EDQUOT;
+  if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB) return INDEX_ERROR_CORRUPT;
+  if (code == SQLITE_FULL || (code == SQLITE_IOERR && is_full)) return INDEX_ERROR_FULL;
+  return INDEX_ERROR_SQLITE;
+}
+
 bool index_fail(Index *index, const char *attempt, GError **error) {
-  int code = sqlite3_errcode(index->db);
-  bool corrupt = code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
-  g_set_error(error, INDEX_ERROR, corrupt ? INDEX_ERROR_CORRUPT : INDEX_ERROR_SQLITE,
-              "index: %s: %s", attempt, sqlite3_errmsg(index->db));
+  g_set_error(error, INDEX_ERROR, error_of(index), "index: %s: %s", attempt,
+              sqlite3_errmsg(index->db));
   return false;
 }
 
@@ -193,8 +213,11 @@ Index *index_open(const char *path, IndexMode mode, GError **error) {
   // The reader's connection may write as far as SQLite is concerned: it shares the WAL index.
   g_autoptr(Index) index = connect_file(path, mode, SQLITE_OPEN_READWRITE, error);
   if (index == NULL) return NULL;
-  if (!run_script(index, "PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY", "set up",
-                  error)) {
+  // A log that grew while a reader held it back is cut when it is begun again.
+  if (!run_script(index,
+                  "PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY;"
+                  " PRAGMA journal_size_limit = 4194304",
+                  "set up", error)) {
     return NULL;
   }
   if (mode == INDEX_READ && !run_script(index, "PRAGMA query_only = 1", "set up", error)) {

@@ -26,6 +26,7 @@ typedef struct Index Index;
 GQuark index_error_quark(void);
 typedef enum {
   INDEX_ERROR_SQLITE,   // the disk or the database; the message says which call
+  INDEX_ERROR_FULL,     // the disk has no room for it
   INDEX_ERROR_CORRUPT,  // not a database, another version, another account: index_create it anew
 } IndexError;
 
@@ -46,6 +47,8 @@ void index_free(Index *index);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Index, index_free)
 // Messages are named UID.eml instead of by their stored names.
 void index_use_uid_names(Index *index);
+// Makes their order (INDEX_BY_NAME) one that is not sorted anew each time. Within a transaction.
+bool index_order_by_uid_names(Index *index, GError **error);
 
 // -- Reading; no call blocks in INDEX_READ mode. There, all reads see the index as of the first one
 // after index_refresh, so that many of them cost the file's locks once; held for long, it would
@@ -93,13 +96,14 @@ IndexAnswer index_twin(Index *index, uint64_t ino, uint64_t *twin, uint64_t *siz
 // The digest (32 bytes) of a body; false: not known.
 bool index_digest(Index *index, uint64_t ino, uint8_t *sha256);
 
-// The messages that a folder shows, in the orders in which readers go through them.
+// The messages that a folder shows, in the orders in which readers go through them; names are those
+// that are shown.
 typedef enum { INDEX_BY_INO, INDEX_BY_NAME, INDEX_BY_UID, INDEX_N_ORDERS } IndexOrder;
 typedef struct {
   uint64_t ino;
   uint32_t uid;
   uint64_t size;
-  bool has_body, has_email_id;
+  bool size_exact, has_body, has_email_id;
 } IndexStep;
 // Tells what follows message `after` in `folder`, until `each` returns false.
 typedef bool (*IndexStepFunc)(const IndexStep *step, gpointer data);
@@ -170,6 +174,8 @@ bool index_set_flags(Index *index, uint64_t folder, uint64_t generation, uint32_
 UidSet *index_uids(Index *index, uint64_t folder, uint64_t generation, GError **error);
 bool index_last_uid(Index *index, uint64_t folder, uint64_t generation, uint32_t *uid,
                     GError **error);
+bool index_has_uid(Index *index, uint64_t folder, uint64_t generation, uint32_t uid, bool *has,
+                   GError **error);
 // Makes the messages of a range gone, telling each.
 bool index_remove_range(Index *index, uint64_t folder, uint64_t generation, UidRange range,
                         const IndexListener *listener, GError **error);
@@ -178,10 +184,11 @@ bool index_remove_range(Index *index, uint64_t folder, uint64_t generation, UidR
 bool index_adopt(Index *index, uint64_t folder, uint64_t generation, uint64_t from,
                  uint32_t after_uid, unsigned max_told, const IndexListener *listener,
                  GError **error);
-// The server has renumbered the folder: messages of `generation` that are those of `old` again (the
-// same EMAILID, else the same Message-ID, date and size) keep the old one's inode, name and, where
-// no other message looks the same, body. `uidvalidity` tells apart the names of new messages whose
-// UID was another's.
+// The server has renumbered the folder: messages of `generation` that are certainly those of `old`
+// again keep the old one's inode, name and body. That is by EMAILID, else by Message-ID, date, size,
+// sender and subject, where no other message has the same, or as many as before and all of those
+// had the same bytes. The others are new messages. `uidvalidity` tells apart the names of new
+// messages whose UID was another's.
 bool index_rematch(Index *index, uint64_t folder, uint64_t old, uint64_t generation,
                    uint32_t uidvalidity, GError **error);
 // Ends the listing: makes `generation` the folder's, and what carried another one gone, telling
@@ -195,16 +202,16 @@ bool index_note_status(Index *index, const char *server_name, const MailboxStatu
 bool index_set_quota(Index *index, const MailboxQuota *quota, GError **error);
 
 // A body came: its exact size and digest (32 bytes) are known from now on. on_disk: it can be had
-// again.
+// again; is_linked: it is the file of its twin (index_twin) too.
 bool index_set_body(Index *index, uint64_t ino, uint64_t size, const uint8_t *sha256, bool on_disk,
-                    int64_t now_ns, GError **error);
+                    bool is_linked, int64_t now_ns, GError **error);
 // Its exact size is known, the body is not here.
 bool index_set_size(Index *index, uint64_t ino, uint64_t size, GError **error);
 // The body was read: it is not among the first to be evicted.
 bool index_touch_body(Index *index, uint64_t ino, int64_t now_ns, GError **error);
 // The body is no longer on disk.
 bool index_forget_body(Index *index, uint64_t ino, GError **error);
-// What all bodies on disk take.
+// What all bodies on disk take; those that are one file count once.
 bool index_cached_bytes(Index *index, uint64_t *bytes, GError **error);
 // Tells bodies on disk, the least recently used first, until `each` returns false.
 typedef bool (*IndexBodyFunc)(uint64_t ino, uint64_t size, gpointer data);

@@ -4,7 +4,9 @@
 #include "cache/index_private.h"
 
 static const char SET_BODY[] =
-    "UPDATE inode SET size = ?2, size_exact = 1, sha256 = ?3, has_body = ?4, used = ?5"
+    "UPDATE inode SET size = ?2, size_exact = 1, sha256 = ?3, has_body = ?4, used = ?5,"
+    " shares = ?6 AND EXISTS(SELECT 1 FROM inode AS twin WHERE twin.email_id = inode.email_id"
+    "  AND twin.has_body = 1 AND twin.ino <> inode.ino)"
     " WHERE ino = ?1";
 static const char SET_SIZE[] = "UPDATE inode SET size = ?2, size_exact = 1 WHERE ino = ?1";
 static const char TOUCH_BODY[] = "UPDATE inode SET used = ?2 WHERE ino = ?1 AND has_body = 1";
@@ -13,7 +15,7 @@ static const char CACHED_BYTES[] = "SELECT bytes FROM cached";
 static const char OLDEST[] = "SELECT ino, size FROM inode WHERE has_body = 1 ORDER BY used, ino";
 
 bool index_set_body(Index *index, uint64_t ino, uint64_t size, const uint8_t *sha256, bool on_disk,
-                    int64_t now_ns, GError **error) {
+                    bool is_linked, int64_t now_ns, GError **error) {
   sqlite3_stmt *statement = index_statement(index, SET_BODY, error);
   if (statement == NULL) return false;
   sqlite3_bind_int64(statement, 1, (sqlite3_int64)ino);
@@ -21,6 +23,7 @@ bool index_set_body(Index *index, uint64_t ino, uint64_t size, const uint8_t *sh
   sqlite3_bind_blob(statement, 3, sha256, 32, SQLITE_STATIC);
   sqlite3_bind_int(statement, 4, on_disk);
   sqlite3_bind_int64(statement, 5, now_ns);
+  sqlite3_bind_int(statement, 6, is_linked);
   return index_run(index, statement, "store a size", error);
 }
 

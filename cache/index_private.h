@@ -25,6 +25,12 @@ sqlite3_stmt *index_statement(Index *index, const char *sql, GError **error);
 bool index_fail(Index *index, const char *attempt, GError **error);
 // Runs a statement that gives no rows, and resets it.
 bool index_run(Index *index, sqlite3_stmt *statement, const char *attempt, GError **error);
+// The same for reading: takes part in the snapshot that is held in INDEX_READ mode. NULL: logged.
+sqlite3_stmt *index_reading(Index *index, const char *sql);
+// What a step of a reading statement means; a failure is logged.
+IndexAnswer index_answer(Index *index, int code);
+// The size of a message as it is shown.
+uint64_t index_shown_size(int64_t size, bool exact);
 void index_bind_text(sqlite3_stmt *statement, int column, const char *text);
 
 // "4711.eml" into the buffer, which is returned.

@@ -43,17 +43,6 @@ static const char TWIN[] =
     "SELECT twin.ino, twin.size FROM inode JOIN inode AS twin ON twin.email_id = inode.email_id"
     " WHERE inode.ino = ?1 AND twin.ino <> ?1 AND twin.has_body = 1 LIMIT 1";
 static const char DIGEST[] = "SELECT sha256 FROM inode WHERE ino = ?1";
-#define STEP_COLUMNS \
-  "SELECT ino, uid, size, size_exact, has_body, email_id IS NOT NULL FROM inode WHERE parent = ?1"
-#define STEP_SHOWN " AND gone = 0 AND generation = (SELECT generation FROM folder WHERE ino = ?1)"
-static const char FOLLOWING[INDEX_N_ORDERS][512] = {
-    [INDEX_BY_INO] = STEP_COLUMNS " AND ino > ?2" STEP_SHOWN " ORDER BY ino",
-    [INDEX_BY_NAME] = STEP_COLUMNS " AND name > (SELECT name FROM inode WHERE ino = ?2)" STEP_SHOWN
-                                   " ORDER BY name",
-    [INDEX_BY_UID] = STEP_COLUMNS
-    " AND uid IS NOT NULL AND uid > (SELECT uid FROM inode WHERE ino = ?2)" STEP_SHOWN
-    " ORDER BY uid",
-};
 static const char DETAIL[] =
     "SELECT uid, flags, sender, subject, date, message_id, server_name"
     " FROM inode JOIN folder ON folder.ino = inode.parent WHERE inode.ino = ?1 AND kind = 1";
@@ -61,7 +50,7 @@ static const char USAGE[] =
     "SELECT used, lim, (SELECT total(messages) FROM folder), (SELECT total(bytes) FROM folder)"
     " FROM quota";
 
-static IndexAnswer answer_of(Index *index, int code) {
+IndexAnswer index_answer(Index *index, int code) {
   switch (code) {
     case SQLITE_ROW:
       return INDEX_FOUND;
@@ -87,7 +76,7 @@ bool index_is_fresh(const Index *index) {
   return !index->holds_snapshot;
 }
 
-static sqlite3_stmt *reading(Index *index, const char *sql) {
+sqlite3_stmt *index_reading(Index *index, const char *sql) {
   g_assert(index->owner == g_thread_self());
   g_autoptr(GError) error = NULL;
   if (index->mode == INDEX_READ && !index->holds_snapshot)
@@ -104,7 +93,7 @@ const char *index_uid_name(const unsigned char *id, char name[INDEX_UID_NAME_BYT
 
 // A message whose size the server did not tell, or told as nothing, is not shown as empty: tar and
 // rsync would not even open it.
-static uint64_t shown_size(int64_t size, bool exact) {
+uint64_t index_shown_size(int64_t size, bool exact) {
   return size > 0 || exact ? (uint64_t)MAX(size, 0) : 4096;
 }
 
@@ -131,14 +120,14 @@ static void read_inode(Index *index, sqlite3_stmt *row, char uid_name[INDEX_UID_
   inode->mtime_ns = internaldate >= 0 ? internaldate * NS_PER_S : first_seen;
   inode->ctime_ns = first_seen;
   inode->size_exact = sqlite3_column_int(row, 9) != 0;
-  inode->size = shown_size(sqlite3_column_int64(row, 8), inode->size_exact);
+  inode->size = index_shown_size(sqlite3_column_int64(row, 8), inode->size_exact);
 }
 
 // For calls that hand one Inode out: its name must outlive the statement, which is reset at once
 // (a statement left open would hold back the checkpoints of the writers).
 static IndexAnswer take_inode(Index *index, sqlite3_stmt *statement, Inode *inode) {
   char uid_name[INDEX_UID_NAME_BYTES];
-  IndexAnswer answer = answer_of(index, sqlite3_step(statement));
+  IndexAnswer answer = index_answer(index, sqlite3_step(statement));
   if (answer == INDEX_FOUND) {
     read_inode(index, statement, uid_name, inode);
     g_strlcpy(index->name, inode->name, sizeof index->name);
@@ -149,7 +138,7 @@ static IndexAnswer take_inode(Index *index, sqlite3_stmt *statement, Inode *inod
 }
 
 IndexAnswer index_get(Index *index, uint64_t ino, Inode *inode) {
-  sqlite3_stmt *statement = reading(index, GET);
+  sqlite3_stmt *statement = index_reading(index, GET);
   if (statement == NULL) return INDEX_FAILED;
   sqlite3_bind_int64(statement, 1, (sqlite3_int64)ino);
   return take_inode(index, statement, inode);
@@ -166,13 +155,13 @@ static char *id_in_name(const char *name) {
 static IndexAnswer lookup_id(Index *index, uint64_t parent, const char *id, Inode *inode) {
   uint64_t uid;
   bool is_uid = g_ascii_string_to_unsigned(id, 10, 1, UINT32_MAX, &uid, NULL);
-  sqlite3_stmt *statement = reading(index, BY_ID);
+  sqlite3_stmt *statement = index_reading(index, BY_ID);
   if (statement == NULL) return INDEX_FAILED;
   sqlite3_bind_int64(statement, 1, (sqlite3_int64)parent);
   sqlite3_bind_text(statement, 2, id, -1, SQLITE_STATIC);
   IndexAnswer answer = take_inode(index, statement, inode);
   if (answer != INDEX_ABSENT || !is_uid) return answer;
-  if ((statement = reading(index, BY_UID)) == NULL) return INDEX_FAILED;
+  if ((statement = index_reading(index, BY_UID)) == NULL) return INDEX_FAILED;
   sqlite3_bind_int64(statement, 1, (sqlite3_int64)parent);
   sqlite3_bind_int64(statement, 2, (sqlite3_int64)uid);
   return take_inode(index, statement, inode);
@@ -184,7 +173,7 @@ IndexAnswer index_lookup(Index *index, uint64_t parent, const char *name, Inode 
     IndexAnswer by_id = lookup_id(index, parent, id, inode);
     if (by_id != INDEX_ABSENT) return by_id;
   }
-  sqlite3_stmt *statement = reading(index, BY_NAME);
+  sqlite3_stmt *statement = index_reading(index, BY_NAME);
   if (statement == NULL) return INDEX_FAILED;
   sqlite3_bind_int64(statement, 1, (sqlite3_int64)parent);
   sqlite3_bind_text(statement, 2, name, -1, SQLITE_STATIC);
@@ -197,7 +186,7 @@ IndexAnswer index_lookup(Index *index, uint64_t parent, const char *name, Inode 
 
 IndexAnswer index_children(Index *index, uint64_t folder, uint64_t after, IndexEach each,
                            gpointer data) {
-  sqlite3_stmt *statement = reading(index, CHILDREN);
+  sqlite3_stmt *statement = index_reading(index, CHILDREN);
   if (statement == NULL) return INDEX_FAILED;
   sqlite3_bind_int64(statement, 1, (sqlite3_int64)folder);
   sqlite3_bind_int64(statement, 2, (sqlite3_int64)MIN(after, G_MAXINT64));
@@ -209,13 +198,13 @@ IndexAnswer index_children(Index *index, uint64_t folder, uint64_t after, IndexE
     if (!each(&inode, data)) break;
   }
   IndexAnswer answer =
-      code == SQLITE_ROW || code == SQLITE_DONE ? INDEX_FOUND : answer_of(index, code);
+      code == SQLITE_ROW || code == SQLITE_DONE ? INDEX_FOUND : index_answer(index, code);
   sqlite3_reset(statement);
   return answer;
 }
 
 static IndexAnswer take_folder(Index *index, sqlite3_stmt *statement, IndexFolder *folder) {
-  IndexAnswer answer = answer_of(index, sqlite3_step(statement));
+  IndexAnswer answer = index_answer(index, sqlite3_step(statement));
   if (answer == INDEX_FOUND) {
     *folder = (IndexFolder){
         .ino = (uint64_t)sqlite3_column_int64(statement, 0),
@@ -239,7 +228,7 @@ static IndexAnswer take_folder(Index *index, sqlite3_stmt *statement, IndexFolde
 
 IndexAnswer index_folder(Index *index, uint64_t ino, IndexFolder *folder) {
   *folder = (IndexFolder){0};
-  sqlite3_stmt *statement = reading(index, FOLDER);
+  sqlite3_stmt *statement = index_reading(index, FOLDER);
   if (statement == NULL) return INDEX_FAILED;
   sqlite3_bind_int64(statement, 1, (sqlite3_int64)ino);
   return take_folder(index, statement, folder);
@@ -247,7 +236,7 @@ IndexAnswer index_folder(Index *index, uint64_t ino, IndexFolder *folder) {
 
 IndexAnswer index_folder_named(Index *index, const char *server_name, IndexFolder *folder) {
   *folder = (IndexFolder){0};
-  sqlite3_stmt *statement = reading(index, FOLDER_NAMED);
+  sqlite3_stmt *statement = index_reading(index, FOLDER_NAMED);
   if (statement == NULL) return INDEX_FAILED;
   index_bind_text(statement, 1, server_name);
   return take_folder(index, statement, folder);
@@ -258,10 +247,10 @@ void index_folder_clear(IndexFolder *folder) {
 }
 
 IndexAnswer index_message(Index *index, uint64_t ino, IndexMessage *message) {
-  sqlite3_stmt *statement = reading(index, MESSAGE);
+  sqlite3_stmt *statement = index_reading(index, MESSAGE);
   if (statement == NULL) return INDEX_FAILED;
   sqlite3_bind_int64(statement, 1, (sqlite3_int64)ino);
-  IndexAnswer answer = answer_of(index, sqlite3_step(statement));
+  IndexAnswer answer = index_answer(index, sqlite3_step(statement));
   if (answer == INDEX_FOUND) {
     *message = (IndexMessage){
         .folder = (uint64_t)sqlite3_column_int64(statement, 0),
@@ -273,17 +262,17 @@ IndexAnswer index_message(Index *index, uint64_t ino, IndexMessage *message) {
         .announced = sqlite3_column_int64(statement, 7),
         .has_email_id = sqlite3_column_int(statement, 8) != 0,
     };
-    message->size = shown_size(sqlite3_column_int64(statement, 5), message->size_exact);
+    message->size = index_shown_size(sqlite3_column_int64(statement, 5), message->size_exact);
   }
   sqlite3_reset(statement);
   return answer;
 }
 
 IndexAnswer index_twin(Index *index, uint64_t ino, uint64_t *twin, uint64_t *size) {
-  sqlite3_stmt *statement = reading(index, TWIN);
+  sqlite3_stmt *statement = index_reading(index, TWIN);
   if (statement == NULL) return INDEX_FAILED;
   sqlite3_bind_int64(statement, 1, (sqlite3_int64)ino);
-  IndexAnswer answer = answer_of(index, sqlite3_step(statement));
+  IndexAnswer answer = index_answer(index, sqlite3_step(statement));
   if (answer == INDEX_FOUND) {
     *twin = (uint64_t)sqlite3_column_int64(statement, 0);
     *size = (uint64_t)sqlite3_column_int64(statement, 1);
@@ -293,7 +282,7 @@ IndexAnswer index_twin(Index *index, uint64_t ino, uint64_t *twin, uint64_t *siz
 }
 
 bool index_digest(Index *index, uint64_t ino, uint8_t *sha256) {
-  sqlite3_stmt *statement = reading(index, DIGEST);
+  sqlite3_stmt *statement = index_reading(index, DIGEST);
   if (statement == NULL) return false;
   sqlite3_bind_int64(statement, 1, (sqlite3_int64)ino);
   bool found = sqlite3_step(statement) == SQLITE_ROW && sqlite3_column_bytes(statement, 0) == 32;
@@ -302,36 +291,12 @@ bool index_digest(Index *index, uint64_t ino, uint8_t *sha256) {
   return found;
 }
 
-IndexAnswer index_following(Index *index, uint64_t folder, IndexOrder order, uint64_t after,
-                            IndexStepFunc each, gpointer data) {
-  sqlite3_stmt *statement = reading(index, FOLLOWING[order]);
-  if (statement == NULL) return INDEX_FAILED;
-  sqlite3_bind_int64(statement, 1, (sqlite3_int64)folder);
-  sqlite3_bind_int64(statement, 2, (sqlite3_int64)after);
-  int code;
-  while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
-    IndexStep step = {
-        .ino = (uint64_t)sqlite3_column_int64(statement, 0),
-        .uid = (uint32_t)sqlite3_column_int64(statement, 1),
-        .has_body = sqlite3_column_int(statement, 4) != 0,
-        .has_email_id = sqlite3_column_int(statement, 5) != 0,
-    };
-    step.size =
-        shown_size(sqlite3_column_int64(statement, 2), sqlite3_column_int(statement, 3) != 0);
-    if (!each(&step, data)) break;
-  }
-  IndexAnswer answer =
-      code == SQLITE_ROW || code == SQLITE_DONE ? INDEX_FOUND : answer_of(index, code);
-  sqlite3_reset(statement);
-  return answer;
-}
-
 IndexAnswer index_detail(Index *index, uint64_t ino, IndexDetail detail, char **text) {
   *text = NULL;
-  sqlite3_stmt *statement = reading(index, DETAIL);
+  sqlite3_stmt *statement = index_reading(index, DETAIL);
   if (statement == NULL) return INDEX_FAILED;
   sqlite3_bind_int64(statement, 1, (sqlite3_int64)ino);
-  IndexAnswer answer = answer_of(index, sqlite3_step(statement));
+  IndexAnswer answer = index_answer(index, sqlite3_step(statement));
   if (answer == INDEX_FOUND) {
     const char *value = (const char *)sqlite3_column_text(statement, (int)detail);
     *text = detail == INDEX_FOLDER_NAME ? name_folder_display(value) : g_strdup(value);
@@ -342,9 +307,9 @@ IndexAnswer index_detail(Index *index, uint64_t ino, IndexDetail detail, char **
 
 IndexAnswer index_usage(Index *index, IndexUsage *usage) {
   *usage = (IndexUsage){0};
-  sqlite3_stmt *statement = reading(index, USAGE);
+  sqlite3_stmt *statement = index_reading(index, USAGE);
   if (statement == NULL) return INDEX_FAILED;
-  IndexAnswer answer = answer_of(index, sqlite3_step(statement));
+  IndexAnswer answer = index_answer(index, sqlite3_step(statement));
   if (answer == INDEX_FOUND) {
     usage->limit_bytes = (uint64_t)sqlite3_column_int64(statement, 1);
     usage->messages = (uint64_t)sqlite3_column_double(statement, 2);

@@ -37,8 +37,10 @@ typedef struct {
   uint64_t ino;
   uint32_t uid;       // 0: it is not in the folder any more, and not to be asked for
   bool has_email_id;  // another folder may have its body already
+  bool was_exact;     // its bytes were here once: those that come should be the same
   // The result: `came`, or it could not be had: not there, named without bytes, or no room for it.
   bool came, withheld, no_room;
+  bool is_linked;  // it is another message's file too
   uint64_t size;
   uint8_t sha256[BODY_SHA256_BYTES];
   bool on_disk;
@@ -54,6 +56,7 @@ typedef struct {
   GArray *bodies;      // JOB_BODIES: of JobBody
   uint32_t uid;        // of the large message
   uint64_t announced;  // JOB_LARGE
+  bool was_exact;      // JOB_LARGE: as JobBody's
   MailboxRange range;  // JOB_PART
   BodyWriter *writer;  // JOB_PART, JOB_SEAL: the main loop's; JOB_LARGE: the result, the job's
   // The result.

@@ -17,7 +17,8 @@ struct Listing {
   GArray *waiting;  // of MailboxMessage, with their strings in
   GStringChunk *texts;
   size_t waiting_bytes;  // of these strings
-  UidSet *bare;          // new messages of which no more than flags was told
+  UidSet *bare;          // new messages of which no more than flags was told, as it seems
+  UidSet *missing;       // those of which it was so when the server was asked once more
   unsigned n_new;
 };
 
@@ -49,6 +50,7 @@ Listing *listing_new(Index *index, uint64_t folder, uint64_t known_generation, u
       .waiting = g_array_new(FALSE, FALSE, sizeof(MailboxMessage)),
       .texts = g_string_chunk_new(TEXTS_BLOCK_BYTES),
       .bare = uid_set_new(),
+      .missing = uid_set_new(),
   };
   return listing;
 }
@@ -59,6 +61,7 @@ void listing_free(Listing *listing) {
   g_array_unref(listing->waiting);
   g_string_chunk_free(listing->texts);
   uid_set_free(listing->bare);
+  uid_set_free(listing->missing);
   g_free(listing);
 }
 
@@ -145,15 +148,52 @@ bool listing_take(Listing *listing, const MailboxMessage *message, GError **erro
   return wait_for_flush(listing, message, error);
 }
 
-bool listing_end(Listing *listing, GError **error) {
-  for (size_t i = 0; i < uid_set_n_ranges(listing->bare); i++) {
-    UidRange range = uid_set_range(listing->bare, i);
+// The new messages among these that were not told, up to a UID; NULL: error.
+static UidSet *find_untold(Listing *listing, const UidSet *uids, uint32_t last, GError **error) {
+  g_autoptr(UidSet) untold = uid_set_new();
+  for (size_t i = 0; i < uid_set_n_ranges(uids); i++) {
+    UidRange range = uid_set_range(uids, i);
+    for (uint64_t uid = range.first; uid <= MIN(range.last, last); uid++) {
+      bool is_told;
+      if (!index_has_uid(listing->index, listing->folder, listing->addition.generation,
+                         (uint32_t)uid, &is_told, error))
+        return NULL;
+      if (!is_told) uid_set_add(untold, (uint32_t)uid);
+    }
+  }
+  return g_steal_pointer(&untold);
+}
+
+bool listing_missing(Listing *listing, uint32_t *first, GError **error) {
+  UidSet *missing = NULL;
+  *first = 0;
+  if (!flush(listing, error) ||
+      (missing = find_untold(listing, listing->bare, UINT32_MAX, error)) == NULL)
+    return false;
+  uid_set_free(listing->missing);
+  uid_set_free(listing->bare);
+  listing->missing = missing;
+  listing->bare = uid_set_new();
+  if (!uid_set_is_empty(missing)) *first = uid_set_range(missing, 0).first;
+  return true;
+}
+
+static bool add_untold(Listing *listing, const UidSet *uids, uint32_t last, GError **error) {
+  g_autoptr(UidSet) untold = find_untold(listing, uids, last, error);
+  for (size_t i = 0; untold != NULL && i < uid_set_n_ranges(untold); i++) {
+    UidRange range = uid_set_range(untold, i);
     for (uint64_t uid = range.first; uid <= range.last; uid++) {
       MailboxMessage message = {.uid = (uint32_t)uid, .internaldate = -1, .size = -1};
       if (!wait_for_flush(listing, &message, error)) return false;
     }
   }
-  return flush(listing, error);
+  return untold != NULL && flush(listing, error);
+}
+
+// What came only since the second asking is left to the next one, if it is above all others.
+bool listing_end(Listing *listing, GError **error) {
+  return flush(listing, error) && add_untold(listing, listing->missing, UINT32_MAX, error) &&
+         add_untold(listing, listing->bare, listing->addition.last_uid, error);
 }
 
 bool listing_generation(Listing *listing, uint64_t *generation, GError **error) {

@@ -20,8 +20,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Listing, listing_free)
 
 // Takes what the server tells of one message, in one response or several behind each other.
 bool listing_take(Listing *listing, const MailboxMessage *message, GError **error);
-// Writes what is still in memory. Messages that the server has but tells nothing of are new
-// messages all the same.
+// Writes what is still in memory. `first`: the first of the new messages of which no more than flags
+// was told, 0: there is none. They may have come while the others were told: the server is to be
+// asked once more, for all from there on.
+bool listing_missing(Listing *listing, uint32_t *first, GError **error);
+// Writes the rest. Messages of which the server still tells nothing are new messages all the same.
 bool listing_end(Listing *listing, GError **error);
 // The generation of the new messages: begun if there was none, after which no other may be begun.
 bool listing_generation(Listing *listing, uint64_t *generation, GError **error);

@@ -13,7 +13,8 @@
 
 typedef enum {
   REPORT_JOB,   // job, with its result
-  REPORT_BODY,  // ino, fd, size, on_disk: it is here, and the index will know when the job is done
+  // ino, fd, size, on_disk, is_other: it is here, and the index will know when the job is done
+  REPORT_BODY,
   REPORT_PART,  // ino, range: more of a large body can be read
   REPORT_FOLDER,  // folder, status: changed on the server
   REPORT_TREE,    // so has the tree
@@ -28,6 +29,7 @@ typedef struct {
   int fd;  // the body store's; -1: none
   uint64_t size;
   bool on_disk;
+  bool is_other;  // than the bytes that were here before
   MailboxRange range;
   char *folder;
   bool has_status;

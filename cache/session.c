@@ -9,6 +9,8 @@
 
 // A server may close a connection after 30 minutes (RFC 3501 5.4), routers forget it much sooner.
 #define IDLE_LOGOUT_MS (4 * 60 * 1000)
+// A session that has had nothing to do for so long looks after the bodies on disk.
+#define SWEEP_PAUSE_MS 20
 // For how long a session that the server has no connection for is left out.
 #define BARRED_S 60
 
@@ -142,6 +144,7 @@ static bool try_listing(Session *session, Job *job, GError **error) {
 static void do_listing(Session *session, Job *job) {
   bool was_connected = session->mailbox != NULL;
   if (try_listing(session, job, &job->error)) return;
+  if (session_free_room(session, &job->error) && try_listing(session, job, &job->error)) return;
   if (!net_error_ends_connection(job->error)) return;
   session_disconnect(session);
   if (!session_may_retry(session, job, was_connected, job->error)) return;
@@ -200,6 +203,11 @@ static void open_index(Session *session) {
 
 static Job *await_job(Session *session) {
   JobBoard *board = session->context->board;
+  if (session_may_sweep(session)) {
+    Job *next = job_board_take(board, session->number, session->open_folder, SWEEP_PAUSE_MS);
+    if (next == NULL && !job_board_is_closed(board)) session_sweep(session);
+    return next;
+  }
   int patience = session->mailbox != NULL ? IDLE_LOGOUT_MS : -1;
   if (session_watch(session)) patience = 0;
   Job *job = job_board_take(board, session->number, session->open_folder, patience);

@@ -32,6 +32,9 @@ typedef struct {
   JobBoard *board;
   Post *reports;     // takes Reports
   gint n_connected;  // atomic: sessions that have a connection
+  gint n_full;       // atomic: how often the disk was full
+  // Atomic: the directory of bodies that is to be swept next, and how many are.
+  gint next_swept, n_swept;
 } SessionContext;
 
 // Starts the thread. `number` is its seat on the board.

@@ -111,6 +111,7 @@ static void report_body(Delivery *delivery, const JobBody *body, int fd) {
   report->fd = fd;
   report->size = body->size;
   report->on_disk = body->on_disk;
+  report->is_other = session_is_other(delivery->session, body);
   session_report(delivery->session, report);
 }
 

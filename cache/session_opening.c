@@ -22,7 +22,7 @@ bool opening_tell_size(const Flight *flight) {
 
 void opening_make_whole(Flight *flight) {
   Job *job = flight->job;
-  JobBody body = {.ino = job->ino, .uid = job->uid};
+  JobBody body = {.ino = job->ino, .uid = job->uid, .was_exact = job->was_exact};
   g_clear_pointer(&job->writer, body_writer_free);
   flight->whole = job->is_whole = true;
   job->bodies = g_array_new(FALSE, TRUE, sizeof(JobBody));

@@ -51,12 +51,23 @@ void session_finish(Session *session, Job *job);
 
 // session_bodies.c: does `first`, and what else is wanted of its folder meanwhile. Takes it.
 void session_do_bodies(Session *session, Job *first);
-// session_record.c: what came of a job about bodies goes into the index; old bodies go when they
-// are too many.
+// session_record.c: what came of a job about bodies goes into the index.
 void session_record(Session *session, Job *job);
+// The bytes that came are not, or not certainly, those that were here before. To be asked before
+// they are recorded.
+bool session_is_other(Session *session, const JobBody *body);
+// session_room.c: evicts bodies when they are too many; within a transaction.
+bool session_make_room(Session *session, GError **error);
+// After an error of the index, which is cleared if it is worth another try: the disk was full, and
+// now it is less so. Ends a transaction.
+bool session_free_room(Session *session, GError **error);
 // The body of the same mail in another folder serves for this one too.
 bool session_link_twin(Session *session, JobBody *body);
 // Puts a large body in its place.
 bool session_seal(Session *session, Job *job, GError **error);
+// session_sweep.c: for a session with nothing to do: goes a little further through the bodies on
+// disk, for those that nobody knows of.
+bool session_may_sweep(const Session *session);
+void session_sweep(Session *session);
 // session_watch.c: waits for work, watching for news where the connection can. False: at once.
 bool session_watch(Session *session);

@@ -1,11 +1,10 @@
-// What a session does with bodies that are here: the index learns of them, other folders share
-// them, and the oldest go when they are too many.
+// What a session does with bodies that are here: the index learns of them, and other folders share
+// them.
+
+#include <string.h>
 
 #include "cache/session_private.h"
 #include "net/error.h"
-
-// When the bodies are too many, so many per cent of what they may take are kept.
-#define LOW_WATER_PERCENT 90
 
 static int64_t now_ns(void) {
   return g_get_real_time() * 1000;
@@ -14,64 +13,41 @@ static int64_t now_ns(void) {
 static bool record_bodies(Index *index, const Job *job, GError **error) {
   for (unsigned i = 0; job->bodies != NULL && i < job->bodies->len; i++) {
     const JobBody *body = &g_array_index(job->bodies, JobBody, i);
-    if (body->came &&
-        !index_set_body(index, body->ino, body->size, body->sha256, body->on_disk, now_ns(), error))
+    if (body->came && !index_set_body(index, body->ino, body->size, body->sha256, body->on_disk,
+                                      body->is_linked, now_ns(), error))
       return false;
   }
   return job->kind != JOB_LARGE || job->is_whole || job->writer == NULL ||
          index_set_size(index, job->ino, job->size, error);
 }
 
-static bool record_use(Session *session, GError **error) {
-  g_autoptr(GArray) used = body_take_used(session->context->bodies);
+static bool record_use(Index *index, const GArray *used, GError **error) {
   for (unsigned i = 0; i < used->len; i++) {
-    if (!index_touch_body(session->index, g_array_index(used, uint64_t, i), now_ns(), error))
-      return false;
+    if (!index_touch_body(index, g_array_index(used, uint64_t, i), now_ns(), error)) return false;
   }
   return true;
 }
 
-typedef struct {
-  BodyStore *bodies;
-  GArray *evicted;  // of uint64_t
-  uint64_t surplus;
-} Eviction;
-
-static bool evict(uint64_t ino, uint64_t size, gpointer data) {
-  Eviction *eviction = data;
-  if (body_evict(eviction->bodies, ino)) {
-    g_array_append_val(eviction->evicted, ino);
-    eviction->surplus -= MIN(eviction->surplus, size);
-  }
-  return eviction->surplus > 0;
-}
-
-// Bodies are evicted before the index forgets them: one that is missing is fetched again, one that
-// nobody knows of would never go.
-static bool make_room(Session *session, GError **error) {
-  uint64_t limit = session->context->cache_bytes, bytes;
-  if (limit == 0) return true;
-  if (!index_cached_bytes(session->index, &bytes, error)) return false;
-  if (bytes <= limit) return true;
-  g_autoptr(GArray) evicted = g_array_new(FALSE, FALSE, sizeof(uint64_t));
-  Eviction eviction = {.bodies = session->context->bodies,
-                       .evicted = evicted,
-                       .surplus = bytes - limit / 100 * LOW_WATER_PERCENT};
-  if (!index_oldest_bodies(session->index, evict, &eviction, error)) return false;
-  for (unsigned i = 0; i < evicted->len; i++) {
-    if (!index_forget_body(session->index, g_array_index(evicted, uint64_t, i), error))
-      return false;
-  }
-  return true;
+static bool try_record(Session *session, const Job *job, const GArray *used, GError **error) {
+  bool recorded = index_begin(session->index, error) && record_bodies(session->index, job, error) &&
+                  record_use(session->index, used, error) && session_make_room(session, error) &&
+                  index_commit(session->index, error);
+  index_rollback(session->index);
+  return recorded;
 }
 
 void session_record(Session *session, Job *job) {
   g_autoptr(GError) error = NULL;
-  job->recorded = index_begin(session->index, &error) &&
-                  record_bodies(session->index, job, &error) && record_use(session, &error) &&
-                  make_room(session, &error) && index_commit(session->index, &error);
-  index_rollback(session->index);
+  g_autoptr(GArray) used = body_take_used(session->context->bodies);
+  job->recorded = try_record(session, job, used, &error) ||
+                  (session_free_room(session, &error) && try_record(session, job, used, &error));
   if (!job->recorded) g_warning("%s: %s", session->name, error->message);
+}
+
+bool session_is_other(Session *session, const JobBody *body) {
+  uint8_t known[BODY_SHA256_BYTES];
+  return body->was_exact && !(index_digest(session->index, body->ino, known) &&
+                              memcmp(known, body->sha256, sizeof known) == 0);
 }
 
 bool session_link_twin(Session *session, JobBody *body) {
@@ -81,13 +57,14 @@ bool session_link_twin(Session *session, JobBody *body) {
       !body_link(bodies, twin, size, body->ino) ||
       !index_digest(session->index, twin, body->sha256))
     return false;
-  body->came = body->on_disk = true;
+  body->came = body->on_disk = body->is_linked = true;
   body->size = size;
   Report *report = report_new(REPORT_BODY);
   report->ino = body->ino;
   report->fd = body_open(bodies, body->ino, size);
   report->size = size;
   report->on_disk = true;
+  report->is_other = session_is_other(session, body);
   session_report(session, report);
   return true;
 }

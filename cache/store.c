@@ -41,12 +41,13 @@ static void forget_body(uint64_t ino, gpointer bodies) {
   body_remove(bodies, ino);
 }
 
-static bool purge(Store *store, GError **error) {
+static bool purge(Store *store, bool uid_names, GError **error) {
   g_autoptr(Index) index = index_open(store->index_path, INDEX_WRITE, error);
   if (index == NULL) return false;
   g_autoptr(GError) full = NULL;
-  bool purged = index_begin(index, &full) &&
-                index_purge(index, forget_body, store->bodies, &full) && index_commit(index, &full);
+  bool purged =
+      index_begin(index, &full) && index_purge(index, forget_body, store->bodies, &full) &&
+      (!uid_names || index_order_by_uid_names(index, &full)) && index_commit(index, &full);
   if (!purged) g_message("%s; the cache is used as it is", full->message);
   return true;
 }
@@ -56,7 +57,7 @@ static bool open_cache(Store *store, const StoreOptions *options, GError **error
   g_autofree char *owner =
       g_strdup_printf("%s@%s", account->user != NULL ? account->user : "", account->host);
   if ((store->bodies = body_store_new(store->directory, error)) == NULL ||
-      !create_index(store, owner, error) || !purge(store, error)) {
+      !create_index(store, owner, error) || !purge(store, options->uid_names, error)) {
     return false;
   }
   store->index = index_open(store->index_path, INDEX_READ, error);
@@ -201,6 +202,7 @@ Store *store_open(const StoreOptions *options, GMainContext *context, GError **e
   store->fetches = table_by_ino(store_free_fetch);
   store->larges = table_by_ino(store_free_large);
   store->arrived = table_by_ino(g_free);
+  store->editions = table_by_ino(g_free);
   store->unfetchable = table_by_ino(g_free);
   if (!open_cache(store, options, error)) return NULL;
   store->batch_bytes = store->n_sessions >= 3 ? BATCH_BYTES : BATCH_FEW_BYTES;
@@ -269,6 +271,7 @@ void store_free(Store *store) {
   g_hash_table_unref(store->larges);
   g_hash_table_unref(store->dirty);
   g_hash_table_unref(store->arrived);
+  g_hash_table_unref(store->editions);
   g_hash_table_unref(store->unfetchable);
   for (unsigned i = 0; i < store->n_sessions; i++)
     g_free(store->watched[i].folder);

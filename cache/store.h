@@ -123,13 +123,17 @@ StoreTicket *store_want(Store *store, StoreBody *body, uint64_t offset, uint64_t
 // A body that is here, whole on disk or a large one that is arriving; NULL: it must be fetched. To
 // be closed like every body.
 StoreBody *store_body(Store *store, uint64_t ino);
+// How often the bytes of a message turned out to be, or may be, others than it had before: 0 but
+// for servers that change what never changes, and for a large message that had to be fetched again.
+// What is opened from now on is of this edition; what is open stays as it is.
+uint64_t store_edition(Store *store, uint64_t ino);
 void store_close_body(Store *store, StoreBody *body);
 // Opens a body, fetching it: a small one whole, of a large one its first part and its end. Callers
-// of one message share one fetch. `body`, the caller's, is NULL exactly if error is set. `resized`:
-// the exact size is not what store_get told before.
+// of one message share one fetch. `body`, the caller's, is NULL exactly if error is set; its size
+// may not be what store_get told before.
 // Errors: any NetError; GONE: the message was expunged; REFUSED, PROTOCOL, LIMIT: this message
 // cannot be had.
-typedef void (*StoreFetched)(StoreBody *body, bool resized, const GError *error, gpointer data);
+typedef void (*StoreFetched)(StoreBody *body, const GError *error, gpointer data);
 StoreTicket *store_fetch(Store *store, uint64_t ino, StoreFetched done, gpointer data);
 
 // Bytes that the account holds and may hold, from the last synchronisation: never waits, limit 0 if

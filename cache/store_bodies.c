@@ -10,15 +10,11 @@
 // Fetched ahead in one job: at least, and at most so many messages.
 #define BATCH_MIN_BYTES (64 << 10)
 #define BATCH_MESSAGES 500
-// How many bodies are kept open for readers to come.
-#define KEPT_MAX 2048
-#define KEPT_US (2 * G_USEC_PER_SEC)
 
 // A body on its way, and who waits for it: nobody, if it is fetched ahead.
 typedef struct {
   Store *store;
   uint64_t ino, folder;
-  uint64_t shown_size;  // as told before
   Job *job;  // the board's or a session's, perhaps others' too; NULL: waits for something
   GPtrArray *tickets;
   unsigned attempts;
@@ -36,58 +32,17 @@ void store_free_fetch(gpointer data) {
   g_free(fetch);
 }
 
-static Fetch *fetch_new(Store *store, uint64_t ino, uint64_t folder, uint64_t shown_size) {
+static Fetch *fetch_new(Store *store, uint64_t ino, uint64_t folder) {
   Fetch *fetch = g_new0(Fetch, 1);
   fetch->store = store;
   fetch->ino = ino;
   fetch->folder = folder;
-  fetch->shown_size = shown_size;
   fetch->tickets = g_ptr_array_new_with_free_func(g_free);
   g_hash_table_insert(store->fetches, g_memdup2(&ino, sizeof ino), fetch);
   return fetch;
 }
 
 // ---- Bodies that are here.
-
-// What came is known from here for as long as the index does not know it, or it is kept.
-static void forget_if_recorded(Store *store, const Arrived *arrived, uint64_t ino) {
-  if (arrived->recorded && arrived->kept == NULL) g_hash_table_remove(store->arrived, &ino);
-}
-
-// The body is the caller's again.
-static StoreBody *take_kept(Store *store, Arrived *arrived) {
-  StoreBody *body = arrived->kept;
-  uint64_t ino = body->ino;
-  g_queue_delete_link(&store->kept, body->kept);
-  body->kept = NULL;
-  arrived->kept = NULL;
-  forget_if_recorded(store, arrived, ino);
-  return body;
-}
-
-// What was fetched ahead is kept open for the reader who comes, so that he need not look for it. He
-// comes for the first of them first, unless he has stopped.
-static void keep(Store *store, Arrived *arrived, StoreBody *body) {
-  int64_t now_us = g_get_monotonic_time();
-  StoreBody *first = g_queue_peek_head(&store->kept);
-  if (store->kept.length >= KEPT_MAX && now_us - first->kept_us < KEPT_US) {
-    store_close_body(store, body);
-    return;
-  }
-  if (store->kept.length >= KEPT_MAX)
-    store_close_body(store, take_kept(store, g_hash_table_lookup(store->arrived, &first->ino)));
-  arrived->kept = body;
-  body->kept_us = now_us;
-  g_queue_push_tail(&store->kept, body);
-  body->kept = store->kept.tail;
-}
-
-void store_drop_kept(Store *store) {
-  while (store->kept.head != NULL) {
-    StoreBody *body = store->kept.head->data;
-    store_close_body(store, take_kept(store, g_hash_table_lookup(store->arrived, &body->ino)));
-  }
-}
 
 static StoreBody *open_on_disk(Store *store, uint64_t ino, uint64_t size) {
   int fd = body_open(store->bodies, ino, size);
@@ -99,7 +54,7 @@ StoreBody *store_body(Store *store, uint64_t ino) {
   Arrived *arrived = g_hash_table_lookup(store->arrived, &ino);
   StoreBody *body = NULL;
   if (arrived != NULL && arrived->kept != NULL)
-    body = take_kept(store, arrived);
+    body = store_take_kept(store, arrived);
   else if (arrived != NULL && arrived->on_disk)
     body = open_on_disk(store, ino, arrived->size);
   else if (arrived == NULL && index_message(store_index(store), ino, &message) == INDEX_FOUND &&
@@ -128,11 +83,6 @@ static void remember_unfetchable(Store *store, uint64_t ino) {
 
 // ---- Asking.
 
-static void add_body(Job *job, uint64_t ino, uint32_t uid, bool has_email_id) {
-  JobBody body = {.ino = ino, .uid = uid, .has_email_id = has_email_id};
-  g_array_append_val(job->bodies, body);
-}
-
 // The job that opens one message; `error` is set if it cannot be asked for.
 static Job *opening_job(Store *store, Fetch *fetch, bool *has_twin, GError **error) {
   IndexMessage message;
@@ -150,12 +100,16 @@ static Job *opening_job(Store *store, Fetch *fetch, bool *has_twin, GError **err
   job->folder = g_steal_pointer(&folder.server_name);
   job->folder_ino = fetch->folder = message.folder;
   job->uidvalidity = folder.status.uidvalidity;
-  fetch->shown_size = message.size;
   if (is_large) {
     job->uid = message.uid;
     job->announced = (uint64_t)message.announced;
+    job->was_exact = message.size_exact;
   } else {
-    add_body(job, fetch->ino, message.uid, message.has_email_id);
+    JobBody body = {.ino = fetch->ino,
+                    .uid = message.uid,
+                    .has_email_id = message.has_email_id,
+                    .was_exact = message.size_exact};
+    g_array_append_val(job->bodies, body);
   }
   if (message.gone)
     *error = g_error_new(NET_ERROR, NET_ERROR_GONE, "message %u of %s was removed", message.uid,
@@ -206,7 +160,7 @@ static void hurry(Fetch *fetch) {
 StoreTicket *store_fetch(Store *store, uint64_t ino, StoreFetched done, gpointer data) {
   Fetch *fetch = g_hash_table_lookup(store->fetches, &ino);
   if (fetch == NULL) {
-    fetch = fetch_new(store, ino, 0, 0);
+    fetch = fetch_new(store, ino, 0);
     start(fetch);
     store_connect_ahead(store);
   } else {
@@ -259,8 +213,12 @@ static void fetch_ahead(uint64_t folder_ino, const IndexStep *steps, unsigned n,
     job->uidvalidity = folder.status.uidvalidity;
     for (; i < n && bytes < batch_bytes(store, window_bytes) && job->bodies->len < BATCH_MESSAGES;
          i++) {
-      add_body(job, steps[i].ino, steps[i].uid, steps[i].has_email_id);
-      fetch_new(store, steps[i].ino, folder_ino, steps[i].size)->job = job;
+      JobBody body = {.ino = steps[i].ino,
+                      .uid = steps[i].uid,
+                      .has_email_id = steps[i].has_email_id,
+                      .was_exact = steps[i].size_exact};
+      g_array_append_val(job->bodies, body);
+      fetch_new(store, steps[i].ino, folder_ino)->job = job;
       bytes += steps[i].size;
     }
     job_board_push(store->board, job);
@@ -284,25 +242,38 @@ static Fetch *take_fetch(Store *store, uint64_t ino) {
 // Takes `body` (NULL: error) and the fetch, which is out of its table.
 static void tell(Fetch *fetch, StoreBody *body, const GError *error) {
   Store *store = fetch->store;
-  bool resized = body != NULL && body->size != fetch->shown_size;
   for (StoreTicket *ticket; (ticket = store_ticket_next(fetch->tickets)) != NULL; g_free(ticket)) {
     if (body != NULL) body->refs++;
-    ticket->fetched(body, resized, error, ticket->data);
+    ticket->fetched(body, error, ticket->data);
   }
   if (body != NULL) store_close_body(store, body);
   store_free_fetch(fetch);
+}
+
+uint64_t store_edition(Store *store, uint64_t ino) {
+  if (g_hash_table_size(store->editions) == 0) return 0;
+  const uint64_t *edition = g_hash_table_lookup(store->editions, &ino);
+  return edition != NULL ? *edition : 0;
+}
+
+static void begin_edition(Store *store, uint64_t ino) {
+  uint64_t edition = store_edition(store, ino) + 1;
+  g_hash_table_insert(store->editions, g_memdup2(&ino, sizeof ino),
+                      g_memdup2(&edition, sizeof edition));
 }
 
 void store_note_body(Store *store, const Report *report) {
   Arrived arrived = {.size = report->size, .on_disk = report->on_disk};
   StoreBody *body = report->fd >= 0 ? store_body_new(report->ino, report->fd, report->size) : NULL;
   Arrived *before = g_hash_table_lookup(store->arrived, &report->ino);
-  if (before != NULL && before->kept != NULL) store_close_body(store, take_kept(store, before));
+  if (before != NULL && before->kept != NULL)
+    store_close_body(store, store_take_kept(store, before));
   g_hash_table_insert(store->arrived, g_memdup2(&report->ino, sizeof report->ino),
                       g_memdup2(&arrived, sizeof arrived));
   Fetch *fetch = body != NULL ? take_fetch(store, report->ino) : NULL;
+  if (report->is_other) begin_edition(store, report->ino);
   if (fetch != NULL && fetch->tickets->len == 0 && report->on_disk) {
-    keep(store, g_hash_table_lookup(store->arrived, &report->ino), body);
+    store_keep(store, g_hash_table_lookup(store->arrived, &report->ino), body);
     store_free_fetch(fetch);
   } else if (fetch != NULL) {
     tell(fetch, body, NULL);
@@ -317,7 +288,7 @@ static void forget_arrived(Store *store, const Job *job) {
     Arrived *arrived = body->came ? g_hash_table_lookup(store->arrived, &body->ino) : NULL;
     if (arrived == NULL) continue;
     arrived->recorded = true;
-    forget_if_recorded(store, arrived, body->ino);
+    store_forget_recorded(store, arrived, body->ino);
   }
 }
 
@@ -383,6 +354,8 @@ void store_end_bodies(Store *store, Job *job) {
   forget_arrived(store, job);
   if (job->kind == JOB_LARGE && job->error == NULL && job->writer != NULL) {
     Fetch *fetch = take_fetch(store, job->ino);
+    // Whether all of it is as it was is known at the end at best.
+    if (job->was_exact) begin_edition(store, job->ino);
     StoreBody *body = store_large_open(store, job);
     if (fetch != NULL)
       tell(fetch, body, NULL);

@@ -3,6 +3,7 @@
 //   store.c           life, and reading the tree
 //   store_listing.c   listings: who waits for one, what makes one old, news
 //   store_bodies.c    bodies: who waits for one, and what is fetched ahead
+//   store_kept.c      bodies fetched ahead that are kept open
 //   store_large.c     large bodies that arrive while they are read
 //   store_link.c      whether the server can be reached, and when it is tried again
 #pragma once
@@ -46,12 +47,15 @@ struct Store {
   GHashTable *fetches;      // ino -> Fetch
   GHashTable *larges;       // ino -> Large
   GHashTable *arrived;      // ino -> Arrived: came, and the index does not know yet, or never will
+  GHashTable *editions;     // ino -> uint64_t, of messages that have more than one
   GHashTable *unfetchable;  // ino -> until when, monotonic microseconds
   GQueue kept;              // of StoreBody: fetched ahead, for readers who come soon
-  ReadAhead *readahead;     // NULL: nothing is fetched ahead
-  uint64_t ahead_bytes;     // how far ahead of a reader, in all
-  uint64_t batch_bytes;     // the most that is fetched ahead in one job
-  int64_t slow_until_us;    // the server asked for patience: nothing is fetched ahead
+  uint64_t kept_bytes;
+  GSource *kept_timer;    // NULL: none is kept
+  ReadAhead *readahead;   // NULL: nothing is fetched ahead
+  uint64_t ahead_bytes;   // how far ahead of a reader, in all
+  uint64_t batch_bytes;   // the most that is fetched ahead in one job
+  int64_t slow_until_us;  // the server asked for patience: nothing is fetched ahead
   // The server.
   bool was_online;  // at least once
   GError *problem;  // why the last try to connect failed; NULL: it did not
@@ -118,8 +122,16 @@ void store_note_body(Store *store, const Report *report);
 void store_end_bodies(Store *store, Job *job);
 void store_cancel_fetch(StoreTicket *ticket);
 void store_free_fetch(gpointer fetch);
-void store_drop_kept(Store *store);
 void store_make_readahead(Store *store, uint64_t max_bytes);
+
+// store_kept.c
+// Keeps a body that came for a reader to come, or closes it.
+void store_keep(Store *store, Arrived *arrived, StoreBody *body);
+// The body is the caller's again.
+StoreBody *store_take_kept(Store *store, Arrived *arrived);
+void store_drop_kept(Store *store);
+// What came is known from here for as long as the index does not know it, or it is kept.
+void store_forget_recorded(Store *store, const Arrived *arrived, uint64_t ino);
 
 // store_large.c
 // A body that is arriving.

@@ -4,6 +4,7 @@
 
 #include "cache/listing.h"
 #include "cache/sync_private.h"
+#include "net/error.h"
 
 // One talk with the server about one folder.
 typedef struct {
@@ -54,9 +55,38 @@ static bool take_vanished(UidRange range, gpointer data, GError **error) {
   return true;
 }
 
+// What is gone is as of the first asking.
+static bool ignore_vanished(UidRange range, gpointer data, GError **error) {
+  return true;
+}
+
+// A change of flags that the server tells of before the message itself looks like a message of
+// which it knows nothing.
+static bool ask_again(Talk *talk, Mailbox *mailbox, const char *folder, uint32_t first,
+                      GError **error) {
+  const MailboxUpdateFuncs funcs = {take_message, ignore_vanished, talk};
+  const MailboxStatus *status = &talk->update.status;
+  g_autoptr(UidSet) present = uid_set_new();
+  MailboxUpdate update = {.present = present};
+  const MailboxKnown known = {
+      .folder = folder,
+      .uidvalidity = status->uidvalidity,
+      .last_uid = first - 1,
+      .count = status->exists,
+      .modseq = status->highestmodseq,
+  };
+  if (!mailbox_update(mailbox, &known, &funcs, &update, error)) return false;
+  if (update.status.uidvalidity == status->uidvalidity) return true;
+  g_set_error(error, NET_ERROR, NET_ERROR_BUSY, "%s was renumbered while it was listed", folder);
+  return false;
+}
+
 static bool talk_about(Talk *talk, Mailbox *mailbox, const MailboxKnown *known, GError **error) {
   const MailboxUpdateFuncs funcs = {take_message, take_vanished, talk};
+  uint32_t first;
   return mailbox_update(mailbox, known, &funcs, &talk->update, error) &&
+         listing_missing(talk->listing, &first, error) &&
+         (first == 0 || ask_again(talk, mailbox, known->folder, first, error)) &&
          listing_end(talk->listing, error);
 }
 

@@ -118,7 +118,9 @@ Filesystem *filesystem_new(const FilesystemOptions *options, Store *store, Outbo
   filesystem->ended = ended;
   filesystem->ended_data = data;
   set_options(filesystem, options);
-  filesystem->tree = tree_new(store, filesystem->outbox, filesystem->outbox_name);
+  filesystem->opened = opened_new();
+  filesystem->tree =
+      tree_new(store, filesystem->outbox, filesystem->outbox_name, filesystem->opened);
   filesystem->pendings = pendings_new(store, context);
   filesystem->pushed = pushed_new();
   filesystem->outbox_dir =
@@ -207,6 +209,7 @@ void filesystem_free(Filesystem *filesystem) {
   tree_free(filesystem->tree);
   g_hash_table_unref(filesystem->moved);
   estimates_free(filesystem->estimates);
+  opened_free(filesystem->opened);
   paths_free(filesystem->paths);
   announcer_free(filesystem->announcer);
   g_main_context_unref(filesystem->context);

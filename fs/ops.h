@@ -12,6 +12,7 @@
 #include "fs/estimates.h"
 #include "fs/filesystem.h"
 #include "fs/notify.h"
+#include "fs/opened.h"
 #include "fs/outbox_dir.h"
 #include "fs/paths.h"
 #include "fs/pending.h"
@@ -48,6 +49,7 @@ struct Filesystem {
 
   GHashTable *moved;  // set of folders whose listing changed since they were last opened
   Estimates *estimates;
+  Opened *opened;
   Paths *paths;
 };
 

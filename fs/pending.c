@@ -162,7 +162,7 @@ static void on_done(const GError *error, gpointer data) {
   finish(data, &(PendingResult){.error = error});
 }
 
-static void on_fetched(StoreBody *body, bool resized, const GError *error, gpointer data) {
+static void on_fetched(StoreBody *body, const GError *error, gpointer data) {
   finish(data, &(PendingResult){.error = error, .body = body});
 }
 

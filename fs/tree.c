@@ -8,13 +8,15 @@ struct Tree {
   Store *store;
   Outbox *outbox;
   const char *outbox_name;
+  const Opened *opened;
 };
 
-Tree *tree_new(Store *store, Outbox *outbox, const char *outbox_name) {
+Tree *tree_new(Store *store, Outbox *outbox, const char *outbox_name, const Opened *opened) {
   Tree *tree = g_new0(Tree, 1);
   tree->store = store;
   tree->outbox = outbox_name != NULL ? outbox : NULL;
   tree->outbox_name = outbox_name;
+  tree->opened = opened;
   return tree;
 }
 
@@ -38,7 +40,7 @@ static void set_inode(const Tree *tree, const Inode *inode, Thing *thing) {
       .ino = inode->ino,
       .parent = inode->parent,
       .name = inode->name,
-      .size = folder ? 0 : inode->size,
+      .size = folder ? 0 : opened_size(tree->opened, inode->ino, inode->size),
       .size_exact = folder || inode->size_exact,
       .permissions = folder ? 0777 : 0666,
       .mtime_ns = inode->mtime_ns,

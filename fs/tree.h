@@ -10,6 +10,7 @@
 
 #include "cache/outbox.h"
 #include "cache/store.h"
+#include "fs/opened.h"
 
 typedef struct Tree Tree;
 
@@ -35,9 +36,9 @@ typedef struct {
   bool gone;  // known only to those who hold it open
 } Thing;
 
-// outbox and outbox_name are both NULL where there is no outbox; they stay the caller's and outlive
+// outbox and outbox_name are both NULL where there is no outbox; all stay the caller's and outlive
 // the tree.
-Tree *tree_new(Store *store, Outbox *outbox, const char *outbox_name);
+Tree *tree_new(Store *store, Outbox *outbox, const char *outbox_name, const Opened *opened);
 void tree_free(Tree *tree);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Tree, tree_free)
 

@@ -206,17 +206,49 @@ static void test_link_and_evict(void) {
   struct stat status;
   g_assert_cmpint(fstat(fd, &status), ==, 0);
   g_assert_cmpuint(status.st_nlink, ==, 2);
-  g_assert_true(body_evict(bodies, 1));
+  bool is_last;
+  g_assert_true(body_evict(bodies, 1, &is_last));
+  g_assert_false(is_last);
   g_assert_cmpint(body_open(bodies, 1, 6), ==, -1);
-  g_assert_false(body_evict(bodies, 2));
+  g_assert_false(body_evict(bodies, 2, &is_last));
   body_close(bodies, 2, fd);
-  g_assert_false(body_evict(bodies, 2));
+  g_assert_false(body_evict(bodies, 2, &is_last));
   assert_holds(again, "shared", 6);
   g_autoptr(GArray) used = body_take_used(bodies);
   g_assert_cmpuint(used->len, ==, 2);
   body_close(bodies, 2, again);
-  g_assert_true(body_evict(bodies, 2));
+  g_assert_true(body_evict(bodies, 2, &is_last));
+  g_assert_true(is_last);
   g_assert_cmpint(body_open(bodies, 2, 6), ==, -1);
+  remove_directory(directory);
+}
+
+// A sweep finds what lay there before, and leaves alone what is open or came since.
+static void test_sweep(void) {
+  char *directory = new_directory();
+  BodyStore *bodies = body_store_new(directory, NULL);
+  bool on_disk;
+  for (uint64_t ino = 0x100; ino <= 0x300; ino += 0x100)
+    body_close(bodies, ino, finish(bodies, ino, "old", 3, &on_disk));
+  body_store_free(bodies);
+  bodies = body_store_new(directory, NULL);
+  int open = body_open(bodies, 0x100, 3);
+  body_close(bodies, 0x200, finish(bodies, 0x200, "new", 3, &on_disk));
+  g_autoptr(GArray) inos = body_in_directory(bodies, 0), none = body_in_directory(bodies, 1);
+  g_assert_cmpuint(inos->len, ==, 3);
+  g_assert_cmpuint(none->len, ==, 0);
+  for (unsigned i = 0; i < inos->len; i++)
+    body_sweep(bodies, g_array_index(inos, uint64_t, i));
+  g_autoptr(GArray) left = body_in_directory(bodies, 0);
+  g_assert_cmpuint(left->len, ==, 2);
+  assert_holds(open, "old", 3);
+  body_close(bodies, 0x100, open);
+  g_assert_cmpint(body_open(bodies, 0x300, 3), ==, -1);
+  open = body_open(bodies, 0x200, 3);
+  assert_holds(open, "new", 3);
+  body_close(bodies, 0x200, open);
+  body_end_sweep(bodies);
+  body_store_free(bodies);
   remove_directory(directory);
 }
 
@@ -308,6 +340,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/body/synced", test_synced);
   g_test_add_func("/body/link-and-evict", test_link_and_evict);
   g_test_add_func("/body/room", test_room);
+  g_test_add_func("/body/sweep", test_sweep);
   g_test_add_func("/body/full", test_full);
   return g_test_run();
 }

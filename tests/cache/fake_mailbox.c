@@ -187,6 +187,14 @@ void fake_set_email_id(const char *name, uint32_t uid, const char *email_id) {
   pthread_mutex_unlock(&server.lock);
 }
 
+void fake_change_body(const char *name, uint32_t uid, const char *body) {
+  pthread_mutex_lock(&server.lock);
+  FakeMessage *message = find_message(find_folder(name), uid);
+  g_free(message->body);
+  message->body = g_strdup(body);
+  pthread_mutex_unlock(&server.lock);
+}
+
 void fake_withhold(const char *name, uint32_t uid) {
   pthread_mutex_lock(&server.lock);
   find_message(find_folder(name), uid)->withheld = true;

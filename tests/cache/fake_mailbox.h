@@ -20,6 +20,8 @@ uint32_t fake_add_message(const char *folder, const char *subject, const char *b
                           int64_t size_told);
 void fake_remove_message(const char *folder, uint32_t uid);
 void fake_set_flags(const char *folder, uint32_t uid, const char *flags);
+// The message has other bytes from now on, which no honest server's has.
+void fake_change_body(const char *folder, uint32_t uid, const char *body);
 // The message is listed, but a fetch gives nothing.
 void fake_withhold(const char *folder, uint32_t uid);
 

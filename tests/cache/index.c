@@ -342,11 +342,60 @@ static void test_sizes(Fixture *fixture, gconstpointer data) {
   g_assert_false(inode.size_exact);
   g_assert_cmpint(inode.mtime_ns, ==, 77);
   index_begin(fixture->writer, NULL);
-  g_assert_true(index_set_body(fixture->writer, inode.ino, 0, sha256, true, 1, NULL));
+  g_assert_true(index_set_body(fixture->writer, inode.ino, 0, sha256, true, false, 1, NULL));
   commit(fixture);
   index_get(fixture->reader, inode.ino, &inode);
   g_assert_cmpuint(inode.size, ==, 0);
   g_assert_true(inode.size_exact);
+}
+
+static uint64_t cached_bytes(Fixture *fixture) {
+  uint64_t bytes;
+  g_assert_true(index_cached_bytes(fixture->writer, &bytes, NULL));
+  return bytes;
+}
+
+// A file that is the body of several messages takes its room once, until the last of them goes; and
+// a body that is another now counts as that.
+static void test_cached_bytes(Fixture *fixture, gconstpointer data) {
+  uint64_t generation;
+  const uint8_t sha256[32] = {0};
+  uint64_t inbox = make_inbox(fixture, &generation, 0);
+  IndexAddition addition = {.folder = inbox, .generation = generation, .now_ns = 1};
+  index_begin(fixture->writer, NULL);
+  for (uint32_t uid = 1; uid <= 4; uid++) {
+    MailboxMessage message = {.uid = uid, .size = 10, .subject = "x", .email_id = "M1"};
+    if (uid == 4) message.email_id = NULL;
+    index_add_message(fixture->writer, &addition, &message, NULL);
+  }
+  commit(fixture);
+  uint64_t inos[4];
+  for (int i = 0; i < 4; i++) {
+    g_autofree char *name = g_strdup_printf("1970-01-01_0000_unknown_x,%d.eml", i + 1);
+    inos[i] = child(fixture, inbox, name);
+    g_assert_cmpuint(inos[i], !=, 0);
+  }
+  index_begin(fixture->writer, NULL);
+  for (int i = 0; i < 4; i++)
+    g_assert_true(index_set_body(fixture->writer, inos[i], 100, sha256, true, i > 0, 1, NULL));
+  g_assert_cmpuint(cached_bytes(fixture), ==, 200);
+  index_forget_body(fixture->writer, inos[0], NULL);
+  g_assert_cmpuint(cached_bytes(fixture), ==, 200);
+  g_assert_true(index_set_body(fixture->writer, inos[0], 100, sha256, true, true, 1, NULL));
+  g_assert_cmpuint(cached_bytes(fixture), ==, 200);
+  g_assert_true(index_set_body(fixture->writer, inos[3], 150, sha256, true, false, 1, NULL));
+  g_assert_cmpuint(cached_bytes(fixture), ==, 250);
+  GString *told = g_string_new(NULL);
+  const IndexListener listener = {hear_removed, hear_added, hear_changed, told};
+  const UidRange all = {1, 4};
+  index_remove_range(fixture->writer, inbox, generation, all, &listener, NULL);
+  index_forget_body(fixture->writer, inos[1], NULL);
+  index_forget_body(fixture->writer, inos[2], NULL);
+  g_assert_cmpuint(cached_bytes(fixture), ==, 250);
+  index_purge(fixture->writer, ignore_body, NULL, NULL);
+  g_assert_cmpuint(cached_bytes(fixture), ==, 0);
+  commit(fixture);
+  g_string_free(told, TRUE);
 }
 
 int main(int argc, char **argv) {
@@ -363,6 +412,7 @@ int main(int argc, char **argv) {
       {"/index/inodes", test_inodes},
       {"/index/uid-names", test_uid_names},
       {"/index/sizes", test_sizes},
+      {"/index/cached-bytes", test_cached_bytes},
   };
   g_test_init(&argc, &argv, NULL);
   for (size_t i = 0; i < G_N_ELEMENTS(tests); i++)

@@ -44,10 +44,9 @@ void take_done(const GError *error, gpointer data) {
   answer->error = error != NULL ? g_error_copy(error) : NULL;
 }
 
-void take_body(StoreBody *body, bool resized, const GError *error, gpointer data) {
+void take_body(StoreBody *body, const GError *error, gpointer data) {
   Answer *answer = data;
   answer->body = body;
-  answer->resized = resized;
   take_done(error, data);
 }
 
@@ -74,6 +73,7 @@ Answer store_fixture_start(StoreFixture *fixture, unsigned connections) {
       .directory = fixture->directory,
       .folders = folders,
       .reserved = "outbox",
+      .uid_names = fixture->uid_names,
       .refresh_s = fixture->refresh_s,
       .connections = connections,
       .prefetch_bytes = fixture->prefetch_bytes,
@@ -146,6 +146,12 @@ void assert_body(StoreFixture *fixture, Answer *answer, const char *expected) {
   g_assert_cmpint(n, ==, store_body_size(answer->body));
   store_close_body(fixture->store, answer->body);
   g_assert_cmpmem(buffer, (size_t)n, expected, strlen(expected));
+}
+
+void store_fixture_drop_body(StoreFixture *fixture, uint64_t ino) {
+  g_autofree char *path = g_strdup_printf("%s/bodies/%02x/%" G_GINT64_MODIFIER "x",
+                                          fixture->directory, (unsigned)(ino & 0xff), ino);
+  g_assert_cmpint(unlink(path), ==, 0);
 }
 
 void store_fixture_read(StoreFixture *fixture, uint64_t ino, const char *expected) {

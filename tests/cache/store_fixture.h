@@ -18,10 +18,11 @@ typedef struct {
   // Options of the next start; all 0 at first.
   unsigned refresh_s;
   uint64_t prefetch_bytes, cache_bytes;
+  bool uid_names;
 } StoreFixture;
 
 typedef struct {
-  bool done, resized;
+  bool done;
   StoreBody *body;
   GError *error;
 } Answer;
@@ -41,11 +42,13 @@ void store_fixture_wait(StoreFixture *fixture, const bool *done);
 void store_fixture_wait_until(StoreFixture *fixture, bool (*holds)(StoreFixture *fixture));
 // Fill an Answer.
 void take_done(const GError *error, gpointer answer);
-void take_body(StoreBody *body, bool resized, const GError *error, gpointer answer);
+void take_body(StoreBody *body, const GError *error, gpointer answer);
 
 uint64_t store_fixture_find(StoreFixture *fixture, const char *path);  // 0: none
 // Synchronises a folder; expected_code: the NetError that it ends with, -1: none.
 void store_fixture_sync(StoreFixture *fixture, const char *path, int expected_code);
+// Takes a message's body out of the cache, as a user may who deletes it.
+void store_fixture_drop_body(StoreFixture *fixture, uint64_t ino);
 // Fetches a message and compares its bytes.
 void store_fixture_read(StoreFixture *fixture, uint64_t ino, const char *expected);
 // The body of a fetch that went well, compared and closed.

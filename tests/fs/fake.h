@@ -20,6 +20,8 @@ uint64_t fake_add_message(Store *store, uint64_t parent, const char *name, const
                           uint64_t announced);
 // The message's body is the file at `path`.
 void fake_put_body(Store *store, uint64_t ino, const char *path);
+// The server changed the bytes of a message, and they have been fetched again.
+void fake_change_body(Store *store, uint64_t ino, const char *body);
 // Of the body, bytes from `arrived` on have not come: it can be opened, and who wants those waits
 // until a later call lets more arrive (or the outcome, set before they want them, is an error).
 void fake_let_arrive(Store *store, uint64_t ino, uint64_t arrived);

@@ -29,6 +29,7 @@ static void write_body(StoreBody *body) {
 static StoreBody *open_body(Store *store, Node *node) {
   StoreBody *body = g_new0(StoreBody, 1);
   body->node = node;
+  body->size = node->inode.size;
   if (node->path != NULL)
     body->fd = open(node->path, O_RDONLY | O_CLOEXEC);
   else
@@ -59,11 +60,11 @@ bool store_body_is_whole(const StoreBody *body) {
 }
 
 uint64_t store_body_size(const StoreBody *body) {
-  return body->node->inode.size;
+  return body->size;
 }
 
 bool store_body_is_ready(const StoreBody *body, uint64_t offset, uint64_t size) {
-  return MIN(offset + size, body->node->inode.size) <= body->node->arrived;
+  return MIN(offset + size, body->size) <= body->node->arrived;
 }
 
 static void ticket_free(StoreTicket *ticket) {
@@ -79,13 +80,22 @@ void store_cancel(StoreTicket *ticket) {
 }
 
 // The body becomes known; where nobody waits any more, too.
-static bool arrive(Node *node) {
-  uint64_t size = strlen(node->body);
-  bool resized = node->inode.size != size;
-  node->inode.size = size;
+static void arrive(Node *node) {
+  node->inode.size = strlen(node->body);
   node->inode.size_exact = true;
   node->here = true;
-  return resized;
+}
+
+void fake_change_body(Store *store, uint64_t ino, const char *body) {
+  Node *node = fake_find(store, ino);
+  g_free(node->body);
+  node->body = g_strdup(body);
+  node->edition++;
+  arrive(node);
+}
+
+uint64_t store_edition(Store *store, uint64_t ino) {
+  return fake_find(store, ino)->edition;
 }
 
 static void end_ticket(StoreTicket *ticket, const GError *error) {
@@ -97,9 +107,8 @@ static void end_ticket(StoreTicket *ticket, const GError *error) {
   } else {
     if (error == NULL && (node == NULL || node->body == NULL))
       error = gone = g_error_new(NET_ERROR, NET_ERROR_GONE, "no such message");
-    bool resized = error == NULL && arrive(node);
-    ticket->fetched(error == NULL ? open_body(ticket->store, node) : NULL, resized, error,
-                    ticket->data);
+    if (error == NULL) arrive(node);
+    ticket->fetched(error == NULL ? open_body(ticket->store, node) : NULL, error, ticket->data);
   }
 }
 

@@ -13,6 +13,7 @@ typedef struct {
   char *path;        // where it is, NULL: in memory
   bool here;         // on disk, as far as it has arrived
   uint64_t arrived;  // that many bytes
+  uint64_t edition;
   StoreListing listing;
 } Node;
 
@@ -39,6 +40,7 @@ struct Store {
 struct StoreBody {
   Node *node;
   int fd;
+  uint64_t size;
 };
 
 Node *fake_find(Store *store, uint64_t ino);

@@ -160,6 +160,53 @@ static void test_resize_ahead(void) {
   assert_read(mounted, "INBOX/listed", LETTER);
 }
 
+typedef struct {
+  uint64_t ino;
+  const char *body;
+} NewBody;
+
+static void do_change_body(Mounted *mounted, gpointer data) {
+  const NewBody *new = data;
+  fake_change_body(mounted->store, new->ino, new->body);
+}
+
+// The bytes of a file that is open, as often as they are read.
+static void assert_holds(int fd, const char *expected) {
+  char bytes[4096];
+  for (int i = 0; i < 2; i++) {
+    ssize_t got = pread(fd, bytes, sizeof bytes, 0);
+    g_assert_cmpmem(bytes, (size_t)MAX(got, 0), expected, strlen(expected));
+  }
+}
+
+// A server may change what never changes: who opens the message then reads what it is now, and who
+// had it open goes on with what he opened. Both at once can only be where they have one size.
+static void test_changed_bytes(gconstpointer data) {
+  const char *other = data;
+  g_autoptr(Mounted) mounted = mounted_new(PATIENT_MS);
+  g_autofree char *path = mounted_path(mounted, "INBOX/a");
+  uint64_t ino = add_message(mounted, "a", LETTER, strlen(LETTER));
+  assert_read(mounted, "INBOX/a", LETTER);
+  mounted_call(mounted, do_change_body, &(NewBody){ino, other});
+  assert_read(mounted, "INBOX/a", other);
+  g_assert_cmpint(look(mounted, "INBOX/a").st_size, ==, strlen(other));
+
+  int fd = open(path, O_RDONLY);
+  mounted_call(mounted, do_change_body, &(NewBody){ino, LETTER});
+  bool same_size = strlen(other) == strlen(LETTER);
+  int beside = open(path, O_RDONLY);
+  int error = beside < 0 ? errno : 0;
+  g_assert_cmpint(error, ==, same_size ? 0 : EIO);
+  if (same_size) assert_holds(beside, LETTER);
+  assert_holds(fd, other);
+  if (same_size) assert_holds(beside, LETTER);
+  g_assert_cmpint(look(mounted, "INBOX/a").st_size, ==, strlen(other));
+  if (beside >= 0) close(beside);
+  close(fd);
+  look_errno(mounted, "INBOX/none");  // answered after the file was released
+  assert_read(mounted, "INBOX/a", LETTER);
+}
+
 static void do_forget(Mounted *mounted, gpointer data) {
   fake_tell_removed(mounted->store, *(uint64_t *)data, true);
 }
@@ -212,6 +259,12 @@ int main(int argc, char **argv) {
   g_test_add_func("/mount/reading/resize", test_resize);
   g_test_add_func("/mount/reading/resize-late", test_resize_late);
   g_test_add_func("/mount/reading/resize-ahead", test_resize_ahead);
+  g_test_add_data_func("/mount/reading/changed-bytes/same-size",
+                       "From: alice@example.org\r\n\r\nAdieu\r\n", test_changed_bytes);
+  g_test_add_data_func("/mount/reading/changed-bytes/longer",
+                       "From: alice@example.org\r\n\r\nHello again\r\n", test_changed_bytes);
+  g_test_add_data_func("/mount/reading/changed-bytes/shorter", "From: alice@example.org\r\n\r\n",
+                       test_changed_bytes);
   g_test_add_func("/mount/reading/open-forgotten", test_open_forgotten);
   g_test_add_func("/mount/reading/open-errors", test_open_errors);
   return g_test_run();

@@ -1,6 +1,7 @@
 """Mail that means harm, folders with impossible names and servers that lie about sizes: all of it is
 listed, all of it is readable, none of it leaves its folder or stops the mount."""
 
+import glob
 import os
 import unittest
 
@@ -167,6 +168,24 @@ class HostileServer(LabCase):
                 mount.sh("ls -l INBOX >/dev/null; " + program, copy, check=False)
                 whole = [os.path.getsize(os.path.join(copy, name)) for name in os.listdir(copy)]
                 self.assertEqual(whole, [len(content)] * 2)
+
+    def test_a_message_that_is_changed(self):
+        # Bytes that the server changed, which none may, are read as they are once they have to be
+        # fetched again: as many as there are, and none of those that the kernel kept.
+        first, longer = letter() + b"first line\r\n" * 200, letter() + b"other line\r\n" * 700
+        shorter = letter() + b"at last\r\n"
+        messages = [StubMessage(first)]
+        with ImapStub({b"INBOX": messages}) as stub:
+            mount = self.stub_mount(stub)
+            path = mount.first()
+            self.assertEqual(mount.read(path), first)
+            for content in (longer, first, shorter):
+                messages[0] = StubMessage(content, announced=len(first))
+                for body in glob.glob(glob.escape(mount.cache) + "/*/bodies/??/*"):
+                    os.unlink(body)
+                self.assertEqual(mount.read(path), content)
+                self.assertEqual(mount.run("stat", "-c", "%s", path).stdout.strip(),
+                                 str(len(content)))
 
     def test_a_message_that_cannot_be_fetched(self):
         # It is listed and answers EIO; its neighbours are read as ever.
