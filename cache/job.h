@@ -63,10 +63,10 @@ typedef struct {
   Changes *changes;        // of what was synchronised, NULL: nothing
   uint64_t size;           // JOB_LARGE: exact
   MailboxRange tail;       // JOB_LARGE: the last bytes, which came with the first
-  bool is_whole;           // JOB_LARGE: turned out not to be large; told as a body (cache/report.h)
-  int fd;                  // JOB_SEAL: of the body, the body store's; -1 with error
-  bool recorded;           // the index knows of what came
-  bool retried;            // the session's own: once more on a new connection
+  bool is_whole;  // JOB_LARGE: comes whole, by `bodies`, and is told as a body (cache/report.h)
+  int fd;         // JOB_SEAL: of the body, the body store's; -1 with error
+  bool recorded;  // the index knows of what came
+  bool retried;   // the session's own: once more on a new connection
 } Job;
 
 Job *job_new(JobKind kind, JobPriority priority, uint64_t ino);
