@@ -66,11 +66,11 @@ typedef struct {
   Changes *changes;        // of what was synchronised, NULL: nothing
   uint64_t size;           // JOB_LARGE: exact
   MailboxRange tail;       // JOB_LARGE: the last bytes, which came with the first
-  bool is_whole;           // JOB_LARGE: turned out not to be large; told as a body (cache/report.h)
-  int fd;                  // JOB_SEAL: of the body, the body store's; -1 with error
-  bool recorded;           // the index knows of what came
-  bool retried;            // the session's own: once more on a new connection
-  int64_t pinned_us;       // the board's own: since when it waits there, monotonic
+  bool is_whole;      // JOB_LARGE: comes whole, by `bodies`, and is told as a body (cache/report.h)
+  int fd;             // JOB_SEAL: of the body, the body store's; -1 with error
+  bool recorded;      // the index knows of what came
+  bool retried;       // the session's own: once more on a new connection
+  int64_t pinned_us;  // the board's own: since when it waits there, monotonic
 } Job;
 
 Job *job_new(JobKind kind, JobPriority priority, uint64_t ino);

@@ -178,7 +178,7 @@ static GError *error_of_part(const Flight *flight) {
 static void land(Delivery *delivery, Flight flight) {
   Session *session = delivery->session;
   Job *job = flight.job;
-  bool opened = job->kind == JOB_LARGE && !flight.whole && job->error == NULL && job->writer;
+  bool opened = job->kind == JOB_LARGE && !job->is_whole && job->error == NULL && job->writer;
   if (wants_another_look(&flight)) {
     receive_all(delivery);
     flight.anew = true;

@@ -15,7 +15,6 @@ typedef struct {
   Job *job;
   bool anew;         // its folder was looked at again, for the message alone
   bool found_again;  // the folder was renumbered, and the messages' new numbers were looked up
-  bool whole;        // JOB_LARGE: asked for whole, since its size could not be told
   // What came of a JOB_LARGE or JOB_PART:
   bool told;      // something did
   bool withheld;  // the server names the message, but gives nothing
@@ -56,7 +55,7 @@ bool opening_is_whole(const Flight *flight);
 // The size of a large message from what came of its start and end. False: it has to come whole.
 bool opening_tell_size(const Flight *flight);
 // Turns the opening of a large message into a job for the whole of it.
-void opening_make_whole(Flight *flight);
+void opening_make_whole(const Flight *flight);
 // Makes a body of the size that was told of what came, to which its parts can be added. No more
 // than `most` is taken of the disk at once (see body_writer_set_size).
 void opening_keep(const Flight *flight, uint64_t most);

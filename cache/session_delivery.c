@@ -17,7 +17,7 @@ static JobBody *find_body(Delivery *delivery, uint32_t uid, Flight **flight) {
 }
 
 bool flight_is_whole(const Flight *flight) {
-  return flight->job->kind == JOB_BODIES || flight->whole;
+  return flight->job->kind == JOB_BODIES || flight->job->is_whole;
 }
 
 static bool expects_part(const Flight *flight, uint32_t uid, uint64_t offset) {

@@ -20,11 +20,11 @@ bool opening_tell_size(const Flight *flight) {
   return flight->has_tail && tail > 0 && tail < JOB_TAIL_BYTES && job->size >= JOB_FIRST_BYTES;
 }
 
-void opening_make_whole(Flight *flight) {
+void opening_make_whole(const Flight *flight) {
   Job *job = flight->job;
   JobBody body = {.ino = job->ino, .uid = job->uid, .was_exact = job->was_exact};
   g_clear_pointer(&job->writer, body_writer_free);
-  flight->whole = job->is_whole = true;
+  job->is_whole = true;
   job->bodies = g_array_new(FALSE, TRUE, sizeof(JobBody));
   g_array_append_val(job->bodies, body);
 }

@@ -128,6 +128,17 @@ uint64_t store_fixture_find(StoreFixture *fixture, const char *path) {
   return inode.ino;
 }
 
+static bool collect_ino(const Inode *inode, gpointer inos) {
+  g_array_append_val((GArray *)inos, inode->ino);
+  return true;
+}
+
+GArray *store_fixture_inos(StoreFixture *fixture, const char *path) {
+  GArray *inos = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+  store_children(fixture->store, store_fixture_find(fixture, path), 0, collect_ino, inos);
+  return inos;
+}
+
 void store_fixture_sync(StoreFixture *fixture, const char *path, int expected_code) {
   g_auto(Answer) answer = {0};
   store_sync(fixture->store, store_fixture_find(fixture, path), take_done, &answer);

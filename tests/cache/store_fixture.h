@@ -45,6 +45,8 @@ void take_done(const GError *error, gpointer answer);
 void take_body(StoreBody *body, const GError *error, gpointer answer);
 
 uint64_t store_fixture_find(StoreFixture *fixture, const char *path);  // 0: none
+// Those of all that a folder holds, of uint64_t; the caller's.
+GArray *store_fixture_inos(StoreFixture *fixture, const char *path);
 // Synchronises a folder; expected_code: the NetError that it ends with, -1: none.
 void store_fixture_sync(StoreFixture *fixture, const char *path, int expected_code);
 // Takes a message's body out of the cache, as a user may who deletes it.
