@@ -118,7 +118,7 @@ Filesystem *filesystem_new(const FilesystemOptions *options, Store *store, Outbo
   filesystem->ended = ended;
   filesystem->ended_data = data;
   set_options(filesystem, options);
-  filesystem->opened = opened_new();
+  filesystem->opened = opened_new(store);
   filesystem->tree =
       tree_new(store, filesystem->outbox, filesystem->outbox_name, filesystem->opened);
   filesystem->pendings = pendings_new(store, context);

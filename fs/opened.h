@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <glib.h>
+
 #include "cache/store.h"
 
 typedef struct Opened Opened;
@@ -15,17 +17,19 @@ typedef struct OpenMessage OpenMessage;
 
 // A message file that is open.
 typedef struct {
-  StoreBody *body;  // not Opened's
+  StoreBody *body;
   OpenMessage *message;
+  GList link;      // of all that are open
   bool is_beside;  // another edition is open, and this file passes the page cache by
 } OpenFile;
 
-Opened *opened_new(void);
-// Files that are still open are forgotten.
+Opened *opened_new(Store *store);
+// Closes what is still open.
 void opened_free(Opened *opened);
 
-// The file is Opened's, until it is removed. NULL: this edition cannot be opened now.
-OpenFile *opened_add(Opened *opened, uint64_t ino, uint64_t edition, StoreBody *body);
-void opened_remove(Opened *opened, OpenFile *file);
+// Takes the body, of the store's present edition. The file is Opened's; NULL: this edition cannot
+// be opened now.
+OpenFile *opened_open(Opened *opened, uint64_t ino, uint64_t edition, StoreBody *body);
+void opened_close(Opened *opened, OpenFile *file);
 // The size of a message as the kernel may be told: that of the edition that is open, else `size`.
 uint64_t opened_size(const Opened *opened, uint64_t ino, uint64_t size);

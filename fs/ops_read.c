@@ -11,8 +11,12 @@ static bool wants_to_write(int flags) {
   return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
 }
 
+static OpenFile *file_of(const struct fuse_file_info *file) {
+  return (OpenFile *)(uintptr_t)file->fh;
+}
+
 static StoreBody *body_of(const struct fuse_file_info *file) {
-  return ((OpenFile *)(uintptr_t)file->fh)->body;
+  return file_of(file)->body;
 }
 
 static void push(Filesystem *filesystem, uint64_t ino, StoreBody *body) {
@@ -23,11 +27,6 @@ static void push(Filesystem *filesystem, uint64_t ino, StoreBody *body) {
     pushed_open_partly(filesystem->pushed, ino);
 }
 
-static void close_message(Filesystem *filesystem, OpenFile *open) {
-  store_close_body(filesystem->store, open->body);
-  opened_remove(filesystem->opened, open);
-}
-
 // Takes the body. The exact size is known now: where the kernel was told another, it has to ask
 // again before the file is open, else it would cut the file short. It may hold bytes of an earlier
 // edition: it drops them, or if somebody still reads those, this reader passes them by.
@@ -35,9 +34,8 @@ static void reply_open(Request *request, StoreBody *body) {
   Filesystem *filesystem = request->filesystem;
   struct fuse_file_info file = request->file;
   uint64_t edition = store_edition(filesystem->store, request->ino);
-  OpenFile *open = opened_add(filesystem->opened, request->ino, edition, body);
+  OpenFile *open = opened_open(filesystem->opened, request->ino, edition, body);
   if (open == NULL) {
-    store_close_body(filesystem->store, body);
     fuse_reply_err(request->req, EIO);
     return;
   }
@@ -48,7 +46,7 @@ static void reply_open(Request *request, StoreBody *body) {
   if (estimates_settle(filesystem->estimates, request->ino, store_body_size(body)) || edition > 0)
     ops_forget_attr(filesystem, request->ino);
   push(filesystem, request->ino, body);
-  if (fuse_reply_open(request->req, &file) != 0) close_message(filesystem, open);
+  if (fuse_reply_open(request->req, &file) != 0) opened_close(filesystem->opened, open);
 }
 
 static void resume_fetched(Request *request, const PendingResult *result) {
@@ -149,6 +147,6 @@ void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *file) {
     outbox_dir_release(filesystem->outbox_dir, req, file);
     return;
   }
-  close_message(filesystem, (OpenFile *)(uintptr_t)file->fh);
+  opened_close(filesystem->opened, file_of(file));
   fuse_reply_err(req, 0);
 }
