@@ -7,11 +7,12 @@
 #include "tests/net/smtp_script.h"
 #include "tests/net/wire_script.h"
 
-// A text of whole lines, with a dot at the beginning of one in a hundred.
+// A text of whole lines, long ones (the script compares line by line), and in between a lone dot.
 static GString *make_text(size_t size) {
+  g_autofree char *line = g_strnfill(990, 'x');
   GString *text = g_string_sized_new(size);
-  for (unsigned line = 0; text->len < size; line++)
-    g_string_append(text, line % 100 == 99 ? ".\r\n" : "A line of text that is repeated.\r\n");
+  while (text->len < size)
+    g_string_append_printf(text, "%s\r\n.\r\n", line);
   g_string_truncate(text, size - 2);
   if (text->str[text->len - 1] == '\r') text->str[text->len - 1] = '.';
   return g_string_append(text, "\r\n");
@@ -211,23 +212,23 @@ static void test_lone_break_in_chunks(void) {
 // fill the buffers of both sides, and each would wait for the other to read.
 static void test_many_recipients(gconstpointer data) {
   size_t width = GPOINTER_TO_SIZE(data);
-  enum { COUNT = 5000 };
+  unsigned count = width > 0 ? 1000 : 5000;
   g_autoptr(GString) text = g_string_new("Hello.\r\n");
   g_autoptr(GString) transcript = expect_hello("PIPELINING CHUNKING");
   Large large;
-  large_begin(&large, text, COUNT);
+  large_begin(&large, text, count);
   size_t ahead = 0, bytes = 0;
-  for (unsigned command = 0; command < COUNT + 2; command++) {
+  for (unsigned command = 0; command < count + 2; command++) {
     size_t before = transcript->len;
     if (command == 0)
       g_string_append(transcript, "C: MAIL FROM:<alice@example.org>\n");
-    else if (command <= COUNT)
+    else if (command <= count)
       g_string_append_printf(transcript, "C: RCPT TO:<%s>\n", large_widen(&large, command, width));
     else
       g_string_append(transcript, "C: BDAT 8 LAST\nC: Hello.\n");
     bytes += transcript->len - before - strlen("C: ") + strlen("\r");
     ahead++;
-    if (ahead < 100 && bytes < 16384 && command < COUNT + 1) continue;
+    if (ahead < 100 && bytes < 16384 && command < count + 1) continue;
     for (; ahead > 0; ahead--)
       g_string_append(transcript, "S: 250 Ok\n");
     bytes = 0;
