@@ -267,8 +267,7 @@ Sender *fake_sender_open(const Account *account, Waker *waker, const char *name,
   if (refused) take_step();
   while (step == FAKE_UNREACHABLE && !goes_on())
     g_usleep(1000);
-  if (is_away)
-    g_set_error(error, NET_ERROR, NET_ERROR_OFFLINE, "cannot reach the server");
+  if (is_away) g_set_error(error, NET_ERROR, NET_ERROR_OFFLINE, "cannot reach the server");
   if (step == FAKE_DENIED) g_set_error(error, NET_ERROR, NET_ERROR_DENIED, "wrong password");
   bool has_room = count_try(refused);
   if (!has_room && !refused)
