@@ -1,9 +1,10 @@
-// The Courier is the thread that carries letters to the server: it owns the Sender, connects when
-// there is something to send, keeps the connection some seconds for the next letter, and says
-// goodbye. It decides nothing about a letter's future: it tells what came of one try.
+// The Courier carries letters to the server: it connects when there is something to send, keeps the
+// connection some seconds for the next letter, and says goodbye. A burst goes by two connections
+// (courier_desk says when), each with a thread that owns it (courier_lane); where the server takes
+// but one, by that. It decides nothing about a letter's future: it tells what came of one try.
 //
-//   main loop ──CourierTask──> courier thread ──SENT_DATA, ACCEPTED──> spool thread
-//   main loop <──────────── CourierResult ────────────┘  <── (once it is on disk) ──┘
+//   main loop ──CourierTask──> desk ──> two lanes ──SENT_DATA, ACCEPTED──> spool thread
+//   main loop <───────────── CourierResult ──────────┘  <── (once it is on disk) ──┘
 #pragma once
 
 #include <stdbool.h>
@@ -27,8 +28,13 @@ typedef struct {
   int64_t date;
   // Recipients that were answered for for good, of OutboxRecipient: they are left out.
   GPtrArray *settled;
+  // The courier's.
+  int64_t put_us;     // when it began to wait, monotonic
+  Queue *journaled;   // where the spool answers that SENT_DATA is noted; NULL: not asked
+  bool is_journaled;  // ... and has answered
 } CourierTask;
 
+// May wait for the spool, if the courier had the task.
 void courier_task_free(CourierTask *task);
 
 typedef enum {
@@ -60,11 +66,14 @@ typedef struct {
   gpointer data;
 } CourierOptions;
 
-// Starts the thread.
+// Starts the threads.
 Courier *courier_new(const CourierOptions *options);
 // Takes the task. The main loop's thread, as the others.
 void courier_push(Courier *courier, CourierTask *task);
-// Ends the thread: a letter before its final dot is given up at once, after it the reply is waited
+// Takes back a letter that waits for its turn, and frees its task: no result will come. False if it
+// is being sent, or about to be.
+bool courier_withdraw(Courier *courier, uint64_t id);
+// Ends the threads: a letter before its final dot is given up at once, after it the reply is waited
 // for at most 5 s. What was accepted has been handed to the spool. Calls nobody back.
 void courier_free(Courier *courier);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Courier, courier_free)

@@ -13,7 +13,7 @@
 // Every call is for the main loop's thread and none waits for a server. Those that must reach the
 // disk first (flush, fsync, release, rename, unlink of a committed letter) answer through a
 // callback, after a spool thread has fsynced the letter and committed the journal; many at once
-// share one commit. A courier thread sends.
+// share one commit. Two courier threads send.
 //
 // Errors of this room are an OUTBOX_ERROR whose code is the errno to answer; its message is for the
 // log.
@@ -151,6 +151,7 @@ OutboxHandle *outbox_find_closed(Outbox *outbox);
 // RENAME_NOREPLACE is honoured, other flags EINVAL.
 void outbox_rename(Outbox *outbox, uint64_t parent, const char *name, uint64_t new_parent,
                    const char *new_name, unsigned flags, OutboxDone done, gpointer data);
-// Cancels: a letter not under way is gone for good; ENOENT, or EBUSY while it is being sent.
+// Cancels: a letter whose sending has not begun is gone for good; ENOENT, or EBUSY while it is being
+// sent or is next.
 void outbox_unlink(Outbox *outbox, uint64_t parent, const char *name, OutboxDone done,
                    gpointer data);

@@ -19,10 +19,6 @@ void outbox_remove_letter(Outbox *outbox, OutboxLetter *letter, OutboxDone done,
   outbox_push(outbox, letter, job, NULL, done, data);
 }
 
-static bool is_under_way(const OutboxLetter *letter) {
-  return letter->row.phase == OUTBOX_SENDING || letter->row.phase == OUTBOX_SENT_DATA;
-}
-
 void outbox_unlink_letter(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data) {
   g_autofree char *name = g_strdup(letter->row.name);
   uint64_t directory = letter->row.directory;
@@ -53,10 +49,11 @@ void outbox_unlink(Outbox *outbox, uint64_t parent, const char *name, OutboxDone
     refuse(done, data, ENOENT, name, "no such letter");
   else if (outbox_name_is_note(name))
     unlink_note(outbox, letter, done, data);
-  else if (is_under_way(letter) || letter->moving)
+  else if (letter->moving || !outbox_recall(outbox, letter))
     refuse(done, data, EBUSY, name, "is being sent");
   else
     outbox_unlink_letter(outbox, letter, done, data);
+  outbox_run_agenda(outbox);
 }
 
 // What stands where a letter is to be renamed to: a letter goes on, anything else is replaced. So
@@ -192,7 +189,7 @@ static int check_letter(const OutboxLetter *letter, const char *name) {
   if (letter == NULL) return ENOENT;
   if (outbox_name_is_note(name)) return EPERM;
   bool edited = letter->row.phase == OUTBOX_FAILED && letter->writers > 0;
-  return is_under_way(letter) || letter->moving || edited ? EBUSY : 0;
+  return letter->moving || edited ? EBUSY : 0;
 }
 
 void outbox_rename(Outbox *outbox, uint64_t parent, const char *name, uint64_t new_parent,
@@ -201,6 +198,7 @@ void outbox_rename(Outbox *outbox, uint64_t parent, const char *name, uint64_t n
   int code = check_letter(letter, name);
   bool same = parent == new_parent && strcmp(name, new_name) == 0 && flags == 0;
   if (code == 0 && !same) code = check_place(outbox, new_parent, new_name, flags);
+  if (code == 0 && !same && !outbox_recall(outbox, letter)) code = EBUSY;
   if (code != 0) {
     refuse(done, data, code, name, "cannot be renamed so");
     return;
@@ -215,4 +213,5 @@ void outbox_rename(Outbox *outbox, uint64_t parent, const char *name, uint64_t n
     rename_and_commit(outbox, letter, new_name, done, data);
   else
     rename_plainly(outbox, letter, new_name, done, data);
+  outbox_run_agenda(outbox);
 }

@@ -17,8 +17,9 @@
 #include "cache/outbox_spool.h"
 #include "cache/outbox_table.h"
 
-// How many letters may be with the courier at once: one is sent while the other is at hand.
-#define OUTBOX_UNDER_WAY_MAX 2
+// How many letters may be with the courier at once: two are sent, some are at hand, and some wait
+// until the disk has what came of them.
+#define OUTBOX_UNDER_WAY_MAX 8
 
 #define OUTBOX_JOURNAL_NAME "outbox.db"
 // The directory in outbox/.
@@ -160,6 +161,9 @@ void outbox_hurry(Outbox *outbox);
 
 // -- outbox_send.c
 void outbox_hand_over(Outbox *outbox, OutboxLetter *letter);
+// True if the letter is not under way, or was not begun: then it is queued again. Afterwards
+// outbox_run_agenda is to be called.
+bool outbox_recall(Outbox *outbox, OutboxLetter *letter);
 void outbox_take_result(const CourierResult *result, const GError *error, gpointer outbox);
 
 // -- outbox_recover.c

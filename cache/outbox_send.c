@@ -38,6 +38,16 @@ static OutboxLetter *take_back(Outbox *outbox, uint64_t id) {
   g_assert_not_reached();
 }
 
+bool outbox_recall(Outbox *outbox, OutboxLetter *letter) {
+  bool is_under_way = letter->row.phase == OUTBOX_SENDING || letter->row.phase == OUTBOX_SENT_DATA;
+  if (!is_under_way) return true;
+  if (!courier_withdraw(outbox->courier, letter->row.id)) return false;
+  take_back(outbox, letter->row.id);
+  letter->row.phase = OUTBOX_QUEUED;
+  outbox_agenda_add(outbox, letter, g_get_monotonic_time());
+  return true;
+}
+
 static bool is_too_old(const Outbox *outbox, const OutboxLetter *letter) {
   int64_t age_s = g_get_real_time() / G_USEC_PER_SEC - letter->row.queued_at;
   return age_s >= 0 && (uint64_t)age_s >= outbox->options.send_lifetime_s;

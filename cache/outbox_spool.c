@@ -222,6 +222,7 @@ OutboxSpool *outbox_spool_new(const OutboxSpoolOptions *options) {
   spool->reserve = outbox_reserve_new(options->reserve_path);
   spool->jobs = queue_new((GDestroyNotify)spool_job_free);
   spool->answers = post_new(options->context, take_answer, spool, (GDestroyNotify)spool_job_free);
+  (void)LETTER_ERROR;  // a quark makes itself at its first use: not in two threads at once
   int failed = pthread_create(&spool->thread, NULL, run_spool, spool);
   if (failed != 0) g_error("outbox: cannot start a thread: %s", g_strerror(failed));
   return spool;

@@ -6,7 +6,7 @@
 Sender *sender_open(const Account *account, Waker *waker, const char *name, GError **error) {
   g_assert(account->protocol == ACCOUNT_SMTP);
   Wire *wire = wire_open(account, waker, name, error);
-  return wire != NULL ? smtp_sender_new(wire, name, error) : NULL;
+  return wire != NULL ? smtp_sender_new(wire, account->timeout_ms, name, error) : NULL;
 }
 
 bool sender_send(Sender *sender, const SenderLetter *letter, SenderOutcome *outcomes,

@@ -26,6 +26,21 @@ typedef struct {
   char *reply;  // the server's words, one line, made printable
 } SenderOutcome;
 
+// About which fates of a letter its sender wants to hear by mail (RFC 3461), or'ed.
+typedef enum {
+  SENDER_NOTIFY_NEVER = 1 << 0,  // alone
+  SENDER_NOTIFY_SUCCESS = 1 << 1,
+  SENDER_NOTIFY_FAILURE = 1 << 2,
+  SENDER_NOTIFY_DELAY = 1 << 3,
+} SenderNotify;
+
+// How much of the letter such mail gives back.
+typedef enum {
+  SENDER_RETURN_DEFAULT,  // as the server likes
+  SENDER_RETURN_HEADER,
+  SENDER_RETURN_FULL,
+} SenderReturn;
+
 // One letter to send. The caller owns all of it.
 typedef struct {
   const char *from;               // envelope sender without brackets; "" is the null sender
@@ -36,10 +51,16 @@ typedef struct {
   // ask for SMTPUTF8, though RFC 6532 would: mail programs write it, every server with 8BITMIME
   // takes it, and a refusal would only lose the letter.
   bool needs_utf8;
+  // Asked for where the server has DSN, forgotten where it has not. Zero and NULL: not asked.
+  unsigned notify;  // SenderNotify
+  SenderReturn ret;
+  const char *envid;  // printable ASCII, given back in such mail; NULL: none
   // Gives the next bytes of the letter, lines ending in CRLF, not dot-stuffed; 0 at the end, -1
-  // with error set.
+  // with error set. The first ones are read before anything is sent.
   ssize_t (*read)(void *buffer, size_t size, gpointer data, GError **error);
-  // Called once, before the last bytes and the final dot go out: false gives the letter up unsent.
+  // Called once at most, before the last bytes go out: false gives the letter up unsent. A small
+  // letter goes out whole, so it may be called before the server has said a word about this letter,
+  // and also for one that the server then refuses.
   bool (*before_end)(gpointer data, GError **error);
   gpointer data;
 } SenderLetter;
@@ -66,13 +87,24 @@ Sender *sender_open(const Account *account, Waker *waker, const char *name, GErr
 // body is told to each of them). False: no verdict was had, error set; the letter may be tried
 // again, but if before_end was called the server may have taken it (uncertain). Whether the next
 // letter can go over the same connection, `is_over` tells in either case.
-// A 421 counts as the verdict TEMPORARY of each recipient that had none, and sets is_over. The
-// reply to the final dot is awaited for ten minutes (RFC 5321 4.5.3.2.6), every other one for the
-// account's time-out.
+// A 421 counts as the verdict TEMPORARY of each recipient that had none, and sets is_over.
+//
+// What the server can do is used: a small letter (32 KB) costs one round trip where there are
+// PIPELINING and CHUNKING. Never more than 100 commands or 16 KB of them are ahead of their
+// replies, so any number of recipients is fine. A server that announces PIPELINING, but answers it
+// with 503, gets the letter again one command at a time, if nobody was accepted.
+//
+// Patience (RFC 5321 4.5.3.2), or the account's time-out where that is longer: five minutes for
+// MAIL and each RCPT, two for DATA, three without progress for the letter's bytes and for each
+// chunk, ten for the reply to the end of the letter. TIMEOUT then.
+//
 // UNSUPPORTED: the server lacks 8BITMIME or SMTPUTF8 that this letter needs. LIMIT: larger than the
 // server's SIZE. REFUSED: an address that cannot stand in an envelope (control characters, blanks,
-// angle brackets, over 500 bytes, not UTF-8). All three are known before anything is sent and are
-// lasting. An error of `read` or `before_end` is passed on, the letter unsent and the sender over.
+// angle brackets, over 500 bytes, not UTF-8), an envelope ID that cannot; or a letter that is not
+// as promised (size, line ends). All are lasting. All but the last are known before anything is
+// sent. An error of `read` or `before_end` is passed on, the letter unsent, and the sender over if
+// the letter was begun. PROTOCOL also tells a server that spoke without being asked: its words
+// would be taken for the answer to the next command.
 bool sender_send(Sender *sender, const SenderLetter *letter, SenderOutcome *outcomes,
                  GError **error);
 // The server's SIZE limit (RFC 1870), 0: none told.

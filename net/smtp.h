@@ -1,13 +1,20 @@
-// The Sender that speaks SMTP (RFC 5321, submission RFC 6409) over a wire. MAIL, each RCPT and DATA
-// go one by one, each after the answer to the one before.
+// The Sender that speaks SMTP (RFC 5321, submission RFC 6409) over a wire. With a server that has
+// PIPELINING (RFC 2920) and CHUNKING (RFC 3030), a small letter is one flight and one round trip;
+// with less, it takes as many as it must.
 //
-//   EHLO ──> ready ──MAIL──> RCPT ... ──> DATA ──> bytes, dot ──> ready
-//              ^               └─ none taken: RSET ──┘
-//              └───────────────────────────────────────┘      421, a broken wire: over ──> free
+//   both        ──MAIL RCPT.. BDAT──>                     ready ──> ...
+//   CHUNKING    ──MAIL──> ──RCPT──> .. ──BDAT──>          each after the answer to the one before
+//   PIPELINING  ──MAIL RCPT.. DATA──> ──bytes, dot──>
+//   neither     ──MAIL──> ──RCPT──> .. ──DATA──> ──bytes, dot──>
+//
+//   EHLO ──> ready ──> envelope ──> letter ──> ready     none taken: RSET; 421, a broken wire: over
+//
+// A large letter (over 32 KB) goes in chunks of 1 MB behind the answered envelope.
 #pragma once
 
 #include "net/sender.h"
 #include "net/wire.h"
 
-// Takes over the wire, also when it fails, and says EHLO. Errors: as sender_open.
-Sender *smtp_sender_new(Wire *wire, const char *name, GError **error);
+// Takes over the wire, also when it fails, and says EHLO. `timeout_ms` is the account's. Errors: as
+// sender_open.
+Sender *smtp_sender_new(Wire *wire, unsigned timeout_ms, const char *name, GError **error);

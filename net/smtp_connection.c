@@ -4,7 +4,6 @@
 
 #include "net/error.h"
 
-#define LATE_REPLY_MS (10 * 60 * 1000)
 #define QUIT_MS 1000
 
 static bool give_up(SmtpConnection *connection) {
@@ -17,7 +16,18 @@ bool smtp_connection_send(SmtpConnection *connection, const void *bytes, size_t 
   return wire_send(connection->wire, bytes, size, error) || give_up(connection);
 }
 
-static bool receive(SmtpConnection *connection, GError **error) {
+static int64_t deadline_after(unsigned ms) {
+  return g_get_monotonic_time() + ms * INT64_C(1000);
+}
+
+static bool receive(SmtpConnection *connection, int64_t deadline_us, GError **error) {
+  int64_t left_us = MAX(deadline_us - g_get_monotonic_time(), 0);
+  WireWait waited = wire_wait(connection->wire, (int)((left_us + 999) / 1000), error);
+  g_assert(waited != WIRE_WOKEN);
+  if (waited == WIRE_EXPIRED)
+    g_set_error_literal(error, NET_ERROR, NET_ERROR_TIMEOUT,
+                        "the SMTP server did not answer in time");
+  if (waited != WIRE_READY) return give_up(connection);
   ssize_t got = wire_recv(connection->wire, connection->in, sizeof connection->in, error);
   if (got == 0)
     g_set_error_literal(error, NET_ERROR, NET_ERROR_OFFLINE,
@@ -38,39 +48,50 @@ static bool parse(SmtpConnection *connection, SmtpReply **reply, GError **error)
   return true;
 }
 
-SmtpReply *smtp_connection_reply(SmtpConnection *connection, GError **error) {
+// The deadline is the whole reply's: one that comes byte by byte does not last for ever.
+static SmtpReply *read_reply(SmtpConnection *connection, int64_t deadline_us, GError **error) {
   SmtpReply *reply = NULL;
   while (reply == NULL) {
-    if (connection->in_at == connection->in_end && !receive(connection, error)) return NULL;
+    bool has_bytes = connection->in_at < connection->in_end;
+    if (!has_bytes && !receive(connection, deadline_us, error)) return NULL;
     if (!parse(connection, &reply, error)) return NULL;
   }
   if (reply->code == 421) give_up(connection);
   return reply;
 }
 
-// Waits for the first byte longer than a wire_recv would.
-static bool wait_for_reply(SmtpConnection *connection, GError **error) {
-  WireWait waited = wire_wait(connection->wire, LATE_REPLY_MS, error);
-  g_assert(waited != WIRE_WOKEN);
-  if (waited == WIRE_EXPIRED)
-    g_set_error_literal(
-        error, NET_ERROR, NET_ERROR_TIMEOUT,
-        "the SMTP server did not say within ten minutes whether it took the letter");
-  return waited == WIRE_READY || give_up(connection);
+SmtpReply *smtp_connection_reply(SmtpConnection *connection, unsigned patience_ms, GError **error) {
+  unsigned most_ms = MAX(patience_ms, connection->timeout_ms);
+  return read_reply(connection, deadline_after(most_ms), error);
 }
 
-SmtpReply *smtp_connection_late_reply(SmtpConnection *connection, GError **error) {
-  bool has_bytes = connection->in_at < connection->in_end;
-  if (!has_bytes && !wait_for_reply(connection, error)) return NULL;
-  return smtp_connection_reply(connection, error);
+bool smtp_connection_is_quiet(SmtpConnection *connection, GError **error) {
+  if (connection->in_at == connection->in_end) {
+    WireWait waited = wire_wait(connection->wire, 0, error);
+    if (waited == WIRE_EXPIRED) return true;
+    if (waited == WIRE_BROKEN) return give_up(connection);
+  }
+  g_autoptr(SmtpReply) reply =
+      read_reply(connection, deadline_after(connection->timeout_ms), error);
+  give_up(connection);
+  if (reply == NULL) return false;
+  g_autofree char *text = smtp_reply_text(reply);
+  if (reply->code == 421)
+    g_set_error(error, NET_ERROR, NET_ERROR_OFFLINE, "the SMTP server ended the connection: %s",
+                text);
+  else
+    g_set_error(error, NET_ERROR, NET_ERROR_PROTOCOL, "the SMTP server speaks out of turn: %s",
+                text);
+  return false;
 }
 
 SmtpReply *smtp_connection_command(SmtpConnection *connection, const char *command,
-                                   GError **error) {
+                                   unsigned patience_ms, GError **error) {
   g_assert(strpbrk(command, "\r\n") == NULL);
   g_autofree char *line = g_strconcat(command, "\r\n", NULL);
+  if (!smtp_connection_is_quiet(connection, error)) return NULL;
   if (!smtp_connection_send(connection, line, strlen(line), error)) return NULL;
-  return smtp_connection_reply(connection, error);
+  return smtp_connection_reply(connection, patience_ms, error);
 }
 
 static void read_extension(SmtpConnection *connection, const char *line) {
@@ -78,9 +99,9 @@ static void read_extension(SmtpConnection *connection, const char *line) {
     const char *keyword;
     SmtpExtensions extension;
   } known[] = {
-      {"SIZE", SMTP_SIZE},
-      {"8BITMIME", SMTP_8BITMIME},
-      {"SMTPUTF8", SMTP_UTF8},
+      {"SIZE", SMTP_SIZE},         {"8BITMIME", SMTP_8BITMIME},
+      {"SMTPUTF8", SMTP_UTF8},     {"PIPELINING", SMTP_PIPELINING},
+      {"CHUNKING", SMTP_CHUNKING}, {"DSN", SMTP_DSN},
   };
   size_t length = strcspn(line, " ");
   for (size_t i = 0; i < G_N_ELEMENTS(known); i++) {
@@ -96,7 +117,8 @@ static void read_extension(SmtpConnection *connection, const char *line) {
 
 // RFC 5321 4.1.1.1: the first line greets, each further one is an extension.
 static bool say_hello(SmtpConnection *connection, GError **error) {
-  g_autoptr(SmtpReply) reply = smtp_connection_command(connection, "EHLO localhost", error);
+  g_autoptr(SmtpReply) reply =
+      smtp_connection_command(connection, "EHLO localhost", SMTP_COMMAND_MS, error);
   if (reply == NULL) return false;
   if (reply->code != 250) {
     g_autofree char *text = smtp_reply_text(reply);
@@ -110,22 +132,18 @@ static bool say_hello(SmtpConnection *connection, GError **error) {
   return true;
 }
 
-SmtpConnection *smtp_connection_new(Wire *wire, GError **error) {
+SmtpConnection *smtp_connection_new(Wire *wire, unsigned timeout_ms, GError **error) {
   g_autoptr(SmtpConnection) connection = g_new0(SmtpConnection, 1);
   connection->wire = wire;
+  connection->timeout_ms = timeout_ms;
+  wire_be_patient(wire, SMTP_BLOCK_MS);
   connection->parser = smtp_reply_parser_new();
   return say_hello(connection, error) ? g_steal_pointer(&connection) : NULL;
 }
 
 static void say_goodbye(SmtpConnection *connection) {
-  int64_t deadline = g_get_monotonic_time() + QUIT_MS * INT64_C(1000);
-  g_autoptr(SmtpReply) reply = NULL;
-  bool is_open = smtp_connection_send(connection, "QUIT\r\n", 6, NULL);
-  while (is_open && reply == NULL) {
-    int64_t left_ms = (deadline - g_get_monotonic_time()) / 1000;
-    is_open = wire_wait(connection->wire, (int)MAX(left_ms, 0), NULL) == WIRE_READY &&
-              receive(connection, NULL) && parse(connection, &reply, NULL);
-  }
+  if (!smtp_connection_send(connection, "QUIT\r\n", 6, NULL)) return;
+  smtp_reply_free(read_reply(connection, deadline_after(QUIT_MS), NULL));
 }
 
 void smtp_connection_free(SmtpConnection *connection) {

@@ -34,6 +34,10 @@ Wire *wire_wrap(Wire *wire, WireDecorator *decorate, const void *early, size_t s
   return looks_on ? wire->ops->wrap(wire, decorate, early, size) : decorate(wire, early, size);
 }
 
+void wire_be_patient(Wire *wire, unsigned timeout_ms) {
+  if (wire->ops->be_patient != NULL) wire->ops->be_patient(wire, timeout_ms);
+}
+
 void wire_free(Wire *wire) {
   if (wire != NULL) wire->ops->free(wire);
 }
@@ -147,8 +151,16 @@ static WireWait curl_wire_wait(Wire *wire, int timeout_ms, GError **error) {
   return WIRE_READY;
 }
 
-static const WireOps curl_wire_ops = {curl_wire_recv, curl_wire_send, curl_wire_wait,
-                                      curl_wire_free, NULL};
+static void curl_wire_be_patient(Wire *wire, unsigned timeout_ms) {
+  CurlWire *self = (CurlWire *)wire;
+  self->socket.timeout_ms = MAX(self->socket.timeout_ms, timeout_ms);
+}
+
+static const WireOps curl_wire_ops = {.recv = curl_wire_recv,
+                                      .send = curl_wire_send,
+                                      .wait = curl_wire_wait,
+                                      .free = curl_wire_free,
+                                      .be_patient = curl_wire_be_patient};
 
 // The library may start threads and open files: not before the first connection, so that a program
 // can fork first.

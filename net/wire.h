@@ -38,6 +38,7 @@ typedef struct {
   void (*free)(Wire *wire);
   // NULL but for wires that only look on: see wire_wrap.
   Wire *(*wrap)(Wire *wire, WireDecorator *decorate, const void *early, size_t size);
+  void (*be_patient)(Wire *wire, unsigned timeout_ms);  // NULL: it knows no time-outs
 } WireOps;
 
 struct Wire {
@@ -58,6 +59,9 @@ Wire *wire_open(const Account *account, Waker *waker, const char *name, GError *
 ssize_t wire_recv(Wire *wire, void *buffer, size_t size, GError **error);
 // Sends all of it or fails; never a part silently.
 bool wire_send(Wire *wire, const void *bytes, size_t size, GError **error);
+// From now on recv and send wait at least that long for progress, where the account's time-out is
+// shorter.
+void wire_be_patient(Wire *wire, unsigned timeout_ms);
 // Waits until wire_recv would not block, new work is announced, or time is over (-1: never).
 WireWait wire_wait(Wire *wire, int timeout_ms, GError **error);
 // Puts a decorator around the wire, below those that only look on (wire_trace); the result takes

@@ -16,6 +16,10 @@ typedef struct {
   Waker *waker;
   char *server;         // for messages
   unsigned timeout_ms;  // without a byte of progress
+  // Before it waits, what came is acknowledged at once. A server that answers a flight of commands
+  // in two small pieces may hold the second back until then (Nagle's algorithm), and the kernel
+  // would wait 40 ms for something to send along.
+  bool acknowledges_at_once;
 } WireSocket;
 
 // Not connected yet: `fd` is set when it is.

@@ -36,6 +36,12 @@ static uint64_t literal_size(const GString *line) {
   return g_ascii_isdigit(open[1]) && strcmp(end, "}\r\n") == 0 ? size : 0;
 }
 
+// The size of the piece of a letter that follows `BDAT 123` (RFC 3030); 0 if none.
+static uint64_t chunk_size(const GString *line) {
+  bool is_chunk = g_ascii_strncasecmp(line->str, "BDAT ", 5) == 0;
+  return is_chunk ? g_ascii_strtoull(line->str + 5, NULL, 10) : 0;
+}
+
 static void sent_line(TraceWire *trace, Direction *out) {
   GString *line = out->line;
   if (out->in_message) {
@@ -67,6 +73,8 @@ static void line_done(TraceWire *trace, Direction *direction) {
   else
     received_line(trace, direction);
   direction->literal_left = direction->in_message ? 0 : literal_size(direction->line);
+  if (direction == &trace->out && !direction->in_message && direction->literal_left == 0)
+    direction->literal_left = chunk_size(direction->line);
   if (direction->literal_left > 0)
     g_debug("%s: %c (literal, %" G_GUINT64_FORMAT " bytes)", trace->name, direction->arrow,
             direction->literal_left);
@@ -148,7 +156,12 @@ static Wire *trace_wrap(Wire *wire, WireDecorator *decorate, const void *early, 
   return wire;
 }
 
-static const WireOps trace_ops = {trace_recv, trace_send, trace_wait, trace_free, trace_wrap};
+static void trace_be_patient(Wire *wire, unsigned timeout_ms) {
+  wire_be_patient(((TraceWire *)wire)->inner, timeout_ms);
+}
+
+static const WireOps trace_ops = {trace_recv, trace_send, trace_wait,
+                                  trace_free, trace_wrap, trace_be_patient};
 
 Wire *wire_trace_new(Wire *inner, const char *name) {
   if (g_log_writer_default_would_drop(G_LOG_LEVEL_DEBUG, G_LOG_DOMAIN)) return inner;

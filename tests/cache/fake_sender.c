@@ -9,10 +9,11 @@
 typedef struct {
   pthread_mutex_t mutex;
   pthread_cond_t stalled;
-  bool is_stalled;
+  bool is_stalled, goes_on;
   GArray *steps;       // of FakeStep
   GPtrArray *letters;  // of char *
   unsigned connections, tries;
+  unsigned open, most, allowed;  // connections that are, were at once, may be
   uint64_t max_size;
 } FakeServer;
 
@@ -108,14 +109,41 @@ void fake_server_wait_stalled(void) {
   pthread_mutex_unlock(&server->mutex);
 }
 
-static bool wait_for_cancel(FakeSender *fake, GError **error) {
+void fake_server_go_on(void) {
+  pthread_mutex_lock(&server->mutex);
+  server->goes_on = true;
+  pthread_mutex_unlock(&server->mutex);
+}
+
+static bool goes_on(void) {
+  pthread_mutex_lock(&server->mutex);
+  bool goes = server->goes_on;
+  pthread_mutex_unlock(&server->mutex);
+  return goes;
+}
+
+void fake_server_allow(unsigned connections) {
+  pthread_mutex_lock(&server->mutex);
+  server->allowed = connections;
+  pthread_mutex_unlock(&server->mutex);
+}
+
+unsigned fake_server_most(void) {
+  pthread_mutex_lock(&server->mutex);
+  unsigned most = server->most;
+  pthread_mutex_unlock(&server->mutex);
+  return most;
+}
+
+static bool stall(FakeSender *fake, GError **error) {
   pthread_mutex_lock(&server->mutex);
   server->is_stalled = true;
   pthread_cond_signal(&server->stalled);
   pthread_mutex_unlock(&server->mutex);
   struct pollfd poll_fd = {.fd = waker_fd(fake->waker), .events = POLLIN};
-  while (!waker_is_cancelled(fake->waker))
-    poll(&poll_fd, 1, -1);
+  while (!waker_is_cancelled(fake->waker)) {
+    if (poll(&poll_fd, 1, 1) == 0 && goes_on()) return true;
+  }
   fake->sender.is_over = true;
   g_set_error(error, NET_ERROR, NET_ERROR_CANCELLED, "cancelled");
   return false;
@@ -137,6 +165,15 @@ static void keep(GString *text) {
   pthread_mutex_lock(&server->mutex);
   g_ptr_array_add(server->letters, g_strdup(text->str));
   pthread_mutex_unlock(&server->mutex);
+}
+
+static bool leave(Sender *sender, const SenderLetter *letter, SenderOutcome *outcomes) {
+  for (unsigned i = 0; letter->recipients[i] != NULL; i++) {
+    outcomes[i].verdict = SENDER_TEMPORARY;
+    outcomes[i].reply = g_strdup("421 4.7.0 too many connections");
+  }
+  sender->is_over = true;
+  return true;
 }
 
 static void set_outcome(SenderOutcome *outcome, SenderVerdict verdict) {
@@ -163,8 +200,10 @@ static SenderVerdict verdict_of(FakeStep step, unsigned recipient) {
     case FAKE_HANG_UP:
     case FAKE_TAKE_HANG_UP:
     case FAKE_OFFLINE:
+    case FAKE_UNREACHABLE:
     case FAKE_DENIED:
     case FAKE_STALL:
+    case FAKE_LEAVE:
       return SENDER_ACCEPTED;
   }
   g_assert_not_reached();
@@ -173,6 +212,7 @@ static SenderVerdict verdict_of(FakeStep step, unsigned recipient) {
 static bool fake_send(Sender *sender, const SenderLetter *letter, SenderOutcome *outcomes,
                       GError **error) {
   FakeStep step = take_step();
+  if (step == FAKE_LEAVE) return leave(sender, letter, outcomes);
   g_autoptr(GString) text = g_string_new(letter->from);
   g_string_append(text, " ->");
   bool taken = false;
@@ -185,7 +225,7 @@ static bool fake_send(Sender *sender, const SenderLetter *letter, SenderOutcome 
   g_string_append(text, "\n");
   if (!read_all(text, letter, error)) return false;
   if (step == FAKE_HANG_UP) return fail(sender, error);
-  if (step == FAKE_STALL) return wait_for_cancel((FakeSender *)sender, error);
+  if (step == FAKE_STALL && !stall((FakeSender *)sender, error)) return false;
   if (taken && !letter->before_end(letter->data, error)) return false;
   if (taken) keep(text);
   return step == FAKE_TAKE_HANG_UP ? fail(sender, error) : true;
@@ -199,22 +239,40 @@ static uint64_t fake_max_size(const Sender *sender) {
 }
 
 static void fake_free(Sender *sender) {
+  pthread_mutex_lock(&server->mutex);
+  server->open--;
+  pthread_mutex_unlock(&server->mutex);
   g_free(sender);
+}
+
+// Counts a try to connect: false if there are as many connections as may be.
+static bool count_try(bool refused) {
+  pthread_mutex_lock(&server->mutex);
+  server->tries++;
+  bool full = server->allowed > 0 && server->open >= server->allowed;
+  if (!full && !refused) {
+    server->connections++;
+    server->open++;
+    server->most = MAX(server->most, server->open);
+  }
+  pthread_mutex_unlock(&server->mutex);
+  return !full;
 }
 
 Sender *fake_sender_open(const Account *account, Waker *waker, const char *name, GError **error) {
   static const SenderOps ops = {fake_send, fake_max_size, fake_free};
   FakeStep step = first_step();
-  bool refused = step == FAKE_OFFLINE || step == FAKE_DENIED;
+  bool is_away = step == FAKE_OFFLINE || step == FAKE_UNREACHABLE;
+  bool refused = is_away || step == FAKE_DENIED;
   if (refused) take_step();
-  if (step == FAKE_OFFLINE)
-    g_set_error(error, NET_ERROR, NET_ERROR_OFFLINE, "cannot reach the server");
+  while (step == FAKE_UNREACHABLE && !goes_on())
+    g_usleep(1000);
+  if (is_away) g_set_error(error, NET_ERROR, NET_ERROR_OFFLINE, "cannot reach the server");
   if (step == FAKE_DENIED) g_set_error(error, NET_ERROR, NET_ERROR_DENIED, "wrong password");
-  pthread_mutex_lock(&server->mutex);
-  server->tries++;
-  if (!refused) server->connections++;
-  pthread_mutex_unlock(&server->mutex);
-  if (refused) return NULL;
+  bool has_room = count_try(refused);
+  if (!has_room && !refused)
+    g_set_error(error, NET_ERROR, NET_ERROR_BUSY, "421 too many connections");
+  if (refused || !has_room) return NULL;
   FakeSender *fake = g_new0(FakeSender, 1);
   fake->sender.ops = &ops;
   fake->waker = waker;

@@ -19,8 +19,10 @@ typedef enum {
   FAKE_HANG_UP,        // the connection breaks before the final dot
   FAKE_TAKE_HANG_UP,   // ... after it, with the letter taken
   FAKE_OFFLINE,        // no connection is had
+  FAKE_UNREACHABLE,    // ... which is known only after fake_server_go_on
   FAKE_DENIED,         // the login is refused
-  FAKE_STALL,          // nothing is said until the waker cancels
+  FAKE_STALL,          // nothing is said until the waker cancels, or fake_server_go_on
+  FAKE_LEAVE,          // 421 for all, and the connection is over
 } FakeStep;
 
 // There is one at a time: sender_open's like has no place for a pointer.
@@ -35,6 +37,11 @@ unsigned fake_server_tries(void);        // to make one
 void fake_server_limit(uint64_t max_size);
 // Waits until a letter has met FAKE_STALL.
 void fake_server_wait_stalled(void);
+// What has stalled is accepted, and so is what stalls later.
+void fake_server_go_on(void);
+// No more connections than that are had at once; 0: any number.
+void fake_server_allow(unsigned connections);
+unsigned fake_server_most(void);  // connections there were at once
 // "from -> to to\n" and the letter's bytes; newly allocated.
 char *fake_server_letter(unsigned i);
 

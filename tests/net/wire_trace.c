@@ -41,7 +41,7 @@ static void test_trace(GString **log, gconstpointer unused) {
       wire_script_new("C: a LOGIN alice secret\nC: b AUTHENTICATE PLAIN\nS: + go\nC: AHNlY3JldA==\n"
                       "S: b OK\nC: c APPEND INBOX {6}\nC= secret\nC:\nS: * 1 FETCH (BODY[] {6}\n"
                       "S= secret\nS: )\nC: DATA\nS: 354 go\nC: secret\nC: ..\nC: .\nS: 250 Ok\n"
-                      "C: QUIT\nS! close\n",
+                      "C: BDAT 8\nC= secret\nC:\nC: BDAT 0 LAST\nC: QUIT\nS! close\n",
                       WIRE_SCRIPT_WHOLE, 0),
       "test1");
   say(wire, "a LOGIN ali");
@@ -57,7 +57,8 @@ static void test_trace(GString **log, gconstpointer unused) {
   say(wire, "secret\r\n..\r\n.");
   say(wire, "\r\n");
   receive(wire, strlen("250 Ok\r\n"));
-  say(wire, "QUIT\r\n");
+  say(wire, "BDAT 8\r\nsecret\r");
+  say(wire, "\nBDAT 0 LAST\r\nQUIT\r\n");
   char byte;
   g_assert_cmpint(wire_recv(wire, &byte, 1, NULL), ==, 0);
   wire_free(wire);
@@ -77,6 +78,9 @@ static void test_trace(GString **log, gconstpointer unused) {
                   "test1: < 354 go\n"
                   "test1: > (message, 15 bytes)\n"
                   "test1: < 250 Ok\n"
+                  "test1: > BDAT 8\n"
+                  "test1: > (literal, 8 bytes)\n"
+                  "test1: > BDAT 0 LAST\n"
                   "test1: > QUIT\n"
                   "test1: < (end)\n"
                   "test1: closed\n");

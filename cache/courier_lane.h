@@ -1,0 +1,26 @@
+// A CourierLane is one thread of a Courier with at most one connection: it takes a letter from the
+// desk, connects if it is not connected, sends, and tells what came of it. It keeps the connection
+// some seconds for the next letter, and says goodbye.
+#pragma once
+
+#include <stdbool.h>
+#include <time.h>
+
+#include "cache/courier.h"
+#include "cache/courier_desk.h"
+#include "cache/queue.h"
+
+typedef struct CourierLane CourierLane;
+
+// Starts the thread. The options, the desk and `results`, which takes CourierResults, outlive it.
+CourierLane *courier_lane_new(const CourierOptions *options, CourierDesk *desk, Post *results,
+                              unsigned number);
+// After the desk was closed: whatever it does is given up.
+void courier_lane_cancel(CourierLane *lane);
+// Waits for the thread's end until `deadline` (CLOCK_REALTIME), for ever if that is NULL.
+bool courier_lane_join(CourierLane *lane, const struct timespec *deadline);
+// After it was joined.
+void courier_lane_free(CourierLane *lane);
+
+void courier_result_free(CourierResult *result);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(CourierResult, courier_result_free)
