@@ -42,6 +42,7 @@ void courier_task_free(CourierTask *task) {
   if (task == NULL) return;
   g_free(task->from);
   g_free(task->message_id);
+  envelope_clear(&task->envelope);
   g_ptr_array_unref(task->settled);
   g_free(task);
 }
@@ -226,7 +227,13 @@ static CourierResult *send_or_resend(Courier *courier, const CourierTask *task, 
 static CourierResult *deliver(Courier *courier, const CourierTask *task) {
   int fd = outbox_file_open(courier->options.letters_fd, task->id, O_RDONLY);
   if (fd < 0) return result_new(task, COURIER_DELAYED, g_strerror(errno));
-  LetterDefaults defaults = {task->from, task->message_id, task->date};
+  const LetterDefaults defaults = {
+      .from = task->from,
+      .message_id = task->message_id,
+      .date = task->date,
+      .envelope_from = task->envelope.from,
+      .recipients = (const char *const *)task->envelope.recipients,
+  };
   g_autoptr(GError) error = NULL;
   g_autoptr(Letter) letter = letter_read(fd, &defaults, &error);
   CourierResult *result = letter != NULL ? send_or_resend(courier, task, letter, fd)

@@ -21,6 +21,7 @@ bool outbox_stands_alone(const OutboxLetter *letter, pid_t process) {
       return true;
     case OUTBOX_ACCEPTED:
     case OUTBOX_FAILED:
+    case OUTBOX_SAVING:
       return false;
   }
   return false;

@@ -107,6 +107,7 @@ static const char *state_of(const OutboxLetter *letter) {
     case OUTBOX_SENT_DATA:
       return "sending";
     case OUTBOX_ACCEPTED:
+    case OUTBOX_SAVING:
       return "sent";
     case OUTBOX_FAILED:
       return "failed";

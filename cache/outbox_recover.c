@@ -66,7 +66,8 @@ static void take_row(const OutboxRow *row, GPtrArray *recipients, gpointer data)
   Outbox *outbox = recovery->outbox;
   uint64_t size;
   // Without its file, it was removed and only its row was not.
-  if (row->phase == OUTBOX_ACCEPTED || !file_size(outbox->letters_fd, row->id, &size)) {
+  bool sent = row->phase == OUTBOX_ACCEPTED || row->phase == OUTBOX_SAVING;
+  if (sent || !file_size(outbox->letters_fd, row->id, &size)) {
     g_array_append_val(recovery->gone, row->id);
     return;
   }

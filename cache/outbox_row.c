@@ -6,6 +6,8 @@ void outbox_row_copy(OutboxRow *to, const OutboxRow *from) {
   to->message_id = g_strdup(from->message_id);
   to->from = g_strdup(from->from);
   to->error = g_strdup(from->error);
+  envelope_copy(&to->envelope, &from->envelope);
+  to->origin = g_strdup(from->origin);
 }
 
 void outbox_row_clear(OutboxRow *row) {
@@ -13,6 +15,8 @@ void outbox_row_clear(OutboxRow *row) {
   g_free(row->message_id);
   g_free(row->from);
   g_free(row->error);
+  envelope_clear(&row->envelope);
+  g_free(row->origin);
   *row = (OutboxRow){0};
 }
 
@@ -27,6 +31,7 @@ bool outbox_phase_is_waiting(OutboxPhase phase) {
     case OUTBOX_DRAFT:
     case OUTBOX_ACCEPTED:
     case OUTBOX_FAILED:
+    case OUTBOX_SAVING:
       return false;
   }
   return false;

@@ -17,6 +17,7 @@ void outbox_hand_over(Outbox *outbox, OutboxLetter *letter) {
   task->from = g_strdup(letter->row.from);
   task->message_id = g_strdup(letter->row.message_id);
   task->date = letter->row.date;
+  envelope_copy(&task->envelope, &letter->row.envelope);
   task->settled = g_ptr_array_new_with_free_func((GDestroyNotify)outbox_recipient_free);
   for (unsigned i = 0; i < letter->recipients->len; i++)
     g_ptr_array_add(task->settled, outbox_recipient_copy(g_ptr_array_index(letter->recipients, i)));

@@ -61,7 +61,13 @@ static void check_size(SpoolJob *job, uint64_t size) {
 }
 
 static void check_letter(SpoolJob *job, int fd) {
-  LetterDefaults defaults = {job->row.from, job->row.message_id, job->row.date};
+  const LetterDefaults defaults = {
+      .from = job->row.from,
+      .message_id = job->row.message_id,
+      .date = job->row.date,
+      .envelope_from = job->row.envelope.from,
+      .recipients = (const char *const *)job->row.envelope.recipients,
+  };
   g_autoptr(GError) error = NULL;
   g_autoptr(Letter) letter = letter_read(fd, &defaults, &error);
   if (letter != NULL)
