@@ -101,8 +101,13 @@ typedef bool (*OutboxEach)(const OutboxFile *file, gpointer data);
 void outbox_children(Outbox *outbox, uint64_t parent, uint64_t after, OutboxEach each,
                      gpointer data);
 // "held", "queued", "sending", "failed", ...; newly allocated, NULL where there is none. A letter
-// that is told to be held is on disk.
-typedef enum { OUTBOX_STATE, OUTBOX_ERROR_TEXT, OUTBOX_NEXT_TRY } OutboxDetail;
+// that is told to be held is on disk. The null sender is "<>".
+typedef enum {
+  OUTBOX_STATE,
+  OUTBOX_ERROR_TEXT,
+  OUTBOX_NEXT_TRY,
+  OUTBOX_ENVELOPE_FROM,
+} OutboxDetail;
 char *outbox_detail(Outbox *outbox, uint64_t ino, OutboxDetail detail);
 
 // Writing. `pid` is the calling thread's; its process counts. An OutboxHandle is one open file.
@@ -133,6 +138,11 @@ bool outbox_truncate(Outbox *outbox, uint64_t ino, OutboxHandle *handle, uint64_
 bool outbox_set_mode(Outbox *outbox, uint64_t ino, mode_t mode, GError **error);
 bool outbox_set_times(Outbox *outbox, uint64_t ino, int64_t atime_ns, int64_t mtime_ns,
                       GError **error);
+// Who is the letter's sender for the servers, whatever its header says; "" and "<>" are the null
+// sender, NULL leaves it to the header again. Until the letter is queued, and in failed/: else EBUSY.
+// EINVAL for what cannot be an address.
+void outbox_set_envelope_from(Outbox *outbox, uint64_t ino, const char *from, OutboxDone done,
+                              gpointer data);
 // Durable once `done` says so. Flush also checks a non-empty letter that its opener's process
 // flushes: EINVAL, or EMSGSIZE where the server said how much it takes, with the reason in the log.
 // It never commits.

@@ -5,6 +5,7 @@
 //   outbox_read.c     what the file system sees
 //   outbox_recover.c  what a crash left
 //   outbox_file.c     create, open, read, write
+//   outbox_attr.c     attributes of files
 //   outbox_close.c    flush, fsync, release
 //   outbox_commit.c   from being written to being held; into failed/
 //   outbox_move.c     rename, unlink
@@ -107,6 +108,8 @@ void outbox_store_label(Outbox *outbox, OutboxLetter *letter, bool relaxed);
 
 // -- outbox_file.c
 void outbox_handle_free(gpointer handle);
+// The letter itself: ENOENT, and EPERM for a note.
+OutboxLetter *outbox_get_letter(const Outbox *outbox, uint64_t ino, GError **error);
 // Closes the letter's file if nobody has it open.
 void outbox_close_idle(OutboxLetter *letter);
 

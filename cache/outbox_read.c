@@ -125,6 +125,11 @@ static char *next_try_of(const Outbox *outbox, const OutboxLetter *letter) {
   return g_date_time_format(when, "%Y-%m-%dT%H:%M:%SZ");
 }
 
+static char *sender_of(const Envelope *envelope) {
+  return envelope->from != NULL && *envelope->from == '\0' ? g_strdup("<>")
+                                                            : g_strdup(envelope->from);
+}
+
 char *outbox_detail(Outbox *outbox, uint64_t ino, OutboxDetail detail) {
   const OutboxLetter *letter = outbox_table_get(outbox->table, ino);
   if (letter == NULL || (ino & 1) != 0) return NULL;
@@ -135,6 +140,8 @@ char *outbox_detail(Outbox *outbox, uint64_t ino, OutboxDetail detail) {
       return g_strdup(letter->row.error);
     case OUTBOX_NEXT_TRY:
       return next_try_of(outbox, letter);
+    case OUTBOX_ENVELOPE_FROM:
+      return sender_of(&letter->row.envelope);
   }
   return NULL;
 }
