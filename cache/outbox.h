@@ -32,6 +32,10 @@
 
 typedef struct Outbox Outbox;
 
+// How a call is answered that waits for the disk; where there is nothing to wait for, before it
+// returns.
+typedef void (*OutboxDone)(const GError *error, gpointer data);
+
 #define OUTBOX_ERROR outbox_error_quark()
 GQuark outbox_error_quark(void);
 
@@ -81,6 +85,10 @@ void outbox_start(Outbox *outbox);
 // was not closed by its writer is not finished. Callbacks still owed are not called.
 void outbox_free(Outbox *outbox);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Outbox, outbox_free)
+// Takes letters that other programs have put into state_dir/ACCOUNT/incoming/ (see drop.h) and
+// queues them; one that cannot be sent goes to failed/. Happens by itself from outbox_start on;
+// here for those who want to know when all that are there now have been taken.
+void outbox_take_drops(Outbox *outbox, OutboxDone done, gpointer data);
 void outbox_set_listener(Outbox *outbox, const OutboxListener *listener, gpointer data);
 // How many letters wait to be sent.
 unsigned outbox_waiting(const Outbox *outbox);
@@ -111,9 +119,7 @@ typedef enum {
 char *outbox_detail(Outbox *outbox, uint64_t ino, OutboxDetail detail);
 
 // Writing. `pid` is the calling thread's; its process counts. An OutboxHandle is one open file.
-// `done` may be called before the call returns, where there is nothing to wait for.
 typedef struct OutboxHandle OutboxHandle;
-typedef void (*OutboxDone)(const GError *error, gpointer data);
 
 // EINVAL (a name that is ours: *.error, or with a control character), EEXIST, ENAMETOOLONG, EPERM
 // (in failed/), ENOSPC.
@@ -139,8 +145,8 @@ bool outbox_set_mode(Outbox *outbox, uint64_t ino, mode_t mode, GError **error);
 bool outbox_set_times(Outbox *outbox, uint64_t ino, int64_t atime_ns, int64_t mtime_ns,
                       GError **error);
 // Who is the letter's sender for the servers, whatever its header says; "" and "<>" are the null
-// sender, NULL leaves it to the header again. Until the letter is queued, and in failed/: else EBUSY.
-// EINVAL for what cannot be an address.
+// sender, NULL leaves it to the header again. Until the letter is queued, and in failed/: else
+// EBUSY. EINVAL for what cannot be an address.
 void outbox_set_envelope_from(Outbox *outbox, uint64_t ino, const char *from, OutboxDone done,
                               gpointer data);
 // Durable once `done` says so. Flush also checks a non-empty letter that its opener's process

@@ -7,6 +7,7 @@
 //   outbox_file.c     create, open, read, write
 //   outbox_attr.c     attributes of files
 //   outbox_close.c    flush, fsync, release
+//   outbox_intake.c   letters that other programs hand over
 //   outbox_commit.c   from being written to being held; into failed/
 //   outbox_move.c     rename, unlink
 //   outbox_agenda.c   when what is due
@@ -28,6 +29,7 @@
 #define OUTBOX_NUMBERS_BLOCK (1u << 16)
 
 typedef struct OutboxAgenda OutboxAgenda;
+typedef struct OutboxIntake OutboxIntake;
 
 struct Outbox {
   OutboxOptions options;
@@ -40,7 +42,9 @@ struct Outbox {
   OutboxSpool *spool;
   Courier *courier;  // NULL until started
   OutboxAgenda *agenda;
+  OutboxIntake *intake;
   int letters_fd;   // the directory letters/
+  int incoming_fd;  // the directory incoming/
   char *note_name;  // lent to whom a note was shown last
 
   uint64_t next_number;  // for files and inodes, never given out before
@@ -160,6 +164,15 @@ typedef void (*OutboxAgendaEach)(Outbox *outbox, OutboxLetter *letter);
 void outbox_agenda_each_queued(Outbox *outbox, OutboxAgendaEach each);
 // Another letter to send is a reason to try the server again at once.
 void outbox_hurry(Outbox *outbox);
+
+// -- outbox_intake.c
+OutboxIntake *outbox_intake_new(void);
+void outbox_intake_free(OutboxIntake *intake);
+// Takes what is there and watches for more.
+void outbox_start_intake(Outbox *outbox);
+// At recovery, before anything is sent: takes drops away that have a row (`origins`: set of char *)
+// already.
+bool outbox_settle_drops(Outbox *outbox, GHashTable *origins, GError **error);
 
 // -- outbox_send.c
 void outbox_hand_over(Outbox *outbox, OutboxLetter *letter);

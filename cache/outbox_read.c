@@ -1,6 +1,8 @@
 // Reading: what the table holds, as the file system wants to see it.
 #include <string.h>
+#include <unistd.h>
 
+#include "cache/drop.h"
 #include "cache/outbox_private.h"
 #include "cache/outbox_rules.h"
 
@@ -127,7 +129,7 @@ static char *next_try_of(const Outbox *outbox, const OutboxLetter *letter) {
 
 static char *sender_of(const Envelope *envelope) {
   return envelope->from != NULL && *envelope->from == '\0' ? g_strdup("<>")
-                                                            : g_strdup(envelope->from);
+                                                           : g_strdup(envelope->from);
 }
 
 char *outbox_detail(Outbox *outbox, uint64_t ino, OutboxDetail detail) {
@@ -158,6 +160,14 @@ unsigned outbox_waiting(const Outbox *outbox) {
   return count;
 }
 
+static unsigned count_drops(const char *directory) {
+  int fd = drop_directory_find(directory);
+  if (fd < 0) return 0;
+  g_autoptr(GPtrArray) ids = drop_list(fd, NULL, G_MAXINT, NULL);
+  close(fd);
+  return ids != NULL ? ids->len : 0;
+}
+
 unsigned outbox_count_elsewhere(const char *state_dir, const char *own_directory) {
   g_autoptr(GDir) accounts = g_dir_open(state_dir, 0, NULL);
   g_autofree char *own = g_path_get_basename(own_directory);
@@ -165,8 +175,9 @@ unsigned outbox_count_elsewhere(const char *state_dir, const char *own_directory
   const char *name;
   while (accounts != NULL && (name = g_dir_read_name(accounts)) != NULL) {
     if (strcmp(name, own) == 0) continue;
-    g_autofree char *path = g_build_filename(state_dir, name, OUTBOX_JOURNAL_NAME, NULL);
-    count += outbox_journal_count(path);
+    g_autofree char *directory = g_build_filename(state_dir, name, NULL);
+    g_autofree char *path = g_build_filename(directory, OUTBOX_JOURNAL_NAME, NULL);
+    count += outbox_journal_count(path) + count_drops(directory);
   }
   return count;
 }
