@@ -10,7 +10,6 @@
 #include "cache/outbox_private.h"
 #include "cache/outbox_rules.h"
 
-#define LETTERS_NAME "letters"
 #define RESERVE_NAME "reserve"
 
 G_DEFINE_QUARK(mailfs_outbox_error, outbox_error)
@@ -21,7 +20,7 @@ bool outbox_set_error(GError **error, int code, const char *name, const char *wh
 }
 
 static int open_letters(const char *directory, GError **error) {
-  g_autofree char *path = g_build_filename(directory, LETTERS_NAME, NULL);
+  g_autofree char *path = g_build_filename(directory, OUTBOX_LETTERS_NAME, NULL);
   int fd = mkdir(path, 0700) < 0 && errno != EEXIST
                ? -1
                : open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -62,6 +61,7 @@ Outbox *outbox_open(const OutboxOptions *options, GMainContext *context, GError 
   outbox->agenda = outbox_agenda_new(outbox);
   outbox->intake = outbox_intake_new();
   outbox->under_way = g_ptr_array_new();
+  outbox->drains = g_ptr_array_new();
   outbox->handles = g_hash_table_new_full(NULL, NULL, outbox_handle_free, NULL);
   outbox->letters_fd = outbox->incoming_fd = -1;
   outbox_touch(outbox, OUTBOX_INO);
@@ -111,6 +111,7 @@ void outbox_free(Outbox *outbox) {
   g_hash_table_unref(outbox->handles);
   outbox_table_free(outbox->table);
   g_ptr_array_unref(outbox->under_way);
+  g_ptr_array_unref(outbox->drains);
   if (outbox->letters_fd >= 0) close(outbox->letters_fd);
   if (outbox->incoming_fd >= 0) close(outbox->incoming_fd);
   g_main_context_unref(outbox->context);

@@ -57,6 +57,8 @@ void outbox_row_copy(OutboxRow *to, const OutboxRow *from);
 void outbox_row_clear(OutboxRow *row);
 // True from commit until the server has taken it.
 bool outbox_phase_is_waiting(OutboxPhase phase);
+// "held", "queued" ...: what users are shown.
+const char *outbox_phase_name(OutboxPhase phase);
 
 // What a server said for one recipient; what is not stored is still to be asked.
 typedef struct {

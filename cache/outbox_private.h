@@ -11,6 +11,7 @@
 //   outbox_commit.c   from being written to being held; into failed/
 //   outbox_move.c     rename, unlink
 //   outbox_agenda.c   when what is due
+//   outbox_drain.c    sending all that waits
 //   outbox_send.c     to the courier, and what comes of it
 #pragma once
 
@@ -22,6 +23,7 @@
 // How many letters may be with the courier at once: one is sent while the other is at hand.
 #define OUTBOX_UNDER_WAY_MAX 2
 
+#define OUTBOX_LETTERS_NAME "letters"
 #define OUTBOX_JOURNAL_NAME "outbox.db"
 // The directory in outbox/.
 #define OUTBOX_FAILED_NAME "failed"
@@ -55,6 +57,7 @@ struct Outbox {
 
   GHashTable *handles;   // set of OutboxHandle *, owned: all that are open
   GPtrArray *under_way;  // OutboxLetter *, with the courier
+  GPtrArray *drains;     // OutboxDrain *, each its owner's
   unsigned failures;     // connections that failed in a row
   int64_t resume_us;     // no connection is tried before, monotonic
   bool out_of_turn;      // the next try is not the one that the delay was for
@@ -144,6 +147,8 @@ void outbox_fail(Outbox *outbox, OutboxLetter *letter, bool by_server, const cha
                  const GPtrArray *outcomes, OutboxDone done, gpointer data);
 char *outbox_report(const Outbox *outbox, const OutboxLetter *letter, bool by_server,
                     const char *reason, const GPtrArray *outcomes);
+// The reason that a report gives; NULL: it was not made here.
+char *outbox_report_reason(const char *note);
 
 // -- outbox_move.c
 // Takes the name away, and then as below. Not one under way.
@@ -164,6 +169,19 @@ typedef void (*OutboxAgendaEach)(Outbox *outbox, OutboxLetter *letter);
 void outbox_agenda_each_queued(Outbox *outbox, OutboxAgendaEach each);
 // Another letter to send is a reason to try the server again at once.
 void outbox_hurry(Outbox *outbox);
+
+// -- outbox_drain.c
+typedef enum {
+  OUTBOX_FATE_SENT,
+  OUTBOX_FATE_FAILED,
+  OUTBOX_FATE_DELAYED,  // row.error says why, as in the next
+  OUTBOX_FATE_OFFLINE,  // and so are all others that wait for the server
+  OUTBOX_FATE_LEFT,     // waits no more: removed, renamed, written to
+} OutboxFate;
+// What became of a letter that waited.
+void outbox_tell_drains(Outbox *outbox, OutboxLetter *letter, OutboxFate fate);
+// Whether somebody wants it to be sent at once.
+bool outbox_is_drained(const Outbox *outbox, OutboxLetter *letter);
 
 // -- outbox_intake.c
 OutboxIntake *outbox_intake_new(void);

@@ -95,26 +95,10 @@ void outbox_children(Outbox *outbox, uint64_t parent, uint64_t after, OutboxEach
   outbox_table_from(outbox->table, after & ~(uint64_t)1, walk_letter, &walk);
 }
 
+// A letter is not to be called held before the disk has it: only then it is due.
 static const char *state_of(const OutboxLetter *letter) {
-  switch (letter->row.phase) {
-    case OUTBOX_OPEN:
-      return "writing";
-    case OUTBOX_DRAFT:
-      return "draft";
-    case OUTBOX_HELD:  // not to be told before the disk has it: only then it is due
-      return letter->due_us != 0 ? "held" : "writing";
-    case OUTBOX_QUEUED:
-      return "queued";
-    case OUTBOX_SENDING:
-    case OUTBOX_SENT_DATA:
-      return "sending";
-    case OUTBOX_ACCEPTED:
-    case OUTBOX_SAVING:
-      return "sent";
-    case OUTBOX_FAILED:
-      return "failed";
-  }
-  return NULL;
+  bool unsaved = letter->row.phase == OUTBOX_HELD && letter->due_us == 0;
+  return outbox_phase_name(unsaved ? OUTBOX_OPEN : letter->row.phase);
 }
 
 static char *next_try_of(const Outbox *outbox, const OutboxLetter *letter) {

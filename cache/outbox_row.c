@@ -37,6 +37,28 @@ bool outbox_phase_is_waiting(OutboxPhase phase) {
   return false;
 }
 
+const char *outbox_phase_name(OutboxPhase phase) {
+  switch (phase) {
+    case OUTBOX_OPEN:
+      return "writing";
+    case OUTBOX_DRAFT:
+      return "draft";
+    case OUTBOX_HELD:
+      return "held";
+    case OUTBOX_QUEUED:
+      return "queued";
+    case OUTBOX_SENDING:
+    case OUTBOX_SENT_DATA:
+      return "sending";
+    case OUTBOX_ACCEPTED:
+    case OUTBOX_SAVING:
+      return "sent";
+    case OUTBOX_FAILED:
+      return "failed";
+  }
+  return NULL;
+}
+
 OutboxRecipient *outbox_recipient_new(const char *address, int verdict, const char *reply) {
   OutboxRecipient *recipient = g_new0(OutboxRecipient, 1);
   recipient->address = g_strdup(address);
