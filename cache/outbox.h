@@ -170,3 +170,8 @@ void outbox_rename(Outbox *outbox, uint64_t parent, const char *name, uint64_t n
 // Cancels: a letter not under way is gone for good; ENOENT, or EBUSY while it is being sent.
 void outbox_unlink(Outbox *outbox, uint64_t parent, const char *name, OutboxDone done,
                    gpointer data);
+// The same as moving failed/NAME back and as removing a letter, for those who do it beside the file
+// system: the listener is told. The first with errors as outbox_rename. The second looks in outbox/
+// for NAME, else in failed/, and only there for failed/NAME; a failed one's note goes too.
+void outbox_retry(Outbox *outbox, const char *name, OutboxDone done, gpointer data);
+void outbox_cancel(Outbox *outbox, const char *name, OutboxDone done, gpointer data);

@@ -11,6 +11,7 @@
 //   outbox_commit.c   from being written to being held; into failed/
 //   outbox_move.c     rename, unlink
 //   outbox_agenda.c   when what is due
+//   outbox_demand.c   retrying and cancelling beside the file system
 //   outbox_drain.c    sending all that waits
 //   outbox_send.c     to the courier, and what comes of it
 #pragma once
