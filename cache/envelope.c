@@ -34,11 +34,19 @@ static char *refuse(const char *what, const char *text, GError **error) {
   return NULL;
 }
 
+bool envelope_read_recipients(const char *text, GPtrArray *addresses, GError **error) {
+  unsigned before = addresses->len;
+  if (strpbrk(text, "\r\n") == NULL && letter_addresses_add(addresses, "address", text, NULL) &&
+      addresses->len > before)
+    return true;
+  refuse("address", text, error);
+  return false;
+}
+
 char *envelope_read_recipient(const char *text, GError **error) {
   g_autoptr(GPtrArray) addresses = g_ptr_array_new_with_free_func(g_free);
-  if (strpbrk(text, "\r\n") != NULL || !letter_addresses_add(addresses, "address", text, NULL) ||
-      addresses->len != 1)
-    return refuse("address", text, error);
+  if (!envelope_read_recipients(text, addresses, error)) return NULL;
+  if (addresses->len > 1) return refuse("single address", text, error);
   return g_strdup(addresses->pdata[0]);
 }
 

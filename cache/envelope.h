@@ -22,6 +22,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Envelope, envelope_clear)
 // The readers of each part: what is to be stored, newly allocated, or NULL with
 // LETTER_ERROR_INVALID and words for whoever wrote it.
 
+// The addresses of a list as a header field has it, added to `addresses` (of char *).
+bool envelope_read_recipients(const char *text, GPtrArray *addresses, GError **error);
 // One address, with or without angle brackets.
 char *envelope_read_recipient(const char *text, GError **error);
 // The same; "" and "<>" are the null sender.

@@ -34,7 +34,7 @@ static bool make_address(int directory_fd, const char *name, struct sockaddr_un 
 static int connect_in(int directory_fd, const char *name) {
   struct sockaddr_un address;
   if (!make_address(directory_fd, name, &address)) return -1;
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) == 0) return fd;
   int code = errno;
   if (fd >= 0) close(fd);
@@ -124,8 +124,11 @@ int control_socket_connect(const char *account_directory, GError **error) {
   int directory_fd = open(account_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   int fd = directory_fd >= 0 ? connect_in(directory_fd, LINK_NAME) : -1;
   if (fd < 0) {
+    int code = errno;
     g_autofree char *account = g_path_get_basename(account_directory);
-    g_set_error(error, EXIT_ERROR, EX_UNAVAILABLE, "mailfs is not running for %s", account);
+    bool busy = code == EAGAIN;
+    g_set_error(error, EXIT_ERROR, busy ? EX_TEMPFAIL : EX_UNAVAILABLE, "mailfs is %s for %s",
+                busy ? "too busy" : "not running", account);
   }
   if (directory_fd >= 0) close(directory_fd);
   return fd;

@@ -11,5 +11,6 @@
 // the descriptor, not blocking, or -1. *path: of the socket, newly allocated.
 int control_socket_listen(const char *account_directory, char **path, GError **error);
 void control_socket_remove(const char *account_directory, const char *path);
-// Connects, for a client: -1 with EX_UNAVAILABLE if nobody listens.
+// Connects, for a client, without waiting: a descriptor that does not block; -1 with EX_UNAVAILABLE
+// if nobody listens, EX_TEMPFAIL if too many want to be heard.
 int control_socket_connect(const char *account_directory, GError **error);
