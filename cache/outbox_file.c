@@ -134,14 +134,21 @@ static bool set_broken(OutboxLetter *letter, int code, GError **error) {
   return outbox_set_error(error, code, letter->row.name, g_strerror(code));
 }
 
+// What was said of the text that is gone does not hold for the next: that one's header says who
+// gets it.
+static void begin_anew(OutboxRow *row) {
+  row->broken = 0;
+  row->perhaps_sent = false;
+  Envelope envelope = {.from = g_steal_pointer(&row->envelope.from)};
+  envelope_clear(&row->envelope);
+  row->envelope = envelope;
+}
+
 static bool resize(OutboxLetter *letter, uint64_t size, GError **error) {
   if (size > INT64_MAX) return outbox_set_error(error, EFBIG, letter->row.name, "too large");
   if (ftruncate(letter->fd, (off_t)size) < 0) return set_broken(letter, errno, error);
   set_changed(letter, size);
-  if (size == 0) {
-    letter->row.broken = 0;
-    letter->row.perhaps_sent = false;
-  }
+  if (size == 0) begin_anew(&letter->row);
   return true;
 }
 

@@ -15,7 +15,7 @@
 #include "cache/outbox_private.h"
 
 // When what could not be taken, on a full disk, is tried again.
-#define AGAIN_S 10
+#define AGAIN_S 30
 
 typedef struct {
   OutboxDone done;
@@ -106,7 +106,8 @@ static void list_next(Outbox *outbox);
 static void take_drop_answer(SpoolJob *job, gpointer data) {
   Outbox *outbox = data;
   OutboxIntake *intake = outbox->intake;
-  if (job->error != NULL) g_warning("outbox: %s", job->error->message);
+  // Of many that fail for one reason, one is told of.
+  if (job->error != NULL && !intake->failed) g_warning("outbox: %s", job->error->message);
   if (job->is_taken)
     take_in(outbox, job);
   else

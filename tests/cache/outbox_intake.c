@@ -126,6 +126,33 @@ static void test_bad(Fixture *fixture, gconstpointer unused) {
   g_assert_cmpuint(count_incoming(fixture->directory), ==, 0);
 }
 
+// One that failed is sent again to the same recipients; one that is written anew, to those of its
+// header.
+static void test_again(Fixture *fixture, gconstpointer unused) {
+  fake_server_expect(FAKE_REFUSE);
+  fixture_open(fixture);
+  drop_letter(fixture->directory, "mail", &to_carol);
+  take_all(fixture);
+  fixture_wait_sent(fixture);
+  fixture_assert_names(fixture, "", "mail mail.error");
+  fake_server_expect(FAKE_REFUSE);
+  g_assert_cmpint(fixture_rename(fixture, OUTBOX_FAILED_INO, "mail", "mail", 0), ==, 0);
+  fixture_wait_sent(fixture);
+  assert_note(fixture, "mail.error", "carol@example.org: refused");
+  OutboxFile file;
+  g_assert_true(outbox_lookup(fixture->outbox, OUTBOX_FAILED_INO, "mail", &file));
+  g_autoptr(GError) error = NULL;
+  OutboxHandle *handle =
+      outbox_open_file(fixture->outbox, file.ino, O_WRONLY | O_TRUNC, getpid(), &error);
+  g_assert_no_error(error);
+  fixture_write_letter(handle, "mail");
+  fixture_finish(fixture, handle, getpid());
+  g_assert_cmpint(fixture_rename(fixture, OUTBOX_FAILED_INO, "mail", "mail", 0), ==, 0);
+  fixture_wait_sent(fixture);
+  g_assert_cmpuint(fake_server_count(), ==, 1);
+  assert_sent(0, "list@example.org -> bob@example.org\n");
+}
+
 // What is no drop is left alone.
 static void test_foreign(Fixture *fixture, gconstpointer unused) {
   fixture_open(fixture);
@@ -284,6 +311,8 @@ int main(int argc, char **argv) {
   g_test_add("/outbox/intake/waiting", Fixture, NULL, fixture_set_up_closed, test_waiting,
              fixture_tear_down);
   g_test_add("/outbox/intake/bad", Fixture, NULL, fixture_set_up_closed, test_bad,
+             fixture_tear_down);
+  g_test_add("/outbox/intake/again", Fixture, NULL, fixture_set_up_closed, test_again,
              fixture_tear_down);
   g_test_add("/outbox/intake/foreign", Fixture, NULL, fixture_set_up_closed, test_foreign,
              fixture_tear_down);
