@@ -11,6 +11,7 @@
 
 // Beyond this, clients wait in the kernel's queue until one leaves.
 #define CALLS_MAX 32
+#define REST_S 1
 
 struct Control {
   char *account_directory, *path;
@@ -18,6 +19,7 @@ struct Control {
   GMainContext *context;
   int fd;
   GSource *source;    // NULL: there are enough clients
+  GSource *rest;      // NULL: there is no reason not to listen
   GHashTable *calls;  // set of ControlCall *
 };
 
@@ -37,10 +39,34 @@ static bool is_trusted(int fd) {
          (peer.uid == geteuid() || peer.uid == 0);
 }
 
+static void drop_source(GSource **source) {
+  if (*source == NULL) return;
+  g_source_destroy(*source);
+  g_clear_pointer(source, g_source_unref);
+}
+
+static gboolean on_rested(gpointer data) {
+  Control *control = data;
+  drop_source(&control->rest);
+  watch(control);
+  return G_SOURCE_REMOVE;
+}
+
+// Without descriptors, the client stays in the queue: it is not to be asked for again and again.
+static void rest(Control *control) {
+  control->rest = g_timeout_source_new_seconds(REST_S);
+  g_source_set_callback(control->rest, on_rested, control, NULL);
+  g_source_attach(control->rest, control->context);
+  watch(control);
+}
+
 static gboolean on_client(gint listening_fd, GIOCondition condition, gpointer data) {
   Control *control = data;
   int fd = accept4(listening_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-  if (fd < 0) return G_SOURCE_CONTINUE;
+  if (fd < 0) {
+    if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) rest(control);
+    return G_SOURCE_CONTINUE;
+  }
   if (!is_trusted(fd)) {
     close(fd);
     return G_SOURCE_CONTINUE;
@@ -52,11 +78,10 @@ static gboolean on_client(gint listening_fd, GIOCondition condition, gpointer da
 }
 
 static void watch(Control *control) {
-  bool has_room = g_hash_table_size(control->calls) < CALLS_MAX;
-  if (has_room == (control->source != NULL)) return;
-  if (!has_room) {
-    g_source_destroy(control->source);
-    g_clear_pointer(&control->source, g_source_unref);
+  bool listens = control->rest == NULL && g_hash_table_size(control->calls) < CALLS_MAX;
+  if (listens == (control->source != NULL)) return;
+  if (!listens) {
+    drop_source(&control->source);
     return;
   }
   control->source = g_unix_fd_source_new(control->fd, G_IO_IN);
@@ -88,8 +113,8 @@ void control_free(Control *control) {
   while (g_hash_table_iter_next(&iter, &call, NULL))
     control_call_free(call);
   g_hash_table_unref(control->calls);
-  if (control->source != NULL) g_source_destroy(control->source);
-  g_clear_pointer(&control->source, g_source_unref);
+  drop_source(&control->source);
+  drop_source(&control->rest);
   control_socket_remove(control->account_directory, control->path);
   close(control->fd);
   g_main_context_unref(control->context);

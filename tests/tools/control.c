@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -314,6 +315,28 @@ static void test_crowd(Lab *lab, gconstpointer unused) {
   assert_serves(lab);
 }
 
+// Without a descriptor to spare, the loop does not spin; with one, the client is served.
+static void test_no_descriptors(Lab *lab, gconstpointer unused) {
+  struct rlimit limit, none;
+  fixture_wait_disk(&lab->outbox);
+  int fd = join(lab);
+  speak(fd, "{\"command\":\"take\"}\n");
+  g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+  int spare = dup(fd);
+  none = (struct rlimit){(rlim_t)spare, limit.rlim_max};
+  close(spare);
+  g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &none), ==, 0);
+  unsigned turns = 0;
+  int64_t end_us = g_get_monotonic_time() + 300 * 1000;
+  while (g_get_monotonic_time() < end_us)
+    turns += g_main_context_iteration(lab->outbox.context, FALSE) ? 1 : 0;
+  g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+  g_assert_cmpuint(turns, <, 100);
+  g_autofree char *heard = hear(lab, fd, "\n");
+  g_assert_cmpstr(heard, ==, "{\"done\":true}\n");
+  close(fd);
+}
+
 static void ignore_log(const char *domain, GLogLevelFlags level, const char *text, gpointer data) {}
 
 int main(int argc, char **argv) {
@@ -325,11 +348,17 @@ int main(int argc, char **argv) {
     const char *name;
     void (*test)(Lab *lab, gconstpointer unused);
   } tests[] = {
-      {"/control/answers", test_answers}, {"/control/pieces", test_pieces},
-      {"/control/letters", test_letters}, {"/control/cancel", test_cancel},
-      {"/control/place", test_place},     {"/control/stale", test_stale},
-      {"/control/hostile", test_hostile}, {"/control/gone", test_gone},
-      {"/control/slow", test_slow},       {"/control/crowd", test_crowd},
+      {"/control/answers", test_answers},
+      {"/control/pieces", test_pieces},
+      {"/control/letters", test_letters},
+      {"/control/cancel", test_cancel},
+      {"/control/place", test_place},
+      {"/control/stale", test_stale},
+      {"/control/hostile", test_hostile},
+      {"/control/gone", test_gone},
+      {"/control/slow", test_slow},
+      {"/control/crowd", test_crowd},
+      {"/control/no descriptors", test_no_descriptors},
   };
   for (size_t i = 0; i < G_N_ELEMENTS(tests); i++)
     g_test_add(tests[i].name, Lab, NULL, set_up, tests[i].test, tear_down);
