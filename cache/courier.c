@@ -22,6 +22,7 @@ void courier_task_free(CourierTask *task) {
   queue_free(task->journaled);
   g_free(task->from);
   g_free(task->message_id);
+  envelope_clear(&task->envelope);
   g_ptr_array_unref(task->settled);
   g_free(task);
 }

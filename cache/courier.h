@@ -26,6 +26,7 @@ typedef struct {
   uint64_t id;
   char *from, *message_id;  // as OutboxRow's
   int64_t date;
+  Envelope envelope;
   // Recipients that were answered for for good, of OutboxRecipient: they are left out.
   GPtrArray *settled;
   // The courier's.

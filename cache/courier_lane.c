@@ -135,6 +135,9 @@ static CourierResult *send_to(Delivery *delivery, unsigned count) {
       .size_bytes = letter_size(delivery->letter),
       .has_8bit = letter_has_8bit(delivery->letter),
       .needs_utf8 = letter_needs_utf8(delivery->letter),
+      .notify = envelope_notify(&delivery->task->envelope),
+      .ret = envelope_return(&delivery->task->envelope),
+      .envid = delivery->task->envelope.envid,
       .read = read_letter,
       .before_end = before_end,
       .data = delivery,
@@ -205,7 +208,13 @@ static CourierResult *send_or_resend(CourierLane *lane, CourierTask *task, Lette
 static CourierResult *deliver(CourierLane *lane, CourierTask *task) {
   int fd = outbox_file_open(lane->options->letters_fd, task->id, O_RDONLY);
   if (fd < 0) return result_new(task, COURIER_DELAYED, g_strerror(errno));
-  LetterDefaults defaults = {task->from, task->message_id, task->date};
+  const LetterDefaults defaults = {
+      .from = task->from,
+      .message_id = task->message_id,
+      .date = task->date,
+      .envelope_from = task->envelope.from,
+      .recipients = (const char *const *)task->envelope.recipients,
+  };
   g_autoptr(GError) error = NULL;
   g_autoptr(Letter) letter = letter_read(fd, &defaults, &error);
   CourierResult *result = letter != NULL ? send_or_resend(lane, task, letter, fd)

@@ -6,10 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cache/drop.h"
 #include "cache/outbox_private.h"
 #include "cache/outbox_rules.h"
 
-#define LETTERS_NAME "letters"
 #define RESERVE_NAME "reserve"
 
 G_DEFINE_QUARK(mailfs_outbox_error, outbox_error)
@@ -20,7 +20,7 @@ bool outbox_set_error(GError **error, int code, const char *name, const char *wh
 }
 
 static int open_letters(const char *directory, GError **error) {
-  g_autofree char *path = g_build_filename(directory, LETTERS_NAME, NULL);
+  g_autofree char *path = g_build_filename(directory, OUTBOX_LETTERS_NAME, NULL);
   int fd = mkdir(path, 0700) < 0 && errno != EEXIST
                ? -1
                : open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -31,6 +31,8 @@ static int open_letters(const char *directory, GError **error) {
 static bool open_spool(Outbox *outbox, GError **error) {
   outbox->letters_fd = open_letters(outbox->options.directory, error);
   if (outbox->letters_fd < 0) return false;
+  outbox->incoming_fd = drop_directory_open(outbox->options.directory, error);
+  if (outbox->incoming_fd < 0) return false;
   g_autofree char *path = g_build_filename(outbox->options.directory, OUTBOX_JOURNAL_NAME, NULL);
   g_autoptr(OutboxJournal) journal = outbox_journal_open(path, error);
   if (journal == NULL || !outbox_recover(outbox, journal, error)) return false;
@@ -38,6 +40,7 @@ static bool open_spool(Outbox *outbox, GError **error) {
   const OutboxSpoolOptions options = {
       .journal = g_steal_pointer(&journal),
       .letters_fd = outbox->letters_fd,
+      .incoming_fd = outbox->incoming_fd,
       .reserve_path = reserve,
       .context = outbox->context,
       .data = outbox,
@@ -56,9 +59,11 @@ Outbox *outbox_open(const OutboxOptions *options, GMainContext *context, GError 
   outbox->context = g_main_context_ref(context);
   outbox->table = outbox_table_new();
   outbox->agenda = outbox_agenda_new(outbox);
+  outbox->intake = outbox_intake_new();
   outbox->under_way = g_ptr_array_new();
+  outbox->drains = g_ptr_array_new();
   outbox->handles = g_hash_table_new_full(NULL, NULL, outbox_handle_free, NULL);
-  outbox->letters_fd = -1;
+  outbox->letters_fd = outbox->incoming_fd = -1;
   outbox_touch(outbox, OUTBOX_INO);
   outbox_touch(outbox, OUTBOX_FAILED_INO);
   return open_spool(outbox, error) ? g_steal_pointer(&outbox) : NULL;
@@ -78,6 +83,7 @@ void outbox_start(Outbox *outbox) {
   };
   outbox->courier = courier_new(&options);
   outbox_run_agenda(outbox);
+  outbox_start_intake(outbox);
 }
 
 // With the courier, all but its label is the courier's to store.
@@ -101,10 +107,13 @@ void outbox_free(Outbox *outbox) {
   outbox_table_from(outbox->table, 0, store_unstored, outbox);
   outbox_spool_free(outbox->spool);
   outbox_agenda_free(outbox->agenda);
+  outbox_intake_free(outbox->intake);
   g_hash_table_unref(outbox->handles);
   outbox_table_free(outbox->table);
   g_ptr_array_unref(outbox->under_way);
+  g_ptr_array_unref(outbox->drains);
   if (outbox->letters_fd >= 0) close(outbox->letters_fd);
+  if (outbox->incoming_fd >= 0) close(outbox->incoming_fd);
   g_main_context_unref(outbox->context);
   g_free(outbox->note_name);
   g_free(outbox->server);

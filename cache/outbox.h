@@ -32,6 +32,10 @@
 
 typedef struct Outbox Outbox;
 
+// How a call is answered that waits for the disk; where there is nothing to wait for, before it
+// returns.
+typedef void (*OutboxDone)(const GError *error, gpointer data);
+
 #define OUTBOX_ERROR outbox_error_quark()
 GQuark outbox_error_quark(void);
 
@@ -81,6 +85,10 @@ void outbox_start(Outbox *outbox);
 // was not closed by its writer is not finished. Callbacks still owed are not called.
 void outbox_free(Outbox *outbox);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Outbox, outbox_free)
+// Takes letters that other programs have put into state_dir/ACCOUNT/incoming/ (see drop.h) and
+// queues them; one that cannot be sent goes to failed/. Happens by itself from outbox_start on;
+// here for those who want to know when all that are there now have been taken.
+void outbox_take_drops(Outbox *outbox, OutboxDone done, gpointer data);
 void outbox_set_listener(Outbox *outbox, const OutboxListener *listener, gpointer data);
 // How many letters wait to be sent.
 unsigned outbox_waiting(const Outbox *outbox);
@@ -101,14 +109,17 @@ typedef bool (*OutboxEach)(const OutboxFile *file, gpointer data);
 void outbox_children(Outbox *outbox, uint64_t parent, uint64_t after, OutboxEach each,
                      gpointer data);
 // "held", "queued", "sending", "failed", ...; newly allocated, NULL where there is none. A letter
-// that is told to be held is on disk.
-typedef enum { OUTBOX_STATE, OUTBOX_ERROR_TEXT, OUTBOX_NEXT_TRY } OutboxDetail;
+// that is told to be held is on disk. The null sender is "<>".
+typedef enum {
+  OUTBOX_STATE,
+  OUTBOX_ERROR_TEXT,
+  OUTBOX_NEXT_TRY,
+  OUTBOX_ENVELOPE_FROM,
+} OutboxDetail;
 char *outbox_detail(Outbox *outbox, uint64_t ino, OutboxDetail detail);
 
 // Writing. `pid` is the calling thread's; its process counts. An OutboxHandle is one open file.
-// `done` may be called before the call returns, where there is nothing to wait for.
 typedef struct OutboxHandle OutboxHandle;
-typedef void (*OutboxDone)(const GError *error, gpointer data);
 
 // EINVAL (a name that is ours: *.error, or with a control character), EEXIST, ENAMETOOLONG, EPERM
 // (in failed/), ENOSPC.
@@ -133,6 +144,11 @@ bool outbox_truncate(Outbox *outbox, uint64_t ino, OutboxHandle *handle, uint64_
 bool outbox_set_mode(Outbox *outbox, uint64_t ino, mode_t mode, GError **error);
 bool outbox_set_times(Outbox *outbox, uint64_t ino, int64_t atime_ns, int64_t mtime_ns,
                       GError **error);
+// Who is the letter's sender for the servers, whatever its header says; "" and "<>" are the null
+// sender, NULL leaves it to the header again. Until the letter is queued, and in failed/: else
+// EBUSY. EINVAL for what cannot be an address.
+void outbox_set_envelope_from(Outbox *outbox, uint64_t ino, const char *from, OutboxDone done,
+                              gpointer data);
 // Durable once `done` says so. Flush also checks a non-empty letter that its opener's process
 // flushes: EINVAL, or EMSGSIZE where the server said how much it takes, with the reason in the log.
 // It never commits.
@@ -155,3 +171,8 @@ void outbox_rename(Outbox *outbox, uint64_t parent, const char *name, uint64_t n
 // sent or is next.
 void outbox_unlink(Outbox *outbox, uint64_t parent, const char *name, OutboxDone done,
                    gpointer data);
+// The same as moving failed/NAME back and as removing a letter, for those who do it beside the file
+// system: the listener is told. The first with errors as outbox_rename. The second looks in outbox/
+// for NAME, else in failed/, and only there for failed/NAME; a failed one's note goes too.
+void outbox_retry(Outbox *outbox, const char *name, OutboxDone done, gpointer data);
+void outbox_cancel(Outbox *outbox, const char *name, OutboxDone done, gpointer data);

@@ -69,6 +69,7 @@ static bool keep_locked(Outbox *outbox, OutboxLetter *letter) {
   if (!outbox_is_locked(outbox, letter->row.name)) return false;
   outbox_agenda_remove(outbox, letter);
   letter->row.phase = OUTBOX_DRAFT;
+  outbox_tell_drains(outbox, letter, OUTBOX_FATE_LEFT);
   outbox_store(outbox, letter, NULL, NULL);
   return true;
 }

@@ -21,6 +21,7 @@ bool outbox_stands_alone(const OutboxLetter *letter, pid_t process) {
       return true;
     case OUTBOX_ACCEPTED:
     case OUTBOX_FAILED:
+    case OUTBOX_SAVING:
       return false;
   }
   return false;
@@ -91,6 +92,7 @@ void outbox_fail(Outbox *outbox, OutboxLetter *letter, bool by_server, const cha
   outbox_agenda_remove(outbox, letter);
   letter->commit++;
   outbox_place_failed(outbox, letter, note);
+  outbox_tell_drains(outbox, letter, OUTBOX_FATE_FAILED);
   outbox_store(outbox, letter, done, data);
   const char *end = letter->row.perhaps_sent ? "perhaps not sent" : "not sent";
   // Our own words about a letter may quote it; the server's are the user's only hint.
@@ -105,7 +107,8 @@ void outbox_fail(Outbox *outbox, OutboxLetter *letter, bool by_server, const cha
 }
 
 static void hold(Outbox *outbox, OutboxLetter *letter) {
-  int64_t delay_us = (int64_t)outbox->options.send_delay_ms * 1000;
+  bool now = outbox_is_drained(outbox, letter);
+  int64_t delay_us = now ? 0 : (int64_t)outbox->options.send_delay_ms * 1000;
   outbox_agenda_add(outbox, letter, g_get_monotonic_time() + delay_us);
   outbox_run_agenda(outbox);
 }
@@ -183,6 +186,7 @@ void outbox_reopen_letter(Outbox *outbox, OutboxLetter *letter) {
   outbox_agenda_remove(outbox, letter);
   letter->commit++;
   letter->row.phase = OUTBOX_OPEN;
+  outbox_tell_drains(outbox, letter, OUTBOX_FATE_LEFT);
   if (letter->journaled) outbox_store(outbox, letter, NULL, NULL);
 }
 

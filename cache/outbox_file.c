@@ -1,4 +1,4 @@
-// Open files: create, read, write; and the attributes of files.
+// Open files: create, read, write.
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -134,14 +134,21 @@ static bool set_broken(OutboxLetter *letter, int code, GError **error) {
   return outbox_set_error(error, code, letter->row.name, g_strerror(code));
 }
 
+// What was said of the text that is gone does not hold for the next: that one's header says who
+// gets it.
+static void begin_anew(OutboxRow *row) {
+  row->broken = 0;
+  row->perhaps_sent = false;
+  Envelope envelope = {.from = g_steal_pointer(&row->envelope.from)};
+  envelope_clear(&row->envelope);
+  row->envelope = envelope;
+}
+
 static bool resize(OutboxLetter *letter, uint64_t size, GError **error) {
   if (size > INT64_MAX) return outbox_set_error(error, EFBIG, letter->row.name, "too large");
   if (ftruncate(letter->fd, (off_t)size) < 0) return set_broken(letter, errno, error);
   set_changed(letter, size);
-  if (size == 0) {
-    letter->row.broken = 0;
-    letter->row.perhaps_sent = false;
-  }
+  if (size == 0) begin_anew(&letter->row);
   return true;
 }
 
@@ -199,7 +206,7 @@ ssize_t outbox_read(OutboxHandle *handle, void *buffer, size_t size, off_t offse
   return got;
 }
 
-static OutboxLetter *get_letter(Outbox *outbox, uint64_t ino, GError **error) {
+OutboxLetter *outbox_get_letter(const Outbox *outbox, uint64_t ino, GError **error) {
   OutboxLetter *letter = outbox_table_get(outbox->table, ino);
   if (letter != NULL && (ino & 1) == 0) return letter;
   outbox_set_error(error, letter != NULL ? EPERM : ENOENT, "a letter",
@@ -235,7 +242,7 @@ ssize_t outbox_write(OutboxHandle *handle, const void *bytes, size_t size, off_t
 
 // Without a writer, only what is not on its way can be resized by its path.
 static bool truncate_path(Outbox *outbox, uint64_t ino, uint64_t size, GError **error) {
-  OutboxLetter *letter = get_letter(outbox, ino, error);
+  OutboxLetter *letter = outbox_get_letter(outbox, ino, error);
   if (letter == NULL) return false;
   if (letter->moving || outbox_phase_is_waiting(letter->row.phase))
     return outbox_set_error(error, EBUSY, letter->row.name, "cannot be resized now");
@@ -249,28 +256,4 @@ bool outbox_truncate(Outbox *outbox, uint64_t ino, OutboxHandle *handle, uint64_
   if (handle == NULL) return truncate_path(outbox, ino, size, error);
   if (!handle->writes) return outbox_set_error(error, EBADF, "a letter", "not opened for writing");
   return resize(handle->letter, size, error);
-}
-
-// While it is renamed, the row on its way has another place; the rename's answer stores the rest.
-static void store_attributes(Outbox *outbox, OutboxLetter *letter) {
-  letter->row.ctime_ns = MAX(now_ns(), letter->row.ctime_ns + 1);
-  if (!letter->moving) outbox_store_label(outbox, letter, true);
-}
-
-bool outbox_set_mode(Outbox *outbox, uint64_t ino, mode_t mode, GError **error) {
-  OutboxLetter *letter = get_letter(outbox, ino, error);
-  if (letter == NULL) return false;
-  letter->row.mode = mode & 0777;
-  store_attributes(outbox, letter);
-  return true;
-}
-
-bool outbox_set_times(Outbox *outbox, uint64_t ino, int64_t atime_ns, int64_t mtime_ns,
-                      GError **error) {
-  OutboxLetter *letter = get_letter(outbox, ino, error);
-  if (letter == NULL) return false;
-  letter->row.atime_ns = atime_ns;
-  letter->row.mtime_ns = mtime_ns;
-  store_attributes(outbox, letter);
-  return true;
 }

@@ -4,10 +4,8 @@
 #include <sqlite3.h>
 
 #include "cache/outbox.h"
+#include "cache/outbox_schema.h"
 
-#define VERSION 1
-// "MFob": tells this database from any other.
-#define APPLICATION_ID 0x4d466f62
 // For others that read it meanwhile (a count, a backup): they hold it for milliseconds.
 #define BUSY_MS 5000
 
@@ -17,12 +15,15 @@ typedef enum {
   ROLLBACK,
   LOAD,
   LOAD_RECIPIENTS,
+  LOAD_ADDRESSEES,
   PUT,
   RELABEL,
   SET_PHASE,
   PUT_RECIPIENT,
+  PUT_ADDRESSEE,
   REMOVE,
   REMOVE_RECIPIENTS,
+  REMOVE_ADDRESSEES,
   NUMBERS,
   RESERVE,
   STATEMENTS,
@@ -34,14 +35,16 @@ static const char *const statement_sql[STATEMENTS] = {
     [ROLLBACK] = "ROLLBACK",
     [LOAD] =
         "SELECT id, ino, directory, name, phase, mode, atime_ns, mtime_ns, ctime_ns,"
-        " queued_at, attempts, next_try, message_id, sender, date, error, broken, perhaps_sent"
-        " FROM letter ORDER BY ino",
+        " queued_at, attempts, next_try, message_id, sender, date, error, broken, perhaps_sent,"
+        " envelope_from, notify, ret, envid, origin FROM letter ORDER BY ino",
     [LOAD_RECIPIENTS] = "SELECT address, verdict, reply FROM recipient WHERE letter = ?1",
+    [LOAD_ADDRESSEES] = "SELECT address FROM addressee WHERE letter = ?1 ORDER BY position",
     [PUT] =
         "INSERT OR REPLACE INTO letter (id, ino, directory, name, phase, mode, atime_ns,"
         " mtime_ns, ctime_ns, queued_at, attempts, next_try, message_id, sender, date, error,"
-        " broken, perhaps_sent) VALUES"
-        " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+        " broken, perhaps_sent, envelope_from, notify, ret, envid, origin) VALUES"
+        " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,"
+        " ?20, ?21, ?22, ?23)",
     [RELABEL] =
         "UPDATE letter SET ino = ?2, directory = ?3, name = ?4, mode = ?6, atime_ns = ?7,"
         " mtime_ns = ?8, ctime_ns = ?9 WHERE id = ?1",
@@ -49,96 +52,59 @@ static const char *const statement_sql[STATEMENTS] = {
     [PUT_RECIPIENT] =
         "INSERT OR REPLACE INTO recipient (letter, address, verdict, reply)"
         " VALUES (?1, ?2, ?3, ?4)",
+    [PUT_ADDRESSEE] = "INSERT INTO addressee (letter, position, address) VALUES (?1, ?2, ?3)",
     [REMOVE] = "DELETE FROM letter WHERE id = ?1",
     [REMOVE_RECIPIENTS] = "DELETE FROM recipient WHERE letter = ?1",
+    [REMOVE_ADDRESSEES] = "DELETE FROM addressee WHERE letter = ?1",
     [NUMBERS] = "SELECT next FROM numbers",
     [RESERVE] = "UPDATE numbers SET next = max(next, ?1)",
 };
-
-static const char schema_sql[] =
-    "BEGIN IMMEDIATE;"
-    "CREATE TABLE letter (id INTEGER PRIMARY KEY, ino INTEGER NOT NULL,"
-    " directory INTEGER NOT NULL, name TEXT NOT NULL, phase INTEGER NOT NULL,"
-    " mode INTEGER NOT NULL, atime_ns INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,"
-    " ctime_ns INTEGER NOT NULL, queued_at INTEGER NOT NULL, attempts INTEGER NOT NULL,"
-    " next_try INTEGER NOT NULL, message_id TEXT, sender TEXT, date INTEGER NOT NULL, error TEXT,"
-    " broken INTEGER NOT NULL, perhaps_sent INTEGER NOT NULL);"
-    "CREATE TABLE recipient (letter INTEGER NOT NULL, address TEXT NOT NULL,"
-    " verdict INTEGER NOT NULL, reply TEXT, PRIMARY KEY (letter, address)) WITHOUT ROWID;"
-    "CREATE TABLE numbers (next INTEGER NOT NULL);"
-    "INSERT INTO numbers VALUES (0);"
-    "PRAGMA application_id = %d;"
-    "PRAGMA user_version = %d;"
-    "COMMIT;";
 
 struct OutboxJournal {
   sqlite3 *database;
   sqlite3_stmt *statements[STATEMENTS];
 };
 
-static bool fail(sqlite3 *database, const char *doing, GError **error) {
-  bool full = sqlite3_errcode(database) == SQLITE_FULL;
-  g_set_error(error, OUTBOX_ERROR, full ? ENOSPC : EIO, "outbox journal: cannot %s: %s", doing,
-              sqlite3_errmsg(database));
-  return false;
-}
-
-static bool execute(sqlite3 *database, const char *sql, const char *doing, GError **error) {
-  return sqlite3_exec(database, sql, NULL, NULL, NULL) == SQLITE_OK || fail(database, doing, error);
-}
-
-// The number a pragma or a SELECT answers with.
-static bool query_number(sqlite3 *database, const char *sql, int64_t *number, GError **error) {
-  sqlite3_stmt *statement = NULL;
-  bool ok = sqlite3_prepare_v2(database, sql, -1, &statement, NULL) == SQLITE_OK &&
-            sqlite3_step(statement) == SQLITE_ROW;
-  if (ok)
-    *number = sqlite3_column_int64(statement, 0);
-  else
-    fail(database, "read it", error);
-  sqlite3_finalize(statement);
-  return ok;
-}
-
-static bool make_schema(sqlite3 *database, GError **error) {
-  g_autofree char *sql = g_strdup_printf(schema_sql, APPLICATION_ID, VERSION);
-  return execute(database, sql, "make its tables", error);
-}
-
-// A database without tables is one whose making was interrupted, or new.
-static bool check_or_make(sqlite3 *database, GError **error) {
-  int64_t tables, application, version;
-  if (!query_number(database, "SELECT count(*) FROM sqlite_schema", &tables, error) ||
-      !query_number(database, "PRAGMA application_id", &application, error) ||
-      !query_number(database, "PRAGMA user_version", &version, error))
-    return false;
-  if (tables == 0 && application == 0) return make_schema(database, error);
-  if (application == APPLICATION_ID && version == VERSION) return true;
-  g_set_error(error, OUTBOX_ERROR, EIO, "outbox journal: not a journal of this version");
-  return false;
+static bool prepare(OutboxJournal *journal, Statement which, GError **error) {
+  return sqlite3_prepare_v3(journal->database, statement_sql[which], -1, SQLITE_PREPARE_PERSISTENT,
+                            &journal->statements[which], NULL) == SQLITE_OK ||
+         outbox_sql_fail(journal->database, "prepare a statement", error);
 }
 
 static bool set_up(OutboxJournal *journal, GError **error) {
   sqlite3_busy_timeout(journal->database, BUSY_MS);
-  if (!check_or_make(journal->database, error) ||
-      !execute(journal->database, "PRAGMA journal_mode = WAL", "set it up", error))
+  if (!outbox_schema_bring_up(journal->database, error) ||
+      !outbox_sql_execute(journal->database, "PRAGMA journal_mode = WAL", "set it up", error))
     return false;
   for (unsigned i = 0; i < STATEMENTS; i++)
-    if (sqlite3_prepare_v3(journal->database, statement_sql[i], -1, SQLITE_PREPARE_PERSISTENT,
-                           &journal->statements[i], NULL) != SQLITE_OK)
-      return fail(journal->database, "prepare a statement", error);
+    if (!prepare(journal, (Statement)i, error)) return false;
   return true;
 }
 
-OutboxJournal *outbox_journal_open(const char *path, GError **error) {
+static bool set_up_to_read(OutboxJournal *journal, GError **error) {
+  sqlite3_busy_timeout(journal->database, BUSY_MS);
+  return outbox_schema_check(journal->database, error) && prepare(journal, LOAD, error) &&
+         prepare(journal, LOAD_RECIPIENTS, error) && prepare(journal, LOAD_ADDRESSEES, error);
+}
+
+typedef bool (*SetUp)(OutboxJournal *journal, GError **error);
+
+static OutboxJournal *open_journal(const char *path, int flags, SetUp set, GError **error) {
   g_autoptr(OutboxJournal) journal = g_new0(OutboxJournal, 1);
-  int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
-  if (sqlite3_open_v2(path, &journal->database, flags, NULL) != SQLITE_OK)
-    fail(journal->database, "open it", error);
-  else if (set_up(journal, error))
+  if (sqlite3_open_v2(path, &journal->database, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
+    outbox_sql_fail(journal->database, "open it", error);
+  else if (set(journal, error))
     return g_steal_pointer(&journal);
   g_prefix_error(error, "%s: ", path);
   return NULL;
+}
+
+OutboxJournal *outbox_journal_open(const char *path, GError **error) {
+  return open_journal(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, set_up, error);
+}
+
+OutboxJournal *outbox_journal_open_to_read(const char *path, GError **error) {
+  return open_journal(path, SQLITE_OPEN_READONLY, set_up_to_read, error);
 }
 
 void outbox_journal_free(OutboxJournal *journal) {
@@ -152,7 +118,8 @@ void outbox_journal_free(OutboxJournal *journal) {
 // Runs a statement that answers nothing and frees its bindings.
 static bool run(OutboxJournal *journal, Statement which, const char *doing, GError **error) {
   sqlite3_stmt *statement = journal->statements[which];
-  bool ok = sqlite3_step(statement) == SQLITE_DONE || fail(journal->database, doing, error);
+  bool ok =
+      sqlite3_step(statement) == SQLITE_DONE || outbox_sql_fail(journal->database, doing, error);
   sqlite3_reset(statement);
   sqlite3_clear_bindings(statement);
   return ok;
@@ -186,6 +153,11 @@ static void read_row(sqlite3_stmt *statement, OutboxRow *row) {
       .error = column_text(statement, 15),
       .broken = sqlite3_column_int(statement, 16),
       .perhaps_sent = sqlite3_column_int(statement, 17) != 0,
+      .envelope = {.from = column_text(statement, 18),
+                   .notify = column_text(statement, 19),
+                   .ret = column_text(statement, 20),
+                   .envid = column_text(statement, 21)},
+      .origin = column_text(statement, 22),
   };
 }
 
@@ -200,9 +172,25 @@ static GPtrArray *load_recipients(OutboxJournal *journal, uint64_t id, GError **
                     outbox_recipient_new((const char *)sqlite3_column_text(statement, 0),
                                          sqlite3_column_int(statement, 1),
                                          (const char *)sqlite3_column_text(statement, 2)));
-  bool ok = step == SQLITE_DONE || fail(journal->database, "read it", error);
+  bool ok = step == SQLITE_DONE || outbox_sql_fail(journal->database, "read it", error);
   sqlite3_reset(statement);
   return ok ? g_steal_pointer(&recipients) : NULL;
+}
+
+static bool load_addressees(OutboxJournal *journal, OutboxRow *row, GError **error) {
+  g_autoptr(GPtrArray) addresses = g_ptr_array_new_with_free_func(g_free);
+  sqlite3_stmt *statement = journal->statements[LOAD_ADDRESSEES];
+  sqlite3_bind_int64(statement, 1, (sqlite3_int64)row->id);
+  int step;
+  while ((step = sqlite3_step(statement)) == SQLITE_ROW)
+    g_ptr_array_add(addresses, column_text(statement, 0));
+  bool ok = step == SQLITE_DONE || outbox_sql_fail(journal->database, "read it", error);
+  sqlite3_reset(statement);
+  if (!ok || addresses->len == 0) return ok;
+  g_ptr_array_add(addresses, NULL);
+  g_ptr_array_set_free_func(addresses, NULL);
+  row->envelope.recipients = (char **)g_ptr_array_free(g_steal_pointer(&addresses), false);
+  return true;
 }
 
 bool outbox_journal_load(OutboxJournal *journal, OutboxJournalEach each, gpointer data,
@@ -212,13 +200,13 @@ bool outbox_journal_load(OutboxJournal *journal, OutboxJournalEach each, gpointe
   bool ok = true;
   while (ok && (step = sqlite3_step(statement)) != SQLITE_DONE) {
     if (step != SQLITE_ROW) {
-      ok = fail(journal->database, "read it", error);
+      ok = outbox_sql_fail(journal->database, "read it", error);
       break;
     }
     OutboxRow row;
     read_row(statement, &row);
     g_autoptr(GPtrArray) recipients = load_recipients(journal, row.id, error);
-    ok = recipients != NULL;
+    ok = recipients != NULL && load_addressees(journal, &row, error);
     if (ok) each(&row, recipients, data);
     outbox_row_clear(&row);
   }
@@ -233,14 +221,14 @@ unsigned outbox_journal_count(const char *path) {
       "SELECT count(*) FROM letter WHERE phase BETWEEN %d AND %d", OUTBOX_HELD, OUTBOX_SENT_DATA);
   if (g_file_test(path, G_FILE_TEST_IS_REGULAR) &&
       sqlite3_open_v2(path, &database, SQLITE_OPEN_READONLY, NULL) == SQLITE_OK)
-    query_number(database, sql, &count, NULL);
+    outbox_sql_number(database, sql, &count, NULL);
   sqlite3_close(database);
   return (unsigned)count;
 }
 
 bool outbox_journal_begin(OutboxJournal *journal, bool durable, GError **error) {
   const char *synchronous = durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL";
-  return execute(journal->database, synchronous, "set it up", error) &&
+  return outbox_sql_execute(journal->database, synchronous, "set it up", error) &&
          run(journal, BEGIN, "begin a change", error);
 }
 
@@ -278,9 +266,26 @@ static bool put_recipients(OutboxJournal *journal, uint64_t id, GPtrArray *recip
   return true;
 }
 
+static bool remove_all(OutboxJournal *journal, Statement which, uint64_t id, GError **error) {
+  sqlite3_bind_int64(journal->statements[which], 1, (sqlite3_int64)id);
+  return run(journal, which, "forget recipients", error);
+}
+
 static bool remove_recipients(OutboxJournal *journal, uint64_t id, GError **error) {
-  sqlite3_bind_int64(journal->statements[REMOVE_RECIPIENTS], 1, (sqlite3_int64)id);
-  return run(journal, REMOVE_RECIPIENTS, "forget recipients", error);
+  return remove_all(journal, REMOVE_RECIPIENTS, id, error) &&
+         remove_all(journal, REMOVE_ADDRESSEES, id, error);
+}
+
+static bool put_addressees(OutboxJournal *journal, const OutboxRow *row, GError **error) {
+  sqlite3_stmt *statement = journal->statements[PUT_ADDRESSEE];
+  char **addresses = row->envelope.recipients;
+  for (int i = 0; addresses != NULL && addresses[i] != NULL; i++) {
+    sqlite3_bind_int64(statement, 1, (sqlite3_int64)row->id);
+    sqlite3_bind_int(statement, 2, i);
+    bind_text(statement, 3, addresses[i]);
+    if (!run(journal, PUT_ADDRESSEE, "note a recipient", error)) return false;
+  }
+  return true;
 }
 
 bool outbox_journal_put(OutboxJournal *journal, const OutboxRow *row, GPtrArray *recipients,
@@ -297,8 +302,13 @@ bool outbox_journal_put(OutboxJournal *journal, const OutboxRow *row, GPtrArray 
   bind_text(statement, 16, row->error);
   sqlite3_bind_int(statement, 17, row->broken);
   sqlite3_bind_int(statement, 18, row->perhaps_sent);
+  bind_text(statement, 19, row->envelope.from);
+  bind_text(statement, 20, row->envelope.notify);
+  bind_text(statement, 21, row->envelope.ret);
+  bind_text(statement, 22, row->envelope.envid);
+  bind_text(statement, 23, row->origin);
   return run(journal, PUT, "note a letter", error) && remove_recipients(journal, row->id, error) &&
-         put_recipients(journal, row->id, recipients, error);
+         put_recipients(journal, row->id, recipients, error) && put_addressees(journal, row, error);
 }
 
 bool outbox_journal_relabel(OutboxJournal *journal, const OutboxRow *row, GError **error) {
@@ -322,7 +332,8 @@ bool outbox_journal_remove(OutboxJournal *journal, uint64_t id, GError **error) 
 
 bool outbox_journal_numbers(OutboxJournal *journal, uint64_t *next, GError **error) {
   sqlite3_stmt *statement = journal->statements[NUMBERS];
-  bool ok = sqlite3_step(statement) == SQLITE_ROW || fail(journal->database, "read it", error);
+  bool ok =
+      sqlite3_step(statement) == SQLITE_ROW || outbox_sql_fail(journal->database, "read it", error);
   if (ok) *next = (uint64_t)sqlite3_column_int64(statement, 0);
   sqlite3_reset(statement);
   return ok;

@@ -13,6 +13,8 @@
 
 #include <glib.h>
 
+#include "cache/envelope.h"
+
 typedef struct OutboxJournal OutboxJournal;
 
 // Stored as numbers: never renumbered.
@@ -25,6 +27,7 @@ typedef enum {
   OUTBOX_SENT_DATA = 6,  // its last bytes may have gone out
   OUTBOX_ACCEPTED = 7,   // the server has taken it, all that is left is to remove it
   OUTBOX_FAILED = 8,     // in failed/
+  OUTBOX_SAVING = 9,     // as ACCEPTED; its copy for the Sent folder is still to be saved
 } OutboxPhase;
 
 // A letter as stored. Strings are owned.
@@ -46,12 +49,16 @@ typedef struct {
   // Of its bytes, since it was last empty.
   int broken;         // the errno of a write that failed: it is not whole. 0: none did
   bool perhaps_sent;  // a try ended after its last bytes, without an answer
+  Envelope envelope;
+  char *origin;  // the drop it was taken from, see drop.h; NULL: none
 } OutboxRow;
 
 void outbox_row_copy(OutboxRow *to, const OutboxRow *from);
 void outbox_row_clear(OutboxRow *row);
 // True from commit until the server has taken it.
 bool outbox_phase_is_waiting(OutboxPhase phase);
+// "held", "queued" ...: what users are shown.
+const char *outbox_phase_name(OutboxPhase phase);
 
 // What a server said for one recipient; what is not stored is still to be asked.
 typedef struct {
@@ -64,9 +71,13 @@ OutboxRecipient *outbox_recipient_new(const char *address, int verdict, const ch
 void outbox_recipient_free(OutboxRecipient *recipient);
 OutboxRecipient *outbox_recipient_copy(const OutboxRecipient *recipient);
 
-// Opens the journal at `path` or makes an empty one. One that cannot be read, of another version,
-// or not a journal at all is left as it is: EIO.
+// Opens the journal at `path` or makes an empty one; one of version 1 is brought up to this
+// version, whole or not at all. One that cannot be read, of another version, or not a journal at
+// all is left as it is: EIO.
 OutboxJournal *outbox_journal_open(const char *path, GError **error);
+// Opens one that is there only for outbox_journal_load; whoever has it open for writing is not
+// disturbed. EIO also for one of version 1.
+OutboxJournal *outbox_journal_open_to_read(const char *path, GError **error);
 void outbox_journal_free(OutboxJournal *journal);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(OutboxJournal, outbox_journal_free)
 

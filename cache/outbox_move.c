@@ -23,6 +23,7 @@ void outbox_unlink_letter(Outbox *outbox, OutboxLetter *letter, OutboxDone done,
   g_autofree char *name = g_strdup(letter->row.name);
   uint64_t directory = letter->row.directory;
   outbox_agenda_remove(outbox, letter);
+  outbox_tell_drains(outbox, letter, OUTBOX_FATE_LEFT);
   letter->commit++;
   outbox_table_unlink(outbox->table, letter);
   outbox_touch(outbox, directory);
@@ -97,6 +98,7 @@ static void set_phase(Outbox *outbox, OutboxLetter *letter, const char *new_name
                (outbox_phase_is_waiting(letter->row.phase) && outbox_name_is_sendable(new_name));
   if (stays) return;
   outbox_agenda_remove(outbox, letter);
+  outbox_tell_drains(outbox, letter, OUTBOX_FATE_LEFT);
   letter->commit++;
   letter->row.phase = OUTBOX_DRAFT;
   g_clear_pointer(&letter->row.error, g_free);

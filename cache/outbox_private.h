@@ -5,10 +5,14 @@
 //   outbox_read.c     what the file system sees
 //   outbox_recover.c  what a crash left
 //   outbox_file.c     create, open, read, write
+//   outbox_attr.c     attributes of files
 //   outbox_close.c    flush, fsync, release
+//   outbox_intake.c   letters that other programs hand over
 //   outbox_commit.c   from being written to being held; into failed/
 //   outbox_move.c     rename, unlink
 //   outbox_agenda.c   when what is due
+//   outbox_demand.c   retrying and cancelling beside the file system
+//   outbox_drain.c    sending all that waits
 //   outbox_send.c     to the courier, and what comes of it
 #pragma once
 
@@ -21,6 +25,7 @@
 // until the disk has what came of them.
 #define OUTBOX_UNDER_WAY_MAX 8
 
+#define OUTBOX_LETTERS_NAME "letters"
 #define OUTBOX_JOURNAL_NAME "outbox.db"
 // The directory in outbox/.
 #define OUTBOX_FAILED_NAME "failed"
@@ -28,6 +33,7 @@
 #define OUTBOX_NUMBERS_BLOCK (1u << 16)
 
 typedef struct OutboxAgenda OutboxAgenda;
+typedef struct OutboxIntake OutboxIntake;
 
 struct Outbox {
   OutboxOptions options;
@@ -40,7 +46,9 @@ struct Outbox {
   OutboxSpool *spool;
   Courier *courier;  // NULL until started
   OutboxAgenda *agenda;
+  OutboxIntake *intake;
   int letters_fd;   // the directory letters/
+  int incoming_fd;  // the directory incoming/
   char *note_name;  // lent to whom a note was shown last
 
   uint64_t next_number;  // for files and inodes, never given out before
@@ -51,6 +59,7 @@ struct Outbox {
 
   GHashTable *handles;   // set of OutboxHandle *, owned: all that are open
   GPtrArray *under_way;  // OutboxLetter *, with the courier
+  GPtrArray *drains;     // OutboxDrain *, each its owner's
   unsigned failures;     // connections that failed in a row
   int64_t resume_us;     // no connection is tried before, monotonic
   bool out_of_turn;      // the next try is not the one that the delay was for
@@ -108,6 +117,8 @@ void outbox_store_label(Outbox *outbox, OutboxLetter *letter, bool relaxed);
 
 // -- outbox_file.c
 void outbox_handle_free(gpointer handle);
+// The letter itself: ENOENT, and EPERM for a note.
+OutboxLetter *outbox_get_letter(const Outbox *outbox, uint64_t ino, GError **error);
 // Closes the letter's file if nobody has it open.
 void outbox_close_idle(OutboxLetter *letter);
 
@@ -138,6 +149,8 @@ void outbox_fail(Outbox *outbox, OutboxLetter *letter, bool by_server, const cha
                  const GPtrArray *outcomes, OutboxDone done, gpointer data);
 char *outbox_report(const Outbox *outbox, const OutboxLetter *letter, bool by_server,
                     const char *reason, const GPtrArray *outcomes);
+// The reason that a report gives; NULL: it was not made here.
+char *outbox_report_reason(const char *note);
 
 // -- outbox_move.c
 // Takes the name away, and then as below. Not one under way.
@@ -158,6 +171,28 @@ typedef void (*OutboxAgendaEach)(Outbox *outbox, OutboxLetter *letter);
 void outbox_agenda_each_queued(Outbox *outbox, OutboxAgendaEach each);
 // Another letter to send is a reason to try the server again at once.
 void outbox_hurry(Outbox *outbox);
+
+// -- outbox_drain.c
+typedef enum {
+  OUTBOX_FATE_SENT,
+  OUTBOX_FATE_FAILED,
+  OUTBOX_FATE_DELAYED,  // row.error says why, as in the next
+  OUTBOX_FATE_OFFLINE,  // and so are all others that wait for the server
+  OUTBOX_FATE_LEFT,     // waits no more: removed, renamed, written to
+} OutboxFate;
+// What became of a letter that waited.
+void outbox_tell_drains(Outbox *outbox, OutboxLetter *letter, OutboxFate fate);
+// Whether somebody wants it to be sent at once.
+bool outbox_is_drained(const Outbox *outbox, OutboxLetter *letter);
+
+// -- outbox_intake.c
+OutboxIntake *outbox_intake_new(void);
+void outbox_intake_free(OutboxIntake *intake);
+// Takes what is there and watches for more.
+void outbox_start_intake(Outbox *outbox);
+// At recovery, before anything is sent: takes drops away that have a row (`origins`: set of char *)
+// already.
+bool outbox_settle_drops(Outbox *outbox, GHashTable *origins, GError **error);
 
 // -- outbox_send.c
 void outbox_hand_over(Outbox *outbox, OutboxLetter *letter);

@@ -1,6 +1,8 @@
 // Reading: what the table holds, as the file system wants to see it.
 #include <string.h>
+#include <unistd.h>
 
+#include "cache/drop.h"
 #include "cache/outbox_private.h"
 #include "cache/outbox_rules.h"
 
@@ -93,25 +95,10 @@ void outbox_children(Outbox *outbox, uint64_t parent, uint64_t after, OutboxEach
   outbox_table_from(outbox->table, after & ~(uint64_t)1, walk_letter, &walk);
 }
 
+// A letter is not to be called held before the disk has it: only then it is due.
 static const char *state_of(const OutboxLetter *letter) {
-  switch (letter->row.phase) {
-    case OUTBOX_OPEN:
-      return "writing";
-    case OUTBOX_DRAFT:
-      return "draft";
-    case OUTBOX_HELD:  // not to be told before the disk has it: only then it is due
-      return letter->due_us != 0 ? "held" : "writing";
-    case OUTBOX_QUEUED:
-      return "queued";
-    case OUTBOX_SENDING:
-    case OUTBOX_SENT_DATA:
-      return "sending";
-    case OUTBOX_ACCEPTED:
-      return "sent";
-    case OUTBOX_FAILED:
-      return "failed";
-  }
-  return NULL;
+  bool unsaved = letter->row.phase == OUTBOX_HELD && letter->due_us == 0;
+  return outbox_phase_name(unsaved ? OUTBOX_OPEN : letter->row.phase);
 }
 
 static char *next_try_of(const Outbox *outbox, const OutboxLetter *letter) {
@@ -124,6 +111,11 @@ static char *next_try_of(const Outbox *outbox, const OutboxLetter *letter) {
   return g_date_time_format(when, "%Y-%m-%dT%H:%M:%SZ");
 }
 
+static char *sender_of(const Envelope *envelope) {
+  return envelope->from != NULL && *envelope->from == '\0' ? g_strdup("<>")
+                                                           : g_strdup(envelope->from);
+}
+
 char *outbox_detail(Outbox *outbox, uint64_t ino, OutboxDetail detail) {
   const OutboxLetter *letter = outbox_table_get(outbox->table, ino);
   if (letter == NULL || (ino & 1) != 0) return NULL;
@@ -134,6 +126,8 @@ char *outbox_detail(Outbox *outbox, uint64_t ino, OutboxDetail detail) {
       return g_strdup(letter->row.error);
     case OUTBOX_NEXT_TRY:
       return next_try_of(outbox, letter);
+    case OUTBOX_ENVELOPE_FROM:
+      return sender_of(&letter->row.envelope);
   }
   return NULL;
 }
@@ -150,6 +144,14 @@ unsigned outbox_waiting(const Outbox *outbox) {
   return count;
 }
 
+static unsigned count_drops(const char *directory) {
+  int fd = drop_directory_find(directory);
+  if (fd < 0) return 0;
+  g_autoptr(GPtrArray) ids = drop_list(fd, NULL, G_MAXINT, NULL);
+  close(fd);
+  return ids != NULL ? ids->len : 0;
+}
+
 unsigned outbox_count_elsewhere(const char *state_dir, const char *own_directory) {
   g_autoptr(GDir) accounts = g_dir_open(state_dir, 0, NULL);
   g_autofree char *own = g_path_get_basename(own_directory);
@@ -157,8 +159,9 @@ unsigned outbox_count_elsewhere(const char *state_dir, const char *own_directory
   const char *name;
   while (accounts != NULL && (name = g_dir_read_name(accounts)) != NULL) {
     if (strcmp(name, own) == 0) continue;
-    g_autofree char *path = g_build_filename(state_dir, name, OUTBOX_JOURNAL_NAME, NULL);
-    count += outbox_journal_count(path);
+    g_autofree char *directory = g_build_filename(state_dir, name, NULL);
+    g_autofree char *path = g_build_filename(directory, OUTBOX_JOURNAL_NAME, NULL);
+    count += outbox_journal_count(path) + count_drops(directory);
   }
   return count;
 }

@@ -15,9 +15,10 @@
 typedef struct {
   Outbox *outbox;
   OutboxJournal *journal;
-  GHashTable *files;  // int64_t * ids of letters whose files are wanted
-  GArray *gone;       // uint64_t ids whose rows are not wanted
-  GPtrArray *drafts;  // OutboxLetter *: OPEN or DRAFT, to be decided when all names are known
+  GHashTable *files;    // int64_t * ids of letters whose files are wanted
+  GArray *gone;         // uint64_t ids whose rows are not wanted
+  GHashTable *origins;  // char * ids of drops that have a row
+  GPtrArray *drafts;    // OutboxLetter *: OPEN or DRAFT, to be decided when all names are known
 } Recovery;
 
 static bool file_size(int letters_fd, uint64_t id, uint64_t *size) {
@@ -65,8 +66,10 @@ static void take_row(const OutboxRow *row, GPtrArray *recipients, gpointer data)
   Recovery *recovery = data;
   Outbox *outbox = recovery->outbox;
   uint64_t size;
+  if (row->origin != NULL) g_hash_table_add(recovery->origins, g_strdup(row->origin));
   // Without its file, it was removed and only its row was not.
-  if (row->phase == OUTBOX_ACCEPTED || !file_size(outbox->letters_fd, row->id, &size)) {
+  bool sent = row->phase == OUTBOX_ACCEPTED || row->phase == OUTBOX_SAVING;
+  if (sent || !file_size(outbox->letters_fd, row->id, &size)) {
     g_array_append_val(recovery->gone, row->id);
     return;
   }
@@ -150,10 +153,12 @@ static bool remove_orphans(Recovery *recovery, GError **error) {
 
 bool outbox_recover(Outbox *outbox, OutboxJournal *journal, GError **error) {
   g_autoptr(GHashTable) files = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+  g_autoptr(GHashTable) origins = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   g_autoptr(GArray) gone = g_array_new(false, false, sizeof(uint64_t));
   g_autoptr(GPtrArray) drafts = g_ptr_array_new();
-  Recovery recovery = {outbox, journal, files, gone, drafts};
+  Recovery recovery = {outbox, journal, files, gone, origins, drafts};
   return outbox_journal_load(journal, take_row, &recovery, error) &&
          outbox_journal_numbers(journal, &outbox->next_number, error) &&
-         remove_orphans(&recovery, error) && store_decisions(&recovery, error);
+         outbox_settle_drops(outbox, origins, error) && remove_orphans(&recovery, error) &&
+         store_decisions(&recovery, error);
 }

@@ -1,5 +1,9 @@
 // What NAME.error says, for people.
+#include <string.h>
+
 #include "cache/outbox_private.h"
+
+#define WHY "\nWhy: "
 
 static char *format_time(int64_t seconds) {
   g_autoptr(GDateTime) time = g_date_time_new_from_unix_utc(seconds);
@@ -50,6 +54,13 @@ static void append_advice(GString *text, const OutboxLetter *letter, unsigned ac
   g_string_append(text, "\nTo give it up, remove it (rm).\n");
 }
 
+char *outbox_report_reason(const char *note) {
+  const char *reason = strstr(note, WHY);
+  if (reason == NULL) return NULL;
+  reason += strlen(WHY);
+  return g_strndup(reason, strcspn(reason, "\n"));
+}
+
 char *outbox_report(const Outbox *outbox, const OutboxLetter *letter, bool by_server,
                     const char *reason, const GPtrArray *outcomes) {
   g_autofree char *now = format_time(g_get_real_time() / G_USEC_PER_SEC);
@@ -57,9 +68,9 @@ char *outbox_report(const Outbox *outbox, const OutboxLetter *letter, bool by_se
   unsigned accepted = append_recipients(recipients, letter->recipients);
   append_recipients(recipients, outcomes);
   GString *text = g_string_new(outcome_words(letter, accepted));
-  g_string_append_printf(text, "\n\nWhen: %s\n", now);
-  if (by_server) g_string_append_printf(text, "Server: %s\n", outbox->server);
-  g_string_append_printf(text, "Why: %s\n", reason);
+  g_string_append_printf(text, "\n\nWhen: %s", now);
+  if (by_server) g_string_append_printf(text, "\nServer: %s", outbox->server);
+  g_string_append_printf(text, WHY "%s\n", reason);
   if (recipients->len > 0) g_string_append_printf(text, "Recipients:\n%s", recipients->str);
   append_advice(text, letter, accepted);
   return g_string_free(text, false);

@@ -6,6 +6,8 @@ void outbox_row_copy(OutboxRow *to, const OutboxRow *from) {
   to->message_id = g_strdup(from->message_id);
   to->from = g_strdup(from->from);
   to->error = g_strdup(from->error);
+  envelope_copy(&to->envelope, &from->envelope);
+  to->origin = g_strdup(from->origin);
 }
 
 void outbox_row_clear(OutboxRow *row) {
@@ -13,6 +15,8 @@ void outbox_row_clear(OutboxRow *row) {
   g_free(row->message_id);
   g_free(row->from);
   g_free(row->error);
+  envelope_clear(&row->envelope);
+  g_free(row->origin);
   *row = (OutboxRow){0};
 }
 
@@ -27,9 +31,32 @@ bool outbox_phase_is_waiting(OutboxPhase phase) {
     case OUTBOX_DRAFT:
     case OUTBOX_ACCEPTED:
     case OUTBOX_FAILED:
+    case OUTBOX_SAVING:
       return false;
   }
   return false;
+}
+
+const char *outbox_phase_name(OutboxPhase phase) {
+  switch (phase) {
+    case OUTBOX_OPEN:
+      return "writing";
+    case OUTBOX_DRAFT:
+      return "draft";
+    case OUTBOX_HELD:
+      return "held";
+    case OUTBOX_QUEUED:
+      return "queued";
+    case OUTBOX_SENDING:
+    case OUTBOX_SENT_DATA:
+      return "sending";
+    case OUTBOX_ACCEPTED:
+    case OUTBOX_SAVING:
+      return "sent";
+    case OUTBOX_FAILED:
+      return "failed";
+  }
+  return NULL;
 }
 
 OutboxRecipient *outbox_recipient_new(const char *address, int verdict, const char *reply) {

@@ -17,6 +17,7 @@ void outbox_hand_over(Outbox *outbox, OutboxLetter *letter) {
   task->from = g_strdup(letter->row.from);
   task->message_id = g_strdup(letter->row.message_id);
   task->date = letter->row.date;
+  envelope_copy(&task->envelope, &letter->row.envelope);
   task->settled = g_ptr_array_new_with_free_func((GDestroyNotify)outbox_recipient_free);
   for (unsigned i = 0; i < letter->recipients->len; i++)
     g_ptr_array_add(task->settled, outbox_recipient_copy(g_ptr_array_index(letter->recipients, i)));
@@ -91,11 +92,13 @@ static void delay(Outbox *outbox, OutboxLetter *letter, bool offline, const char
   letter->row.next_try = (g_get_real_time() + wait_us) / G_USEC_PER_SEC;
   outbox_agenda_add(outbox, letter, g_get_monotonic_time() + wait_us);
   outbox_store(outbox, letter, NULL, NULL);
+  outbox_tell_drains(outbox, letter, offline ? OUTBOX_FATE_OFFLINE : OUTBOX_FATE_DELAYED);
 }
 
 static void finish(Outbox *outbox, OutboxLetter *letter) {
   letter->row.phase = OUTBOX_ACCEPTED;
   letter->commit++;
+  outbox_tell_drains(outbox, letter, OUTBOX_FATE_SENT);
   outbox_table_unlink(outbox->table, letter);
   outbox_tell_removed(outbox, OUTBOX_INO, letter->row.ino, letter->row.name);
   outbox_tell_changed(outbox, OUTBOX_INO);

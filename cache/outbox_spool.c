@@ -7,9 +7,11 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "cache/drop.h"
 #include "cache/letter.h"
 #include "cache/outbox.h"
 #include "cache/outbox_reserve.h"
+#include "cache/outbox_spool_take.h"
 
 // More jobs than this do not share a commit, so that the first need not wait for too many.
 #define BATCH_MAX 256
@@ -32,6 +34,7 @@ void spool_job_free(SpoolJob *job) {
   if (job == NULL) return;
   outbox_row_clear(&job->row);
   if (job->recipients != NULL) g_ptr_array_unref(job->recipients);
+  if (job->drops != NULL) g_ptr_array_unref(job->drops);
   if (job->detail != NULL) job->free_detail(job->detail);
   g_clear_error(&job->refused);
   g_clear_error(&job->error);
@@ -61,7 +64,13 @@ static void check_size(SpoolJob *job, uint64_t size) {
 }
 
 static void check_letter(SpoolJob *job, int fd) {
-  LetterDefaults defaults = {job->row.from, job->row.message_id, job->row.date};
+  const LetterDefaults defaults = {
+      .from = job->row.from,
+      .message_id = job->row.message_id,
+      .date = job->row.date,
+      .envelope_from = job->row.envelope.from,
+      .recipients = (const char *const *)job->row.envelope.recipients,
+  };
   g_autoptr(GError) error = NULL;
   g_autoptr(Letter) letter = letter_read(fd, &defaults, &error);
   if (letter != NULL)
@@ -74,6 +83,8 @@ static void check_letter(SpoolJob *job, int fd) {
 
 // What is done to a letter's file before its row is stored.
 static void prepare(OutboxSpool *spool, SpoolJob *job) {
+  if (job->change == SPOOL_LIST) spool_take_list(&spool->options, job);
+  if (job->take && !spool_take_link(&spool->options, job)) return;
   if (!job->check && !job->sync) return;
   int fd = outbox_file_open(spool->options.letters_fd, job->row.id, O_RDWR);
   if (fd < 0) {
@@ -86,16 +97,18 @@ static void prepare(OutboxSpool *spool, SpoolJob *job) {
     fail_job(job, job->unsynced, "write it to the disk");
   }
   close(fd);
+  if (job->take && job->refused != NULL) job->row.phase = OUTBOX_DRAFT;
 }
 
 static bool has_row(const SpoolJob *job) {
-  return job->change != SPOOL_NO_CHANGE && job->error == NULL &&
-         (job->refused == NULL || job->put_refused);
+  bool changes = job->change != SPOOL_NO_CHANGE && job->change != SPOOL_LIST;
+  return changes && job->error == NULL && (job->refused == NULL || job->put_refused);
 }
 
 static bool apply(OutboxJournal *journal, const SpoolJob *job, GError **error) {
   switch (job->change) {
     case SPOOL_NO_CHANGE:
+    case SPOOL_LIST:
       return true;
     case SPOOL_PUT:
       return outbox_journal_put(journal, &job->row, job->recipients, error);
@@ -173,11 +186,12 @@ static void tell_step(OutboxSpool *spool) {
 }
 
 static void commit_batch(OutboxSpool *spool, SpoolJob *const *jobs, unsigned count) {
-  bool syncs = false, removes = false;
+  bool syncs = false, removes = false, takes = false;
   for (unsigned i = 0; i < count; i++) {
     prepare(spool, jobs[i]);
     syncs |= jobs[i]->sync;
     removes |= jobs[i]->change == SPOOL_REMOVE;
+    takes |= jobs[i]->take;
   }
   if (syncs) sync_directory(spool, jobs, count);
   tell_step(spool);
@@ -189,7 +203,8 @@ static void commit_batch(OutboxSpool *spool, SpoolJob *const *jobs, unsigned cou
   tell_step(spool);
   for (unsigned i = 0; i < count; i++)
     if (jobs[i]->change == SPOOL_REMOVE) remove_file(spool, jobs[i]);
-  if (removes) tell_step(spool);
+  if (takes) spool_take_finish(&spool->options, jobs, count);
+  if (removes || takes) tell_step(spool);
   for (unsigned i = 0; i < count; i++)
     answer(spool, jobs[i]);
 }

@@ -25,6 +25,7 @@ typedef enum {
   SPOOL_ADVANCE,  // row.phase and recipients; only row.id and row.phase are set
   SPOOL_REMOVE,   // the row, and then the file; only row.id is set
   SPOOL_RESERVE,  // numbers below row.id
+  SPOOL_LIST,     // no row: `drops` becomes those after row.origin
 } SpoolChange;
 
 // One thing to do for one letter, and later its outcome. Belongs to whoever holds it.
@@ -33,6 +34,9 @@ typedef struct SpoolJob {
   bool sync;     // fsync the letter's file
   bool relaxed;  // need not survive a power failure
   bool vital;    // on a full disk, the reserve is given up for it
+  // For SPOOL_PUT: the letter is the drop row.origin, linked into letters/ before and removed from
+  // incoming/ after. One that is refused, or lacks its letter, is stored as a draft.
+  bool take;
   // Where `check` refuses the letter, the row is stored only if this is set.
   bool put_refused;
   uint64_t max_size;  // for `check`: of what may be sent; 0: not known
@@ -53,6 +57,8 @@ typedef struct SpoolJob {
   // The errno of an fsync that failed, 0: none did. What was written since the last one may be lost
   // and another fsync would not tell, see fsync(2).
   int unsynced;
+  GPtrArray *drops;  // of Drop
+  bool is_taken;     // `take`: the row is stored; with `error`: but the drop may still be there
 } SpoolJob;
 
 SpoolJob *spool_job_new(SpoolChange change);
@@ -62,6 +68,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(SpoolJob, spool_job_free)
 typedef struct {
   OutboxJournal *journal;             // taken
   int letters_fd;                     // the directory of letters; stays the caller's
+  int incoming_fd;                    // that of drops; likewise
   const char *reserve_path;           // where the reserve is kept
   GMainContext *context;              // where answers are given
   gpointer data;                      // for `done`

@@ -131,16 +131,21 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, o
     fuse_reply_err(req, EBADF);
 }
 
-static void refuse_xattr(fuse_req_t req, fuse_ino_t ino, const char *name) {
-  bool mail = xattr_is_supported(name) && !outbox_owns(ino);
-  fuse_reply_err(req, mail ? EROFS : EOPNOTSUPP);
+// value NULL: the attribute is to go.
+static void set_xattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
+                      size_t size, int flags) {
+  Filesystem *filesystem = fuse_req_userdata(req);
+  if (outbox_owns(ino))
+    outbox_dir_setxattr(filesystem->outbox_dir, req, ino, name, value, size, flags);
+  else
+    fuse_reply_err(req, xattr_is_supported(name) ? EROFS : EOPNOTSUPP);
 }
 
 void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
                   int flags) {
-  refuse_xattr(req, ino, name);
+  set_xattr(req, ino, name, value, size, flags);
 }
 
 void ops_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name) {
-  refuse_xattr(req, ino, name);
+  set_xattr(req, ino, name, NULL, 0, 0);
 }

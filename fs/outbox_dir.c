@@ -2,8 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
+#include <sys/xattr.h>
 
 #include "fs/errno.h"
+#include "fs/xattr.h"
 
 struct OutboxDir {
   Outbox *outbox;
@@ -206,6 +209,28 @@ void outbox_dir_rename(OutboxDir *dir, fuse_req_t req, uint64_t parent, const ch
 
 void outbox_dir_unlink(OutboxDir *dir, fuse_req_t req, uint64_t parent, const char *name) {
   outbox_unlink(dir->outbox, parent, name, on_done, owe(dir, req));
+}
+
+// 0, or the errno that stands against it.
+static int check_xattr(OutboxDir *dir, uint64_t ino, const char *name, const char *value,
+                       size_t size, int flags) {
+  bool is_directory = ino == OUTBOX_INO || ino == OUTBOX_FAILED_INO;
+  if (strcmp(name, XATTR_ENVELOPE_FROM) != 0 || is_directory) return EOPNOTSUPP;
+  if (value != NULL && memchr(value, '\0', size) != NULL) return EINVAL;
+  g_autofree char *now = outbox_detail(dir->outbox, ino, OUTBOX_ENVELOPE_FROM);
+  if (now != NULL && (flags & XATTR_CREATE)) return EEXIST;
+  return now == NULL && (value == NULL || (flags & XATTR_REPLACE)) ? ENODATA : 0;
+}
+
+void outbox_dir_setxattr(OutboxDir *dir, fuse_req_t req, uint64_t ino, const char *name,
+                         const char *value, size_t size, int flags) {
+  int code = check_xattr(dir, ino, name, value, size, flags);
+  if (code != 0) {
+    fuse_reply_err(req, code);
+    return;
+  }
+  g_autofree char *text = value != NULL ? g_strndup(value, size) : NULL;
+  outbox_set_envelope_from(dir->outbox, ino, text, on_done, owe(dir, req));
 }
 
 static bool set_attr(OutboxDir *dir, const Thing *now, OutboxHandle *handle,

@@ -38,6 +38,10 @@ void outbox_dir_release(OutboxDir *dir, fuse_req_t req, const struct fuse_file_i
 void outbox_dir_rename(OutboxDir *dir, fuse_req_t req, uint64_t parent, const char *name,
                        uint64_t new_parent, const char *new_name, unsigned flags);
 void outbox_dir_unlink(OutboxDir *dir, fuse_req_t req, uint64_t parent, const char *name);
+// Only the envelope's sender can be set (value NULL: removed); EOPNOTSUPP for all others. flags as
+// setxattr(2)'s.
+void outbox_dir_setxattr(OutboxDir *dir, fuse_req_t req, uint64_t ino, const char *name,
+                         const char *value, size_t size, int flags);
 // Size, permissions and times are taken; owners are accepted and stay what they are, as does all of
 // a directory. file: NULL by path.
 void outbox_dir_setattr(OutboxDir *dir, fuse_req_t req, uint64_t ino, const struct stat *attr,

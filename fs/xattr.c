@@ -12,11 +12,17 @@ typedef struct {
 } Attribute;
 
 static const Attribute attributes[] = {
-    {PREFIX "uid", false, STORE_UID},          {PREFIX "flags", false, STORE_FLAGS},
-    {PREFIX "from", false, STORE_FROM},        {PREFIX "subject", false, STORE_SUBJECT},
-    {PREFIX "date", false, STORE_DATE},        {PREFIX "message-id", false, STORE_MESSAGE_ID},
-    {PREFIX "folder", false, STORE_FOLDER},    {PREFIX "state", true, OUTBOX_STATE},
-    {PREFIX "error", true, OUTBOX_ERROR_TEXT}, {PREFIX "next-try", true, OUTBOX_NEXT_TRY},
+    {PREFIX "uid", false, STORE_UID},
+    {PREFIX "flags", false, STORE_FLAGS},
+    {PREFIX "from", false, STORE_FROM},
+    {PREFIX "subject", false, STORE_SUBJECT},
+    {PREFIX "date", false, STORE_DATE},
+    {PREFIX "message-id", false, STORE_MESSAGE_ID},
+    {PREFIX "folder", false, STORE_FOLDER},
+    {PREFIX "state", true, OUTBOX_STATE},
+    {PREFIX "error", true, OUTBOX_ERROR_TEXT},
+    {PREFIX "next-try", true, OUTBOX_NEXT_TRY},
+    {XATTR_ENVELOPE_FROM, true, OUTBOX_ENVELOPE_FROM},
 };
 
 bool xattr_is_supported(const char *name) {

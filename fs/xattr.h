@@ -1,5 +1,5 @@
 // The extended attributes of messages and outbox files, "user.mailfs.*": a table of names and where
-// their text comes from. All are for reading.
+// their text comes from. All are for reading but one, XATTR_ENVELOPE_FROM of a letter.
 #pragma once
 
 #include <stdbool.h>
@@ -7,6 +7,8 @@
 #include <glib.h>
 
 #include "fs/tree.h"
+
+#define XATTR_ENVELOPE_FROM "user.mailfs.envelope-from"
 
 // True if a name may exist here at all; for the others (security.*, system.*) EOPNOTSUPP makes ls
 // and its kin ask once for a whole mount instead of once for each file.

@@ -8,6 +8,7 @@
 
 // GLib has one log a process, and calls its writer on the thread that logs.
 static bool shows_debug;
+static const char *program_name;
 static gint is_to_syslog;  // atomic
 
 typedef struct {
@@ -56,11 +57,12 @@ static GLogWriterOutput write_record(GLogLevelFlags flags, const GLogField *fiel
   if (g_atomic_int_get(&is_to_syslog) != 0)
     syslog(level->priority, "%s%s", level->word, line);
   else
-    fprintf(stderr, "mailfs: %s%s\n", level->word, line);
+    fprintf(stderr, "%s: %s%s\n", program_name, level->word, line);
   return G_LOG_WRITER_HANDLED;
 }
 
-void log_start(void) {
+void log_start(const char *program) {
+  program_name = program;
   g_log_set_writer_func(write_record, NULL, NULL);
 }
 

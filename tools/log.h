@@ -6,8 +6,8 @@
 
 #include <stdbool.h>
 
-// First of all, once, before any thread.
-void log_start(void);
+// First of all, once, before any thread. `program`: what the lines begin with.
+void log_start(const char *program);
 // Shows everything. Before any thread.
 void log_show_debug(void);
 // From now on to syslog, which is the journal where there is one.

@@ -40,16 +40,6 @@ static bool apply_lists(const CommandLine *line, Options *options, GError **erro
   return true;
 }
 
-static bool apply_url(const char *url, Options *options, GError **error) {
-  if (options->imap != NULL || options->pop3 != NULL)
-    return refuse_usage(error, "the account is a URL: imap= and pop3= have no place beside it");
-  const char *key = g_ascii_strncasecmp(url, "pop3", 4) == 0 ? "pop3" : "imap";
-  g_autoptr(GError) reason = NULL;
-  if (options_set(options, key, url, OPTION_COMMAND_LINE, "/", &reason)) return true;
-  g_set_error(error, EXIT_ERROR, EX_USAGE, "ACCOUNT: %s", reason->message);
-  return false;
-}
-
 // The name of the section to mount, newly allocated.
 static char *choose_section(const Config *config, const char *account, GError **error) {
   const char *const *sections = config_sections(config);
@@ -68,7 +58,7 @@ static bool read_options(const CommandLine *line, Options *options, char **secti
                          GError **error) {
   if (!apply_lists(line, options, error)) return false;
   if (line->account != NULL && strstr(line->account, "://") != NULL)
-    return apply_url(line->account, options, error);
+    return options_set_url(options, line->account, error);
   g_autofree char *path =
       options->config != NULL ? g_strdup(options->config) : config_default_path();
   g_autoptr(Config) config = config_load(path, error);
@@ -125,7 +115,7 @@ int main(int argc, char **argv) {
   // What we write, databases included, is the user's alone.
   umask(077);
   setlocale(LC_CTYPE, "");
-  log_start();
+  log_start("mailfs");
   signal(SIGPIPE, SIG_IGN);
   set_limits();
   g_auto(CommandLine) line = {0};

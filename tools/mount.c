@@ -16,6 +16,7 @@
 #include "cache/store.h"
 #include "fs/filesystem.h"
 #include "net/error.h"
+#include "tools/control.h"
 #include "tools/exit_code.h"
 #include "tools/log.h"
 
@@ -33,7 +34,8 @@ typedef struct {
   DirectoryLock *cache_lock;
   DirectoryLock *state_lock;
   Store *store;
-  Outbox *outbox;  // NULL: nothing can be sent
+  Outbox *outbox;    // NULL: nothing can be sent
+  Control *control;  // NULL: not before the mount answers
   Filesystem *filesystem;
   int exit_code;
 } Mount;
@@ -68,6 +70,14 @@ static void on_ended(gpointer data) {
 
 // -- From the first login to a mount that answers.
 
+// Mail goes without it.
+static void start_control(Mount *mount) {
+  g_autoptr(GError) error = NULL;
+  mount->control =
+      control_new(mount->settings->state_directory, mount->outbox, mount->context, &error);
+  if (mount->control == NULL) g_warning("mailfsctl will not work: %s", error->message);
+}
+
 static void on_answers(gpointer data) {
   Mount *mount = data;
   mount->exit_code = EXIT_SUCCESS;
@@ -77,6 +87,7 @@ static void on_answers(gpointer data) {
     daemon_ready(mount->daemon);
   }
   if (mount->outbox != NULL) outbox_start(mount->outbox);
+  start_control(mount);
 }
 
 static void start_filesystem(Mount *mount) {
@@ -245,6 +256,7 @@ static void tell_letters_left(const Mount *mount) {
 static void clear(Mount *mount) {
   filesystem_free(mount->filesystem);
   tell_letters_left(mount);
+  control_free(mount->control);
   outbox_free(mount->outbox);
   store_free(mount->store);
   g_clear_pointer(&mount->parent, g_source_destroy);

@@ -99,6 +99,19 @@ bool options_set_list(Options *options, const char *list, const char *directory,
   return true;
 }
 
+bool options_set_url(Options *options, const char *url, GError **error) {
+  if (options->imap != NULL || options->pop3 != NULL) {
+    g_set_error(error, EXIT_ERROR, EX_USAGE,
+                "the account is a URL: imap= and pop3= have no place beside it");
+    return false;
+  }
+  const char *key = g_ascii_strncasecmp(url, "pop3", 4) == 0 ? "pop3" : "imap";
+  g_autoptr(GError) reason = NULL;
+  if (options_set(options, key, url, OPTION_COMMAND_LINE, "/", &reason)) return true;
+  g_set_error(error, EXIT_ERROR, EX_USAGE, "ACCOUNT: %s", reason->message);
+  return false;
+}
+
 static void append_for_fuse(GString *list, const Options *options, const Option *option) {
   const void *field = field_of(options, option);
   const char *comma = list->len > 0 ? "," : "";

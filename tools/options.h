@@ -113,5 +113,8 @@ bool options_set(Options *options, const char *name, const char *value, OptionPl
 // Sets what the argument of -o says: key[=value],... where `\,` is a comma in a value.
 bool options_set_list(Options *options, const char *list, const char *directory, GError **error);
 
+// Makes the account the one of a URL, imap or pop3. EX_USAGE where it is none, or not the only one.
+bool options_set_url(Options *options, const char *url, GError **error);
+
 // What libfuse is to be told, comma separated; NULL: nothing.
 char *options_for_fuse(const Options *options);

@@ -104,6 +104,7 @@ Settings *settings_new(const char *section, const char *mountpoint, const Option
   if (!set_accounts(settings, error) || !set_from(settings, error) ||
       !set_directories(settings, section, error))
     return NULL;
+  if (mountpoint == NULL) return g_steal_pointer(&settings);
   settings->mountpoint = absolute_mountpoint(mountpoint, error);
   return settings->mountpoint != NULL ? g_steal_pointer(&settings) : NULL;
 }

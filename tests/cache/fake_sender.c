@@ -11,6 +11,7 @@ typedef struct {
   pthread_cond_t stalled;
   bool is_stalled, goes_on;
   GArray *steps;       // of FakeStep
+  FakeStep set;        // afterwards
   GPtrArray *letters;  // of char *
   unsigned connections, tries;
   unsigned open, most, allowed;  // connections that are, were at once, may be
@@ -46,9 +47,15 @@ void fake_server_expect(FakeStep step) {
   pthread_mutex_unlock(&server->mutex);
 }
 
+void fake_server_set(FakeStep step) {
+  pthread_mutex_lock(&server->mutex);
+  server->set = step;
+  pthread_mutex_unlock(&server->mutex);
+}
+
 static FakeStep first_step(void) {
   pthread_mutex_lock(&server->mutex);
-  FakeStep step = server->steps->len > 0 ? g_array_index(server->steps, FakeStep, 0) : FAKE_ACCEPT;
+  FakeStep step = server->steps->len > 0 ? g_array_index(server->steps, FakeStep, 0) : server->set;
   pthread_mutex_unlock(&server->mutex);
   return step;
 }

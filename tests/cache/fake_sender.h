@@ -28,8 +28,9 @@ typedef enum {
 // There is one at a time: sender_open's like has no place for a pointer.
 void fake_server_begin(void);
 void fake_server_end(void);
-// What happens with the next letters, in order; afterwards all are accepted.
+// What happens with the next letters, in order; afterwards all are accepted, or meet what was set.
 void fake_server_expect(FakeStep step);
+void fake_server_set(FakeStep step);
 unsigned fake_server_count(void);        // letters taken
 unsigned fake_server_connections(void);  // connections made
 unsigned fake_server_tries(void);        // to make one

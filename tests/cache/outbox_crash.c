@@ -34,29 +34,6 @@ typedef struct {
   GPtrArray *snapshots;  // of Snapshot *; the spool thread's until it has ended
 } Story;
 
-static void copy_file(const char *from, const char *to) {
-  g_autofree char *bytes = NULL;
-  size_t size;
-  // A letter may be removed by now: then it is not in the copy either.
-  if (g_file_get_contents(from, &bytes, &size, NULL))
-    g_assert_true(
-        g_file_set_contents_full(to, bytes, (gssize)size, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
-}
-
-static void copy_directory(const char *from, const char *to) {
-  g_assert_cmpint(g_mkdir_with_parents(to, 0700), ==, 0);
-  g_autoptr(GDir) directory = g_dir_open(from, 0, NULL);
-  const char *name;
-  while ((name = g_dir_read_name(directory)) != NULL) {
-    g_autofree char *source = g_build_filename(from, name, NULL);
-    g_autofree char *target = g_build_filename(to, name, NULL);
-    if (g_file_test(source, G_FILE_TEST_IS_DIR))
-      copy_directory(source, target);
-    else
-      copy_file(source, target);
-  }
-}
-
 static void count_taken(unsigned taken[LETTERS]) {
   for (unsigned i = 0; i < fake_server_count(); i++) {
     g_autofree char *letter = fake_server_letter(i);
@@ -78,7 +55,7 @@ static void take_snapshot(gpointer data) {
   snapshot->directory =
       g_strdup_printf("%s/copies/%u", story->fixture.directory, story->snapshots->len);
   g_autofree char *account = g_build_filename(story->fixture.directory, "account", NULL);
-  copy_directory(account, snapshot->directory);
+  fixture_copy_directory(account, snapshot->directory);
   for (unsigned i = 0; i < LETTERS; i++)
     snapshot->begun[i] = atomic_load(&story->progress.begun[i]);
   g_ptr_array_add(story->snapshots, snapshot);

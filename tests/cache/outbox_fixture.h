@@ -35,6 +35,9 @@ void fixture_open(Fixture *fixture);   // opens and starts
 void fixture_close(Fixture *fixture);  // as the end of the program
 void fixture_reopen(Fixture *fixture);
 
+// All files of one directory into another, made anew, as far as they are still there.
+void fixture_copy_directory(const char *from, const char *to);
+
 // Turns the main loop until `holds`.
 typedef bool (*FixtureHolds)(Fixture *fixture);
 void fixture_wait(Fixture *fixture, FixtureHolds holds);

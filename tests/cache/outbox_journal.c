@@ -35,6 +35,7 @@ static void tear_down(Fixture *fixture, gconstpointer unused) {
   g_free(fixture->directory);
 }
 
+static char *addressees[] = {(char *)"b@example.org", (char *)"a@example.org", NULL};
 static const OutboxRow full_row = {
     .id = 7,
     .ino = (1ull << 52) + 14,
@@ -54,6 +55,12 @@ static const OutboxRow full_row = {
     .error = (char *)"words\nof two lines",
     .broken = ENOSPC,
     .perhaps_sent = true,
+    .envelope = {.from = (char *)"",
+                 .recipients = addressees,
+                 .notify = (char *)"SUCCESS,DELAY",
+                 .ret = (char *)"HDRS",
+                 .envid = (char *)"x1"},
+    .origin = (char *)"drop-1",
 };
 
 static GPtrArray *recipients_of(const char *address, int verdict) {
@@ -114,6 +121,14 @@ static void assert_rows_equal(const OutboxRow *a, const OutboxRow *b) {
   g_assert_cmpstr(a->error, ==, b->error);
   g_assert_cmpint(a->broken, ==, b->broken);
   g_assert_cmpint(a->perhaps_sent, ==, b->perhaps_sent);
+  g_assert_cmpstr(a->envelope.from, ==, b->envelope.from);
+  g_assert_cmpstr(a->envelope.notify, ==, b->envelope.notify);
+  g_assert_cmpstr(a->envelope.ret, ==, b->envelope.ret);
+  g_assert_cmpstr(a->envelope.envid, ==, b->envelope.envid);
+  g_assert_cmpstr(a->origin, ==, b->origin);
+  g_assert_true((a->envelope.recipients == NULL) == (b->envelope.recipients == NULL));
+  if (a->envelope.recipients != NULL)
+    g_assert_cmpstrv(a->envelope.recipients, b->envelope.recipients);
 }
 
 static void test_round_trip(Fixture *fixture, gconstpointer unused) {
@@ -223,7 +238,7 @@ static void assert_left_alone(Fixture *fixture) {
 
 static void test_foreign(Fixture *fixture, gconstpointer unused) {
   g_clear_pointer(&fixture->journal, outbox_journal_free);
-  run_sql(fixture->path, "PRAGMA user_version = 2");
+  run_sql(fixture->path, "PRAGMA user_version = 3");
   assert_left_alone(fixture);
   remove(fixture->path);
   run_sql(fixture->path, "CREATE TABLE other (x)");

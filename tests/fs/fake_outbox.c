@@ -12,6 +12,7 @@ typedef struct {
   GByteArray *bytes;
   mode_t mode;
   int64_t atime_ns, mtime_ns;
+  char *from;
 } Letter;
 
 struct Outbox {
@@ -29,6 +30,7 @@ static void letter_free(gpointer data) {
   Letter *letter = data;
   g_byte_array_unref(letter->bytes);
   g_free(letter->name);
+  g_free(letter->from);
   g_free(letter);
 }
 
@@ -111,6 +113,8 @@ void outbox_children(Outbox *outbox, uint64_t parent, uint64_t after, OutboxEach
 }
 
 char *outbox_detail(Outbox *outbox, uint64_t ino, OutboxDetail detail) {
+  Letter *letter = find(outbox, ino);
+  if (detail == OUTBOX_ENVELOPE_FROM) return g_strdup(letter != NULL ? letter->from : NULL);
   return detail == OUTBOX_STATE ? g_strdup("held") : NULL;
 }
 
@@ -191,6 +195,19 @@ void outbox_flush(OutboxHandle *handle, pid_t pid, OutboxDone done, gpointer dat
   const GByteArray *bytes = handle->letter->bytes;
   g_autoptr(GError) error = NULL;
   if (bytes->len >= 3 && memcmp(bytes->data, "bad", 3) == 0) refuse(&error, EINVAL);
+  done(error, data);
+}
+
+void outbox_set_envelope_from(Outbox *outbox, uint64_t ino, const char *from, OutboxDone done,
+                              gpointer data) {
+  Letter *letter = find(outbox, ino);
+  g_autoptr(GError) error = NULL;
+  if (g_strcmp0(from, "bad") == 0) {
+    refuse(&error, EINVAL);
+  } else {
+    g_free(letter->from);
+    letter->from = g_strdup(from);
+  }
   done(error, data);
 }
 

@@ -190,6 +190,43 @@ static void test_outbox(void) {
   g_assert_cmpuint(look(mounted, "outbox").st_nlink, ==, 3);
 }
 
+// A letter's sender for the servers can be set, read and taken back; no other attribute of it.
+static void test_sender(void) {
+  static const char name[] = "user.mailfs.envelope-from";
+  g_autoptr(Mounted) mounted = mounted_new(PATIENT_MS);
+  g_autofree char *path = mounted_path(mounted, "outbox/letter");
+  g_autofree char *directory = mounted_path(mounted, "outbox");
+  char value[10];
+  g_assert_cmpint(write_letter(path, LETTER), ==, 0);
+  const struct {
+    const char *path, *name, *value;
+    size_t size;
+    int flags, expected;
+  } rows[] = {
+      {path, name, "x", 1, XATTR_REPLACE, ENODATA},
+      {path, name, "bad", 3, 0, EINVAL},
+      {path, name, "a\0b", 3, 0, EINVAL},
+      {path, name, "a@b", 3, XATTR_CREATE, 0},
+      {path, name, "a@b", 3, XATTR_CREATE, EEXIST},
+      {path, name, "me@b.org", 4, XATTR_REPLACE, 0},
+      {path, "user.mailfs.state", "x", 1, 0, EOPNOTSUPP},
+      {path, "user.other", "x", 1, 0, EOPNOTSUPP},
+      {directory, name, "a@b", 3, 0, EOPNOTSUPP},
+  };
+  g_assert_cmpint(removexattr(path, name), ==, -1);
+  g_assert_cmpint(errno, ==, ENODATA);
+  for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+    int result = setxattr(rows[i].path, rows[i].name, rows[i].value, rows[i].size, rows[i].flags);
+    g_test_message("row %zu", i);
+    g_assert_cmpint(result == 0 ? 0 : errno, ==, rows[i].expected);
+  }
+  g_assert_cmpint(getxattr(path, name, value, sizeof value), ==, 4);
+  g_assert_cmpmem(value, 4, "me@b", 4);
+  g_assert_cmpint(removexattr(path, name), ==, 0);
+  g_assert_cmpint(getxattr(path, name, value, sizeof value), ==, -1);
+  g_assert_cmpint(errno, ==, ENODATA);
+}
+
 int main(int argc, char **argv) {
   mounted_init();
   g_test_init(&argc, &argv, NULL);
@@ -197,5 +234,6 @@ int main(int argc, char **argv) {
   g_test_add_func("/mount/changing/statfs", test_statfs);
   g_test_add_func("/mount/changing/refusals", test_refusals);
   g_test_add_func("/mount/changing/outbox", test_outbox);
+  g_test_add_func("/mount/changing/sender", test_sender);
   return g_test_run();
 }

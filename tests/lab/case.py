@@ -20,6 +20,7 @@ class LabCase(unittest.TestCase):
 
     sends = False
     extra = ""  # for dovecot.conf
+    users = ("alice", "bob")
 
     @classmethod
     def fill(cls, maildir):
@@ -32,7 +33,7 @@ class LabCase(unittest.TestCase):
         cls.directory = tempfile.mkdtemp(prefix="mailfs-test-")
         os.chmod(cls.directory, 0o711)
         cls.addClassCleanup(cls._clean_up)
-        cls.dovecot = Dovecot(cls.directory, extra=cls.extra)
+        cls.dovecot = Dovecot(cls.directory, users=dict.fromkeys(cls.users, PASSWORD), extra=cls.extra)
         cls.maildir = Maildir(cls.dovecot.maildir("alice"))
         cls.fill(cls.maildir)
         # A look at an INBOX that the first delivery is just making can fail.

@@ -97,6 +97,18 @@ class Mount:
         return process.run([MAILFS, *arguments], timeout * PATIENCE, check=False,
                            env=self.environment, **options)
 
+    def program(self, name, *arguments, timeout=30, check=True, **options):
+        """mailfsctl or mailfs-sendmail, as the user of this mount."""
+        path = os.path.join(os.path.dirname(MAILFS), name)
+        return process.run([path, *arguments], timeout * PATIENCE, check=check,
+                           **{"env": self.environment, **options})
+
+    def ctl(self, *arguments, **options):
+        return self.program("mailfsctl", *arguments, **options)
+
+    def sendmail(self, text, *arguments, **options):
+        return self.program("mailfs-sendmail", *arguments, input=text, **options)
+
     def try_start(self, *options, timeout=30):
         return self.mailfs(*options, self.account, self.path, timeout=timeout)
 
@@ -130,7 +142,8 @@ class Mount:
             try:
                 with open(f"/proc/{pid}/environ", "rb") as environ:
                     is_ours = mark in environ.read().split(b"\0")
-                if is_ours and os.readlink(f"/proc/{pid}/exe").startswith(os.path.realpath(MAILFS)):
+                program = os.readlink(f"/proc/{pid}/exe").removesuffix(" (deleted)")
+                if is_ours and program == os.path.realpath(MAILFS):
                     found.append(pid)
             except OSError:
                 continue

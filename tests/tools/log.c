@@ -16,7 +16,7 @@ static void say(void) {
 
 static void test_usual(void) {
   if (g_test_subprocess()) {
-    log_start();
+    log_start("mailfs");
     say();
     return;
   }
@@ -31,7 +31,7 @@ static void test_usual(void) {
 
 static void test_debug(void) {
   if (g_test_subprocess()) {
-    log_start();
+    log_start("mailfs");
     log_show_debug();
     say();
     return;
@@ -44,7 +44,7 @@ static void test_debug(void) {
 // A daemon's standard error is nobody's.
 static void test_syslog(void) {
   if (g_test_subprocess()) {
-    log_start();
+    log_start("mailfs");
     log_to_syslog();
     say();
     return;

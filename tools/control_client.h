@@ -1,0 +1,24 @@
+// A ControlClient is the other end of the control socket: a program that asks a running mailfs. It
+// blocks until it is answered. Errors are an EXIT_ERROR, with the code that mailfs gave.
+#pragma once
+
+#include <stdbool.h>
+
+#include <glib.h>
+#include <json-glib/json-glib.h>
+
+typedef struct ControlClient ControlClient;
+
+// NULL with EX_UNAVAILABLE: mailfs does not run for that account.
+ControlClient *control_client_new(const char *account_directory, GError **error);
+void control_client_free(ControlClient *client);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(ControlClient, control_client_free)
+
+// Asks; name NULL: of no letter.
+bool control_client_ask(ControlClient *client, const char *command, const char *name,
+                        GError **error);
+// The next object of the answer; *done is set with the last. NULL: an error, mailfs's or ours.
+JsonObject *control_client_next(ControlClient *client, bool *done, GError **error);
+
+// Tells a mailfs, if one runs, that there are drops. Waits for nothing.
+void control_client_tell_drops(const char *account_directory);

@@ -1,0 +1,126 @@
+#include "tools/letter_list.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <json-glib/json-glib.h>
+
+#include "cache/letter.h"
+#include "cache/outbox_summary.h"
+#include "tools/control_client.h"
+#include "tools/control_letter.h"
+#include "tools/exit_code.h"
+
+static const char *text_of(JsonObject *letter, const char *member) {
+  return json_object_get_string_member_with_default(letter, member, NULL);
+}
+
+// -- Where they come from.
+
+static bool ask(ControlClient *client, GPtrArray *letters, GError **error) {
+  if (!control_client_ask(client, "outbox", NULL, error)) return false;
+  for (bool done = false; !done;) {
+    g_autoptr(JsonObject) answer = control_client_next(client, &done, error);
+    if (answer == NULL) return false;
+    if (json_object_has_member(answer, "letter"))
+      g_ptr_array_add(letters, json_object_ref(json_object_get_object_member(answer, "letter")));
+  }
+  return true;
+}
+
+static bool add_summary(const OutboxSummary *summary, gpointer letters) {
+  g_autoptr(JsonBuilder) builder = json_builder_new();
+  control_letter_build(builder, summary);
+  g_autoptr(JsonNode) node = json_builder_get_root(builder);
+  g_ptr_array_add(letters, json_node_dup_object(node));
+  return true;
+}
+
+// -- Who gets them.
+
+static void set_addresses(JsonObject *letter, const char *const *addresses) {
+  JsonArray *array = json_array_new();
+  for (; *addresses != NULL; addresses++) {
+    g_autofree char *valid = g_utf8_make_valid(*addresses, -1);
+    json_array_add_string_element(array, valid);
+  }
+  json_object_set_array_member(letter, "recipients", array);
+}
+
+// A letter that cannot be understood has none that could be told.
+static void read_recipients(JsonObject *object, const Place *place) {
+  const char *file = text_of(object, "file");
+  if (file == NULL) return;
+  g_autofree char *path = g_build_filename(place->directory, file, NULL);
+  int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) return;
+  const LetterDefaults defaults = {
+      .from = place->from != NULL ? place->from : "nobody@localhost",
+      .message_id = "none@localhost",
+      .envelope_from = "",
+  };
+  g_autoptr(Letter) letter = letter_read(fd, &defaults, NULL);
+  if (letter != NULL) set_addresses(object, letter_recipients(letter));
+  close(fd);
+}
+
+static void complete(JsonObject *letter, const Place *place) {
+  static const char *const own[] = {"envelope_to", "file", "from", "date"};
+  if (json_object_has_member(letter, "envelope_to"))
+    json_object_set_array_member(
+        letter, "recipients", json_array_ref(json_object_get_array_member(letter, "envelope_to")));
+  else
+    read_recipients(letter, place);
+  for (size_t i = 0; i < G_N_ELEMENTS(own); i++)
+    json_object_remove_member(letter, own[i]);
+}
+
+GPtrArray *letter_list_load(const Place *place, bool *running, GError **error) {
+  g_autoptr(GPtrArray) letters = g_ptr_array_new_with_free_func((GDestroyNotify)json_object_unref);
+  g_autoptr(GError) absent = NULL;
+  g_autoptr(ControlClient) client = control_client_new(place->directory, &absent);
+  *running = client != NULL;
+  bool ok = client != NULL ? ask(client, letters, error)
+                           : outbox_peek(place->directory, add_summary, letters, error);
+  if (!ok) return NULL;
+  for (unsigned i = 0; i < letters->len; i++)
+    complete(letters->pdata[i], place);
+  return g_steal_pointer(&letters);
+}
+
+// -- How they look.
+
+static void print_recipients(JsonObject *letter) {
+  if (!json_object_has_member(letter, "recipients")) return;
+  JsonArray *array = json_object_get_array_member(letter, "recipients");
+  for (unsigned i = 0; i < json_array_get_length(array); i++)
+    printf("%s%s", i == 0 ? "    to " : ", ", json_array_get_string_element(array, i));
+  puts("");
+}
+
+static void print_text(JsonObject *letter) {
+  const char *next_try = text_of(letter, "next_try");
+  const char *why = text_of(letter, "why");
+  bool failed = g_strcmp0(text_of(letter, "directory"), "failed") == 0;
+  printf("%s%s: %s", failed ? "failed/" : "", text_of(letter, "name"), text_of(letter, "state"));
+  if (next_try != NULL) printf(", next try %s", next_try);
+  puts("");
+  print_recipients(letter);
+  if (why != NULL) printf("    %s\n", why);
+}
+
+static void print_json(JsonObject *letter) {
+  g_autoptr(JsonNode) node = json_node_init_object(json_node_alloc(), letter);
+  g_autofree char *line = json_to_string(node, FALSE);
+  puts(line);
+}
+
+void letter_list_print(GPtrArray *letters, bool as_json) {
+  for (unsigned i = 0; i < letters->len; i++) {
+    if (as_json)
+      print_json(letters->pdata[i]);
+    else
+      print_text(letters->pdata[i]);
+  }
+}
