@@ -49,10 +49,13 @@ typedef struct {
   unsigned send_delay_ms;
   uint64_t send_lifetime_s;
   // For tests; zero is the real thing. What opens a Sender (sender_open), the wait before the
-  // second try (one minute), and what is called on the spool thread after each of its steps.
+  // second try (one minute), what is called on the spool thread after each of its steps, and:
   Sender *(*open_sender)(const Account *account, Waker *waker, const char *name, GError **error);
   unsigned retry_ms;
   void (*after_step)(gpointer data);
+  // What time it is, in microseconds since 1970: all waits and dates go by it, and whoever moves it
+  // calls outbox_run_agenda. NULL: the machine's clocks.
+  int64_t (*now_us)(gpointer data);
   gpointer data;
 } OutboxOptions;
 

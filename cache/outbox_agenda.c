@@ -39,6 +39,18 @@ void outbox_agenda_free(OutboxAgenda *agenda) {
   g_free(agenda);
 }
 
+static int64_t told_us(const Outbox *outbox) {
+  return outbox->options.now_us(outbox->options.data);
+}
+
+int64_t outbox_now_us(const Outbox *outbox) {
+  return outbox->options.now_us != NULL ? told_us(outbox) : g_get_monotonic_time();
+}
+
+int64_t outbox_now_s(const Outbox *outbox) {
+  return (outbox->options.now_us != NULL ? told_us(outbox) : g_get_real_time()) / G_USEC_PER_SEC;
+}
+
 void outbox_agenda_add(Outbox *outbox, OutboxLetter *letter, int64_t due_us) {
   outbox_agenda_remove(outbox, letter);
   letter->due_us = due_us;
@@ -79,7 +91,7 @@ static void end_hold(Outbox *outbox, OutboxLetter *letter) {
   outbox_agenda_remove(outbox, letter);
   letter->row.phase = OUTBOX_QUEUED;
   outbox_hurry(outbox);
-  outbox_agenda_add(outbox, letter, g_get_monotonic_time());
+  outbox_agenda_add(outbox, letter, outbox_now_us(outbox));
 }
 
 // While the server is out of reach, one letter is enough to try.
@@ -89,6 +101,7 @@ static bool may_hand_over(const Outbox *outbox) {
 }
 
 static void set_clock(Outbox *outbox) {
+  if (outbox->options.now_us != NULL) return;
   const OutboxLetter *held = first_of(outbox->agenda->held);
   const OutboxLetter *queued = first_of(outbox->agenda->queued);
   int64_t next_us = held != NULL ? held->due_us : INT64_MAX;
@@ -98,11 +111,11 @@ static void set_clock(Outbox *outbox) {
 }
 
 void outbox_run_agenda(Outbox *outbox) {
-  int64_t now_us = g_get_monotonic_time();
+  int64_t now_us = outbox_now_us(outbox);
   OutboxLetter *letter;
   while ((letter = first_of(outbox->agenda->held)) != NULL && letter->due_us <= now_us)
     end_hold(outbox, letter);
-  now_us = g_get_monotonic_time();
+  now_us = outbox_now_us(outbox);
   while (may_hand_over(outbox) && outbox->resume_us <= now_us &&
          (letter = first_of(outbox->agenda->queued)) != NULL && letter->due_us <= now_us)
     if (!keep_locked(outbox, letter)) outbox_hand_over(outbox, letter);

@@ -55,7 +55,7 @@ bool outbox_step_aside(Outbox *outbox, OutboxLetter *letter, bool keep_ino, GErr
 void outbox_set_defaults(const Outbox *outbox, OutboxRow *row) {
   if (row->from == NULL) row->from = g_strdup(outbox->from);
   if (row->message_id == NULL) row->message_id = letter_make_message_id(row->from);
-  if (row->date == 0) row->date = g_get_real_time() / G_USEC_PER_SEC;
+  if (row->date == 0) row->date = outbox_now_s(outbox);
 }
 
 bool outbox_is_locked(const Outbox *outbox, const char *name) {
@@ -109,7 +109,7 @@ void outbox_fail(Outbox *outbox, OutboxLetter *letter, bool by_server, const cha
 static void hold(Outbox *outbox, OutboxLetter *letter) {
   bool now = outbox_is_drained(outbox, letter);
   int64_t delay_us = now ? 0 : (int64_t)outbox->options.send_delay_ms * 1000;
-  outbox_agenda_add(outbox, letter, g_get_monotonic_time() + delay_us);
+  outbox_agenda_add(outbox, letter, outbox_now_us(outbox) + delay_us);
   outbox_run_agenda(outbox);
 }
 
@@ -132,7 +132,7 @@ static void take_commit(SpoolJob *job, gpointer data) {
 
 static void commit(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data) {
   letter->row.phase = OUTBOX_HELD;
-  letter->row.queued_at = g_get_real_time() / G_USEC_PER_SEC;
+  letter->row.queued_at = outbox_now_s(outbox);
   letter->row.date = letter->row.queued_at;
   letter->row.attempts = 0;
   outbox_set_defaults(outbox, &letter->row);

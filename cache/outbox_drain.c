@@ -38,7 +38,7 @@ static bool want_letter(OutboxLetter *letter, gpointer data) {
   g_hash_table_add(drain->to_come, letter);
   drain->progress.total++;
   letter->row.attempts = 0;
-  if (letter->due_us != 0) outbox_agenda_add(drain->outbox, letter, g_get_monotonic_time());
+  if (letter->due_us != 0) outbox_agenda_add(drain->outbox, letter, outbox_now_us(drain->outbox));
   return true;
 }
 

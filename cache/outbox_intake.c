@@ -93,7 +93,7 @@ static void take_in(Outbox *outbox, SpoolJob *job) {
   else if (job->refused != NULL)
     outbox_fail(outbox, letter, false, job->refused->message, NULL, NULL, NULL);
   else
-    outbox_agenda_add(outbox, letter, g_get_monotonic_time());
+    outbox_agenda_add(outbox, letter, outbox_now_us(outbox));
   outbox_tell_changed(outbox, OUTBOX_INO);
   outbox_hurry(outbox);
   outbox_run_agenda(outbox);
@@ -122,7 +122,7 @@ static void fill_row(Outbox *outbox, Drop *drop, OutboxRow *row) {
   row->phase = drop->broken == NULL ? OUTBOX_QUEUED : OUTBOX_DRAFT;
   row->mode = 0600;
   row->atime_ns = row->mtime_ns = row->ctime_ns = g_get_real_time() * 1000;
-  row->queued_at = g_get_real_time() / G_USEC_PER_SEC;
+  row->queued_at = outbox_now_s(outbox);
   row->envelope = drop->envelope;
   drop->envelope = (Envelope){0};
   row->origin = g_strdup(drop->id);

@@ -125,7 +125,7 @@ static void forget_refusals(GPtrArray *recipients) {
 
 static void prepare_queued(const Outbox *outbox, OutboxRow *row) {
   row->phase = OUTBOX_QUEUED;
-  row->queued_at = g_get_real_time() / G_USEC_PER_SEC;
+  row->queued_at = outbox_now_s(outbox);
   row->attempts = 0;
   row->next_try = 0;
   g_clear_pointer(&row->error, g_free);
@@ -139,7 +139,7 @@ static void queue_letter(Outbox *outbox, OutboxLetter *letter, const char *new_n
   letter->commit++;
   letter->journaled = true;
   outbox_hurry(outbox);
-  outbox_agenda_add(outbox, letter, g_get_monotonic_time());
+  outbox_agenda_add(outbox, letter, outbox_now_us(outbox));
   outbox_run_agenda(outbox);
 }
 

@@ -161,6 +161,9 @@ void outbox_remove_letter(Outbox *outbox, OutboxLetter *letter, OutboxDone done,
 // -- outbox_agenda.c
 OutboxAgenda *outbox_agenda_new(Outbox *outbox);
 void outbox_agenda_free(OutboxAgenda *agenda);
+// The time that waits are counted by, and the date in seconds since 1970.
+int64_t outbox_now_us(const Outbox *outbox);
+int64_t outbox_now_s(const Outbox *outbox);
 // By its phase, HELD or QUEUED.
 void outbox_agenda_add(Outbox *outbox, OutboxLetter *letter, int64_t due_us);
 void outbox_agenda_remove(Outbox *outbox, OutboxLetter *letter);

@@ -105,9 +105,9 @@ static char *next_try_of(const Outbox *outbox, const OutboxLetter *letter) {
   if (letter->due_us == 0) return NULL;
   int64_t due_us = letter->due_us;
   if (letter->row.phase == OUTBOX_QUEUED) due_us = MAX(due_us, outbox->resume_us);
-  int64_t wait_us = MAX(due_us - g_get_monotonic_time(), 0);
+  int64_t wait_us = MAX(due_us - outbox_now_us(outbox), 0);
   g_autoptr(GDateTime) when =
-      g_date_time_new_from_unix_utc((g_get_real_time() + wait_us) / G_USEC_PER_SEC);
+      g_date_time_new_from_unix_utc(outbox_now_s(outbox) + wait_us / G_USEC_PER_SEC);
   return g_date_time_format(when, "%Y-%m-%dT%H:%M:%SZ");
 }
 

@@ -79,7 +79,7 @@ static void take_row(const OutboxRow *row, GPtrArray *recipients, gpointer data)
   } else if (outbox_phase_is_waiting(row->phase)) {
     if (row->phase == OUTBOX_SENT_DATA) letter->row.perhaps_sent = true;
     letter->row.phase = OUTBOX_QUEUED;
-    outbox_agenda_add(outbox, letter, g_get_monotonic_time());
+    outbox_agenda_add(outbox, letter, outbox_now_us(outbox));
   } else {
     g_ptr_array_add(recovery->drafts, letter);
   }

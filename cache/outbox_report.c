@@ -63,7 +63,7 @@ char *outbox_report_reason(const char *note) {
 
 char *outbox_report(const Outbox *outbox, const OutboxLetter *letter, bool by_server,
                     const char *reason, const GPtrArray *outcomes) {
-  g_autofree char *now = format_time(g_get_real_time() / G_USEC_PER_SEC);
+  g_autofree char *now = format_time(outbox_now_s(outbox));
   g_autoptr(GString) recipients = g_string_new(NULL);
   unsigned accepted = append_recipients(recipients, letter->recipients);
   append_recipients(recipients, outcomes);

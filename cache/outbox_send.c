@@ -50,7 +50,7 @@ bool outbox_recall(Outbox *outbox, OutboxLetter *letter) {
 }
 
 static bool is_too_old(const Outbox *outbox, const OutboxLetter *letter) {
-  int64_t age_s = g_get_real_time() / G_USEC_PER_SEC - letter->row.queued_at;
+  int64_t age_s = outbox_now_s(outbox) - letter->row.queued_at;
   return age_s >= 0 && (uint64_t)age_s >= outbox->options.send_lifetime_s;
 }
 
@@ -68,7 +68,7 @@ static void check_age(Outbox *outbox, OutboxLetter *letter) {
 // Letters that failed with one connection, or while its delay runs, are one failure; a try out of
 // turn, because there was a new letter, makes the delay no longer.
 static void note_offline(Outbox *outbox, const char *message) {
-  int64_t now_us = g_get_monotonic_time();
+  int64_t now_us = outbox_now_us(outbox);
   if (now_us < outbox->resume_us) return;
   if (outbox->failures == 0) g_message("outbox: %s", message);
   if (outbox->failures == 0 || !outbox->out_of_turn) outbox->failures++;
@@ -89,8 +89,8 @@ static void delay(Outbox *outbox, OutboxLetter *letter, bool offline, const char
   }
   letter->row.attempts++;
   int64_t wait_us = offline ? 0 : retry_delay_us(outbox, letter->row.attempts);
-  letter->row.next_try = (g_get_real_time() + wait_us) / G_USEC_PER_SEC;
-  outbox_agenda_add(outbox, letter, g_get_monotonic_time() + wait_us);
+  letter->row.next_try = outbox_now_s(outbox) + wait_us / G_USEC_PER_SEC;
+  outbox_agenda_add(outbox, letter, outbox_now_us(outbox) + wait_us);
   outbox_store(outbox, letter, NULL, NULL);
   outbox_tell_drains(outbox, letter, offline ? OUTBOX_FATE_OFFLINE : OUTBOX_FATE_DELAYED);
 }
