@@ -16,6 +16,8 @@ typedef struct {
   unsigned connections, tries;
   unsigned open, most, allowed;  // connections that are, were at once, may be
   uint64_t max_size;
+  FakeWatch watch;
+  gpointer watch_data;
 } FakeServer;
 
 typedef struct {
@@ -87,6 +89,17 @@ unsigned fake_server_tries(void) {
   unsigned tries = server->tries;
   pthread_mutex_unlock(&server->mutex);
   return tries;
+}
+
+// Before any sender is open.
+void fake_server_watch(FakeWatch watch, gpointer data) {
+  server->watch = watch;
+  server->watch_data = data;
+}
+
+static void tell(FakeMoment moment, const GString *text) {
+  if (server->watch != NULL)
+    server->watch(moment, text != NULL ? text->str : NULL, server->watch_data);
 }
 
 void fake_server_limit(uint64_t max_size) {
@@ -233,8 +246,11 @@ static bool fake_send(Sender *sender, const SenderLetter *letter, SenderOutcome 
   if (!read_all(text, letter, error)) return false;
   if (step == FAKE_HANG_UP) return fail(sender, error);
   if (step == FAKE_STALL && !stall((FakeSender *)sender, error)) return false;
+  if (taken) tell(FAKE_BEFORE_END, text);
   if (taken && !letter->before_end(letter->data, error)) return false;
+  if (taken) tell(FAKE_AFTER_END, text);
   if (taken) keep(text);
+  if (taken) tell(FAKE_TAKEN, text);
   return step == FAKE_TAKE_HANG_UP ? fail(sender, error) : true;
 }
 
@@ -268,6 +284,7 @@ static bool count_try(bool refused) {
 
 Sender *fake_sender_open(const Account *account, Waker *waker, const char *name, GError **error) {
   static const SenderOps ops = {fake_send, fake_max_size, fake_free};
+  tell(FAKE_CONNECTING, NULL);
   FakeStep step = first_step();
   bool is_away = step == FAKE_OFFLINE || step == FAKE_UNREACHABLE;
   bool refused = is_away || step == FAKE_DENIED;

@@ -46,4 +46,15 @@ unsigned fake_server_most(void);  // connections there were at once
 // "from -> to to\n" and the letter's bytes; newly allocated.
 char *fake_server_letter(unsigned i);
 
+// Called on the courier's thread whenever a letter has come that far, with what
+// fake_server_letter would tell (FAKE_CONNECTING: NULL).
+typedef enum {
+  FAKE_CONNECTING,
+  FAKE_BEFORE_END,  // its final dot is the next to go
+  FAKE_AFTER_END,   // the outbox knows that it goes
+  FAKE_TAKEN,       // the server has it, and has not answered yet
+} FakeMoment;
+typedef void (*FakeWatch)(FakeMoment moment, const char *letter, gpointer data);
+void fake_server_watch(FakeWatch watch, gpointer data);
+
 Sender *fake_sender_open(const Account *account, Waker *waker, const char *name, GError **error);
