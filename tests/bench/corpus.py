@@ -23,12 +23,15 @@ class Scale:
     rows: int  # messages of which only the listing exists
     disk: int  # bytes that hold all that: the mail, copies and caches of it
     patience: int  # seconds that any command may take
+    letters: int  # dropped into the outbox at once
+    letters_far: int  # the same at the end of the long line
     news: int  # seconds that new mail may take; in full more than `refresh`, to see a mere poll as such
 
 
 FULL = Scale(mixed=10_000, small=100_000, wide=10_000, few=300, rows=1_000_000, disk=16 << 30,
-             patience=900, news=40)
-QUICK = Scale(mixed=100, small=1_000, wide=50, few=60, rows=5_000, disk=2 << 30, patience=60, news=3)
+             patience=900, letters=1_000, letters_far=200, news=40)
+QUICK = Scale(mixed=100, small=1_000, wide=50, few=60, rows=5_000, disk=2 << 30, patience=60,
+              letters=100, letters_far=10, news=3)
 
 
 def mixed(count):

@@ -6,6 +6,7 @@ from bench.rows_grep import grep
 from bench.rows_list import first_ls, ls
 from bench.rows_memory import memory
 from bench.rows_news import news
+from bench.rows_send import send, send_far
 
 ROWS = {
     "copy": copy,
@@ -16,4 +17,6 @@ ROWS = {
     "cat": cat,
     "news": news,
     "memory": memory,
+    "send": send,
+    "send-far": send_far,
 }
