@@ -68,6 +68,8 @@ typedef struct {
   mode_t mode;  // permission bits, as chmod left them
   int64_t mtime_ns, ctime_ns, atime_ns;
   bool is_error_note;  // a NAME.error of failed/: read-only text
+  uint64_t shared_ino;  // shown by stat where it has hard links; 0: its own
+  unsigned links;
 } OutboxFile;
 
 // Told on the main loop: `name` left `parent` (sent, failed, relabelled), or something there is
@@ -170,6 +172,13 @@ OutboxHandle *outbox_find_closed(Outbox *outbox);
 // RENAME_NOREPLACE is honoured, other flags EINVAL.
 void outbox_rename(Outbox *outbox, uint64_t parent, const char *name, uint64_t new_parent,
                    const char *new_name, unsigned flags, OutboxDone done, gpointer data);
+// A second name for a draft: a letter of its own with the same bytes and sender, so that either can
+// be written to, sent or removed without the other; until then stat shows one file with two links.
+// From a name that is never sent to one that is: the new one is committed at once, and a refused
+// one (as by rename) is not made. EPERM in or from failed/, and for what is committed: it goes
+// once. EBUSY while it is written to. EEXIST.
+void outbox_link(Outbox *outbox, uint64_t ino, uint64_t new_parent, const char *new_name,
+                 OutboxDone done, gpointer data);
 // Cancels: a letter whose sending has not begun is gone for good; ENOENT, or EBUSY while it is being
 // sent or is next.
 void outbox_unlink(Outbox *outbox, uint64_t parent, const char *name, OutboxDone done,

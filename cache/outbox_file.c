@@ -165,6 +165,7 @@ static bool prepare_writing(Outbox *outbox, OutboxLetter **letter, bool truncate
   if ((*letter)->row.phase != OUTBOX_HELD && outbox_phase_is_waiting((*letter)->row.phase))
     return outbox_set_error(error, EBUSY, (*letter)->row.name, "is being sent");
   if (!open_file(outbox, *letter, error)) return false;
+  outbox_table_part(outbox->table, *letter);
   if (truncate && (*letter)->size > 0 && !resize(*letter, 0, error)) return false;
   if ((*letter)->row.phase == OUTBOX_HELD)
     outbox_reopen_letter(outbox, *letter);
@@ -246,6 +247,7 @@ static bool truncate_path(Outbox *outbox, uint64_t ino, uint64_t size, GError **
   if (letter == NULL) return false;
   if (letter->moving || outbox_phase_is_waiting(letter->row.phase))
     return outbox_set_error(error, EBUSY, letter->row.name, "cannot be resized now");
+  outbox_table_part(outbox->table, letter);
   bool done = open_file(outbox, letter, error) && resize(letter, size, error);
   outbox_close_idle(letter);
   return done;

@@ -7,7 +7,7 @@
 #include "cache/outbox_private.h"
 #include "cache/outbox_rules.h"
 
-static void refuse(OutboxDone done, gpointer data, int code, const char *name, const char *what) {
+void outbox_refuse(OutboxDone done, gpointer data, int code, const char *name, const char *what) {
   g_autoptr(GError) error = NULL;
   outbox_set_error(&error, code, name, what);
   if (done != NULL) done(error, data);
@@ -47,11 +47,11 @@ void outbox_unlink(Outbox *outbox, uint64_t parent, const char *name, OutboxDone
                    gpointer data) {
   OutboxLetter *letter = outbox_table_find(outbox->table, parent, name);
   if (letter == NULL)
-    refuse(done, data, ENOENT, name, "no such letter");
+    outbox_refuse(done, data, ENOENT, name, "no such letter");
   else if (outbox_name_is_note(name))
     unlink_note(outbox, letter, done, data);
   else if (letter->moving || !outbox_recall(outbox, letter))
-    refuse(done, data, EBUSY, name, "is being sent");
+    outbox_refuse(done, data, EBUSY, name, "is being sent");
   else
     outbox_unlink_letter(outbox, letter, done, data);
   outbox_run_agenda(outbox);
@@ -123,7 +123,7 @@ static void forget_refusals(GPtrArray *recipients) {
   }
 }
 
-static void prepare_queued(const Outbox *outbox, OutboxRow *row) {
+void outbox_prepare_queued(const Outbox *outbox, OutboxRow *row) {
   row->phase = OUTBOX_QUEUED;
   row->queued_at = outbox_now_s(outbox);
   row->attempts = 0;
@@ -134,7 +134,7 @@ static void prepare_queued(const Outbox *outbox, OutboxRow *row) {
 
 static void queue_letter(Outbox *outbox, OutboxLetter *letter, const char *new_name) {
   take_name(outbox, letter, new_name);
-  prepare_queued(outbox, &letter->row);
+  outbox_prepare_queued(outbox, &letter->row);
   forget_refusals(letter->recipients);
   letter->commit++;
   letter->journaled = true;
@@ -167,15 +167,14 @@ static void rename_and_commit(Outbox *outbox, OutboxLetter *letter, const char *
   g_free(job->row.name);
   job->row.name = g_strdup(new_name);
   job->row.directory = OUTBOX_INO;
-  prepare_queued(outbox, &job->row);
+  outbox_prepare_queued(outbox, &job->row);
   forget_refusals(job->recipients);
   job->check = letter->checked != letter->revision;
   job->sync = letter->synced != letter->revision;
   outbox_push(outbox, letter, job, take_commit, done, data);
 }
 
-// 0, or the errno that stands against the new place.
-static int check_place(Outbox *outbox, uint64_t directory, const char *name, unsigned flags) {
+int outbox_check_place(Outbox *outbox, uint64_t directory, const char *name, unsigned flags) {
   if (directory != OUTBOX_INO) return EPERM;
   if (strlen(name) > OUTBOX_NAME_MAX) return ENAMETOOLONG;
   if (!outbox_name_is_allowed(name) || (flags & ~(unsigned)RENAME_NOREPLACE) != 0) return EINVAL;
@@ -199,10 +198,10 @@ void outbox_rename(Outbox *outbox, uint64_t parent, const char *name, uint64_t n
   OutboxLetter *letter = outbox_table_find(outbox->table, parent, name);
   int code = check_letter(letter, name);
   bool same = parent == new_parent && strcmp(name, new_name) == 0 && flags == 0;
-  if (code == 0 && !same) code = check_place(outbox, new_parent, new_name, flags);
+  if (code == 0 && !same) code = outbox_check_place(outbox, new_parent, new_name, flags);
   if (code == 0 && !same && !outbox_recall(outbox, letter)) code = EBUSY;
   if (code != 0) {
-    refuse(done, data, code, name, "cannot be renamed so");
+    outbox_refuse(done, data, code, name, "cannot be renamed so");
     return;
   }
   bool closed = letter->row.phase == OUTBOX_DRAFT || letter->row.phase == OUTBOX_FAILED;
@@ -210,7 +209,7 @@ void outbox_rename(Outbox *outbox, uint64_t parent, const char *name, uint64_t n
   if (same)
     done(NULL, data);
   else if (commits && letter->row.broken != 0)
-    refuse(done, data, letter->row.broken, name, "a write failed");
+    outbox_refuse(done, data, letter->row.broken, name, "a write failed");
   else if (commits)
     rename_and_commit(outbox, letter, new_name, done, data);
   else

@@ -10,6 +10,7 @@
 //   outbox_intake.c   letters that other programs hand over
 //   outbox_commit.c   from being written to being held; into failed/
 //   outbox_move.c     rename, unlink
+//   outbox_link.c     hard links
 //   outbox_agenda.c   when what is due
 //   outbox_demand.c   retrying and cancelling beside the file system
 //   outbox_drain.c    sending all that waits
@@ -153,6 +154,12 @@ char *outbox_report(const Outbox *outbox, const OutboxLetter *letter, bool by_se
 char *outbox_report_reason(const char *note);
 
 // -- outbox_move.c
+// Answers with an error of that errno.
+void outbox_refuse(OutboxDone done, gpointer data, int code, const char *name, const char *what);
+// 0, or the errno that stands against a letter's coming there; flags as rename(2)'s.
+int outbox_check_place(Outbox *outbox, uint64_t directory, const char *name, unsigned flags);
+// The row of a letter that goes at once, as new.
+void outbox_prepare_queued(const Outbox *outbox, OutboxRow *row);
 // Takes the name away, and then as below. Not one under way.
 void outbox_unlink_letter(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data);
 // Takes the letter and its row away for good.

@@ -15,7 +15,7 @@ static const char *note_name(Outbox *outbox, const OutboxLetter *letter) {
   return outbox->note_name;
 }
 
-static void fill_letter(const OutboxLetter *letter, OutboxFile *file) {
+static void fill_letter(const Outbox *outbox, const OutboxLetter *letter, OutboxFile *file) {
   *file = (OutboxFile){
       .ino = letter->row.ino,
       .parent = letter->row.directory,
@@ -25,6 +25,8 @@ static void fill_letter(const OutboxLetter *letter, OutboxFile *file) {
       .mtime_ns = letter->row.mtime_ns,
       .ctime_ns = letter->row.ctime_ns,
       .atime_ns = letter->row.atime_ns,
+      .shared_ino = letter->twin,
+      .links = outbox_table_links(outbox->table, letter),
   };
 }
 
@@ -39,6 +41,7 @@ static void fill_note(Outbox *outbox, const OutboxLetter *letter, OutboxFile *fi
       .ctime_ns = letter->note_ns,
       .atime_ns = letter->note_ns,
       .is_error_note = true,
+      .links = 1,
   };
 }
 
@@ -54,7 +57,7 @@ bool outbox_get(Outbox *outbox, uint64_t ino, OutboxFile *file) {
     fill_note(outbox, letter, file);
   } else {
     if (!letter->linked && letter->handles == 0) return false;
-    fill_letter(letter, file);
+    fill_letter(outbox, letter, file);
   }
   return true;
 }
@@ -65,7 +68,7 @@ bool outbox_lookup(Outbox *outbox, uint64_t parent, const char *name, OutboxFile
   if (outbox_name_is_note(name))
     fill_note(outbox, letter, file);
   else
-    fill_letter(letter, file);
+    fill_letter(outbox, letter, file);
   return true;
 }
 
@@ -80,7 +83,7 @@ static bool walk_letter(OutboxLetter *letter, gpointer data) {
   const Walk *walk = data;
   OutboxFile file;
   if (letter->linked && letter->row.directory == walk->parent && letter->row.ino > walk->after) {
-    fill_letter(letter, &file);
+    fill_letter(walk->outbox, letter, &file);
     if (!walk->each(&file, walk->data)) return false;
   }
   if (letter->note == NULL || walk->parent != OUTBOX_FAILED_INO || letter->row.ino < walk->after)

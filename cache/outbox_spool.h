@@ -37,6 +37,8 @@ typedef struct SpoolJob {
   // For SPOOL_PUT: the letter is the drop row.origin, linked into letters/ before and removed from
   // incoming/ after. One that is refused, or lacks its letter, is stored as a draft.
   bool take;
+  // The letter's file is made anew first, with the bytes of this one (owned); -1: it is there.
+  int copied_fd;
   // Where `check` refuses the letter, the row is stored only if this is set.
   bool put_refused;
   uint64_t max_size;  // for `check`: of what may be sent; 0: not known

@@ -106,6 +106,35 @@ void outbox_table_set_note(OutboxTable *table, OutboxLetter *letter, const char 
   if (text != NULL) g_hash_table_insert(table->notes, g_strdup(letter->row.name), letter);
 }
 
+typedef struct {
+  uint64_t twin;
+  unsigned count;
+} Twins;
+
+static bool count_twin(OutboxLetter *letter, gpointer data) {
+  Twins *twins = data;
+  if (letter->linked && letter->twin == twins->twin) twins->count++;
+  return true;
+}
+
+unsigned outbox_table_links(const OutboxTable *table, const OutboxLetter *letter) {
+  Twins twins = {.twin = letter->twin};
+  if (letter->twin == 0) return letter->linked ? 1 : 0;
+  outbox_table_from(table, 0, count_twin, &twins);
+  return twins.count;
+}
+
+static bool part_twin(OutboxLetter *letter, gpointer data) {
+  const Twins *twins = data;
+  if (letter->twin == twins->twin) letter->twin = 0;
+  return true;
+}
+
+void outbox_table_part(OutboxTable *table, OutboxLetter *letter) {
+  Twins twins = {.twin = letter->twin};
+  if (letter->twin != 0) outbox_table_from(table, 0, part_twin, &twins);
+}
+
 void outbox_table_renumber(OutboxTable *table, OutboxLetter *letter, uint64_t ino) {
   g_tree_steal(table->by_ino, &letter->row.ino);
   letter->row.ino = ino;

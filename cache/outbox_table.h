@@ -31,6 +31,7 @@ typedef struct {
   unsigned commit;    // counts commits and what takes them back: a late answer tells by it
   unsigned pins;      // answers of other threads that are still to come for it
   bool moving;        // one of them is a rename's
+  uint64_t twin;      // the inode that stat shows for it and its hard links; 0: its own
   bool aside;         // another process took its name while it was written
   int64_t due_us;     // HELD, QUEUED: when its next step is due, monotonic; 0: not on the agenda
 } OutboxLetter;
@@ -59,6 +60,10 @@ void outbox_table_link(OutboxTable *table, OutboxLetter *letter);
 void outbox_table_unlink(OutboxTable *table, OutboxLetter *letter);
 // Gives it a note (copied), or takes it away (NULL).
 void outbox_table_set_note(OutboxTable *table, OutboxLetter *letter, const char *text);
+// How many names there are of what stat shows as one file.
+unsigned outbox_table_links(const OutboxTable *table, const OutboxLetter *letter);
+// The letter is no longer what its hard links are: they are files of their own from now on.
+void outbox_table_part(OutboxTable *table, OutboxLetter *letter);
 // Gives it another inode.
 void outbox_table_renumber(OutboxTable *table, OutboxLetter *letter, uint64_t ino);
 // A name for the letter in `directory`: `name` if nothing has it, else NAME+1, NAME+2 ...

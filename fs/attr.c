@@ -16,14 +16,14 @@ static struct timespec time_from_ns(int64_t ns) {
 
 static nlink_t link_count(const Thing *thing) {
   if (thing->gone) return 0;
-  return thing_is_directory(thing) ? 2 + (nlink_t)thing->subfolders : 1;
+  return thing_is_directory(thing) ? 2 + (nlink_t)thing->subfolders : 1 + thing->more_links;
 }
 
 void attr_fill(const Identity *identity, const Thing *thing, struct stat *attr) {
   bool directory = thing_is_directory(thing);
   uint64_t size = directory ? DIRECTORY_SIZE : MIN(thing->size, (uint64_t)INT64_MAX);
   *attr = (struct stat){
-      .st_ino = thing->ino,
+      .st_ino = thing->shared_ino != 0 ? thing->shared_ino : thing->ino,
       .st_mode = (directory ? S_IFDIR : S_IFREG) | (thing->permissions & ~identity->umask),
       .st_nlink = link_count(thing),
       .st_uid = identity->uid,

@@ -49,10 +49,14 @@ void ops_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const ch
 }
 
 void ops_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name) {
+  Filesystem *filesystem = fuse_req_userdata(req);
+  if (!name_fits(req, name)) return;
   if (outbox_owns(ino) != outbox_owns(parent))
     fuse_reply_err(req, EXDEV);
+  else if (outbox_owns(parent))
+    outbox_dir_link(filesystem->outbox_dir, req, ino, parent, name);
   else
-    refuse_other_kinds(req, parent);
+    fuse_reply_err(req, EROFS);
 }
 
 void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name) {

@@ -19,6 +19,9 @@ struct OutboxDir {
 typedef struct {
   OutboxDir *dir;  // NULL: answered, the mount is gone
   fuse_req_t req;  // NULL: nobody asked
+  // For a link: what it is answered with.
+  uint64_t parent;
+  char *name;
 } Owed;
 
 OutboxDir *outbox_dir_new(Outbox *outbox, Tree *tree, const Identity *identity) {
@@ -63,6 +66,7 @@ static void on_done(const GError *error, gpointer data) {
     g_hash_table_remove(owed->dir->owed, owed);
     if (owed->req != NULL) fuse_reply_err(owed->req, error != NULL ? errno_from_error(error) : 0);
   }
+  g_free(owed->name);
   g_free(owed);
 }
 
@@ -205,6 +209,31 @@ void outbox_dir_release_rest(OutboxDir *dir) {
 void outbox_dir_rename(OutboxDir *dir, fuse_req_t req, uint64_t parent, const char *name,
                        uint64_t new_parent, const char *new_name, unsigned flags) {
   outbox_rename(dir->outbox, parent, name, new_parent, new_name, flags, on_done, owe(dir, req));
+}
+
+static void on_linked(const GError *error, gpointer data) {
+  Owed *owed = data;
+  Thing thing;
+  fuse_req_t req = owed->req;
+  if (error == NULL && owed->dir != NULL) {
+    owed->req = NULL;
+    if (tree_lookup(owed->dir->tree, owed->parent, owed->name, &thing) == STORE_FOUND) {
+      struct fuse_entry_param entry;
+      attr_fill_entry(owed->dir->identity, &thing, &entry);
+      fuse_reply_entry(req, &entry);
+    } else {
+      fuse_reply_err(req, ENOENT);
+    }
+  }
+  on_done(error, owed);
+}
+
+void outbox_dir_link(OutboxDir *dir, fuse_req_t req, uint64_t ino, uint64_t parent,
+                     const char *name) {
+  Owed *owed = owe(dir, req);
+  owed->parent = parent;
+  owed->name = g_strdup(name);
+  outbox_link(dir->outbox, ino, parent, name, on_linked, owed);
 }
 
 void outbox_dir_unlink(OutboxDir *dir, fuse_req_t req, uint64_t parent, const char *name) {

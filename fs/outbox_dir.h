@@ -37,6 +37,8 @@ void outbox_dir_fsync(OutboxDir *dir, fuse_req_t req, const struct fuse_file_inf
 void outbox_dir_release(OutboxDir *dir, fuse_req_t req, const struct fuse_file_info *file);
 void outbox_dir_rename(OutboxDir *dir, fuse_req_t req, uint64_t parent, const char *name,
                        uint64_t new_parent, const char *new_name, unsigned flags);
+void outbox_dir_link(OutboxDir *dir, fuse_req_t req, uint64_t ino, uint64_t parent,
+                     const char *name);
 void outbox_dir_unlink(OutboxDir *dir, fuse_req_t req, uint64_t parent, const char *name);
 // Only the envelope's sender can be set (value NULL: removed); EOPNOTSUPP for all others. flags as
 // setxattr(2)'s.

@@ -63,6 +63,9 @@ static void set_file(const OutboxFile *file, Thing *thing) {
       .mtime_ns = file->mtime_ns,
       .ctime_ns = file->ctime_ns,
       .atime_ns = file->atime_ns,
+      .gone = file->links == 0,
+      .shared_ino = file->shared_ino,
+      .more_links = file->links > 1 ? file->links - 1 : 0,
   };
 }
 

@@ -34,6 +34,8 @@ typedef struct {
   int64_t mtime_ns, ctime_ns, atime_ns;
   uint32_t subfolders;
   bool gone;  // known only to those who hold it open
+  uint64_t shared_ino;  // shown for it and its hard links; 0: its own
+  unsigned more_links;  // that it has besides its own name
 } Thing;
 
 // outbox and outbox_name are both NULL where there is no outbox; all stay the caller's and outlive

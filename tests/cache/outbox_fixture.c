@@ -226,6 +226,14 @@ int fixture_rename(Fixture *fixture, uint64_t parent, const char *name, const ch
   return wait_answer(fixture, &answer);
 }
 
+int fixture_link(Fixture *fixture, const char *name, const char *new_name) {
+  OutboxFile file;
+  Answer answer = {0};
+  g_assert_true(outbox_lookup(fixture->outbox, OUTBOX_INO, name, &file));
+  outbox_link(fixture->outbox, file.ino, OUTBOX_INO, new_name, take_answer, &answer);
+  return wait_answer(fixture, &answer);
+}
+
 int fixture_unlink(Fixture *fixture, uint64_t parent, const char *name) {
   Answer answer = {0};
   outbox_unlink(fixture->outbox, parent, name, take_answer, &answer);

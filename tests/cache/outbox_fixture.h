@@ -52,6 +52,8 @@ int fixture_fsync(Fixture *fixture, OutboxHandle *handle);
 int fixture_release(Fixture *fixture, OutboxHandle *handle);
 int fixture_rename(Fixture *fixture, uint64_t parent, const char *name, const char *new_name,
                    unsigned flags);
+// Both in outbox/.
+int fixture_link(Fixture *fixture, const char *name, const char *new_name);
 int fixture_unlink(Fixture *fixture, uint64_t parent, const char *name);
 
 OutboxHandle *fixture_create(Fixture *fixture, const char *name);

@@ -77,6 +77,7 @@ static void fill(const Letter *letter, OutboxFile *file) {
       .mtime_ns = letter->mtime_ns,
       .ctime_ns = letter->mtime_ns,
       .atime_ns = letter->atime_ns,
+      .links = 1,
   };
 }
 
@@ -234,6 +235,13 @@ void outbox_rename(Outbox *outbox, uint64_t parent, const char *name, uint64_t n
     g_free(letter->name);
     letter->name = g_strdup(new_name);
   }
+  done(error, data);
+}
+
+void outbox_link(Outbox *outbox, uint64_t ino, uint64_t new_parent, const char *new_name,
+                 OutboxDone done, gpointer data) {
+  g_autoptr(GError) error = NULL;
+  refuse(&error, EPERM);
   done(error, data);
 }
 

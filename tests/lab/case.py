@@ -51,8 +51,8 @@ class LabCase(unittest.TestCase):
         # The servers outlive a test; one that stopped them must have started them again.
         self.assertTrue(process.is_listening(self.dovecot.ports["imaps"]))
 
-    def new_mount(self, **options):
-        """A mount of alice's mail, not started."""
+    def new_mount(self, of_class=False, **options):
+        """A mount of alice's mail, not started; it ends with the test, or with the last of its class."""
         directory = tempfile.mkdtemp(prefix="mount-", dir=self.directory)
         defaults = {"imap": self.dovecot.url("imaps", "alice"), "password": PASSWORD,
                     "ca_file": self.dovecot.certificates.ca}
@@ -61,7 +61,7 @@ class LabCase(unittest.TestCase):
             defaults["from"] = "alice@example.org"
             defaults["send_delay"] = 0
         mount = Mount(directory, **{**defaults, **options})
-        self.addCleanup(mount.clean_up)
+        (self.addClassCleanup if of_class else self.addCleanup)(mount.clean_up)
         return mount
 
     def mount(self, **options):
