@@ -60,6 +60,7 @@ Outbox *outbox_open(const OutboxOptions *options, GMainContext *context, GError 
   outbox->table = outbox_table_new();
   outbox->agenda = outbox_agenda_new(outbox);
   outbox->intake = outbox_intake_new();
+  outbox->kept = outbox_kept_new(outbox);
   outbox->under_way = g_ptr_array_new();
   outbox->drains = g_ptr_array_new();
   outbox->handles = g_hash_table_new_full(NULL, NULL, outbox_handle_free, NULL);
@@ -108,6 +109,7 @@ void outbox_free(Outbox *outbox) {
   outbox_spool_free(outbox->spool);
   outbox_agenda_free(outbox->agenda);
   outbox_intake_free(outbox->intake);
+  outbox_kept_free(outbox->kept);
   g_hash_table_unref(outbox->handles);
   outbox_table_free(outbox->table);
   g_ptr_array_unref(outbox->under_way);

@@ -87,8 +87,11 @@ OutboxHandle *outbox_create(Outbox *outbox, uint64_t parent, const char *name, m
   if (letter == NULL) return NULL;
   outbox_table_link(outbox->table, letter);
   outbox_touch(outbox, parent);
+  pid_t process = outbox_process_of(pid);
+  OutboxHandle *handle = open_letter(outbox, letter, true, process);
+  outbox_return_removed(outbox, name, process);
   outbox_get(outbox, letter->row.ino, file);
-  return open_letter(outbox, letter, true, outbox_process_of(pid));
+  return handle;
 }
 
 static OutboxHandle *open_note(Outbox *outbox, const OutboxLetter *letter, bool writes,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cache/outbox_private.h"
+#include "cache/outbox_process.h"
 #include "cache/outbox_rules.h"
 
 void outbox_refuse(OutboxDone done, gpointer data, int code, const char *name, const char *what) {
@@ -43,7 +44,7 @@ static void unlink_note(Outbox *outbox, OutboxLetter *letter, OutboxDone done, g
   if (done != NULL) done(NULL, data);
 }
 
-void outbox_unlink(Outbox *outbox, uint64_t parent, const char *name, OutboxDone done,
+void outbox_unlink(Outbox *outbox, uint64_t parent, const char *name, pid_t pid, OutboxDone done,
                    gpointer data) {
   OutboxLetter *letter = outbox_table_find(outbox->table, parent, name);
   if (letter == NULL)
@@ -52,8 +53,10 @@ void outbox_unlink(Outbox *outbox, uint64_t parent, const char *name, OutboxDone
     unlink_note(outbox, letter, done, data);
   else if (letter->moving || !outbox_recall(outbox, letter))
     outbox_refuse(done, data, EBUSY, name, "is being sent");
-  else
+  else {
+    if (parent == OUTBOX_INO) outbox_keep_removed(outbox, letter, outbox_process_of(pid));
     outbox_unlink_letter(outbox, letter, done, data);
+  }
   outbox_run_agenda(outbox);
 }
 

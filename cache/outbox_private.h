@@ -11,6 +11,7 @@
 //   outbox_commit.c   from being written to being held; into failed/
 //   outbox_move.c     rename, unlink
 //   outbox_link.c     hard links
+//   outbox_replace.c  removed to put another in its place
 //   outbox_agenda.c   when what is due
 //   outbox_demand.c   retrying and cancelling beside the file system
 //   outbox_drain.c    sending all that waits
@@ -35,6 +36,7 @@
 
 typedef struct OutboxAgenda OutboxAgenda;
 typedef struct OutboxIntake OutboxIntake;
+typedef struct OutboxKept OutboxKept;
 
 struct Outbox {
   OutboxOptions options;
@@ -48,6 +50,7 @@ struct Outbox {
   Courier *courier;  // NULL until started
   OutboxAgenda *agenda;
   OutboxIntake *intake;
+  OutboxKept *kept;
   int letters_fd;   // the directory letters/
   int incoming_fd;  // the directory incoming/
   char *note_name;  // lent to whom a note was shown last
@@ -164,6 +167,13 @@ void outbox_prepare_queued(const Outbox *outbox, OutboxRow *row);
 void outbox_unlink_letter(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data);
 // Takes the letter and its row away for good.
 void outbox_remove_letter(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data);
+
+// -- outbox_replace.c
+OutboxKept *outbox_kept_new(Outbox *outbox);
+void outbox_kept_free(OutboxKept *letters);
+// To be called before `process` removes a letter of outbox/, and after it created a file.
+void outbox_keep_removed(Outbox *outbox, OutboxLetter *letter, pid_t process);
+void outbox_return_removed(Outbox *outbox, const char *name, pid_t process);
 
 // -- outbox_agenda.c
 OutboxAgenda *outbox_agenda_new(Outbox *outbox);

@@ -237,7 +237,7 @@ void outbox_dir_link(OutboxDir *dir, fuse_req_t req, uint64_t ino, uint64_t pare
 }
 
 void outbox_dir_unlink(OutboxDir *dir, fuse_req_t req, uint64_t parent, const char *name) {
-  outbox_unlink(dir->outbox, parent, name, on_done, owe(dir, req));
+  outbox_unlink(dir->outbox, parent, name, caller(req), on_done, owe(dir, req));
 }
 
 // 0, or the errno that stands against it.

@@ -236,7 +236,7 @@ int fixture_link(Fixture *fixture, const char *name, const char *new_name) {
 
 int fixture_unlink(Fixture *fixture, uint64_t parent, const char *name) {
   Answer answer = {0};
-  outbox_unlink(fixture->outbox, parent, name, take_answer, &answer);
+  outbox_unlink(fixture->outbox, parent, name, getpid(), take_answer, &answer);
   return wait_answer(fixture, &answer);
 }
 

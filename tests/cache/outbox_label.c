@@ -131,6 +131,37 @@ static void test_editor_saves_draft(Fixture *fixture, gconstpointer unused) {
   FIXTURE_ASSERT_SENDS(fixture, ".third");
 }
 
+static void ignore(const GError *error, gpointer unused) {
+  g_assert_no_error(error);
+}
+
+static void unlink_as_other(Fixture *fixture, const char *name) {
+  outbox_unlink(fixture->outbox, OUTBOX_INO, name, fixture_other_process(), ignore, NULL);
+}
+
+// mv from another file system: it removes what is there, and creates its own.
+static void test_removed_and_made(Fixture *fixture, gconstpointer unused) {
+  fixture_copy_letter(fixture, "mail");
+  unlink_as_other(fixture, "mail");
+  fixture_assert_names(fixture, "", "");
+  write_as_other(fixture, "mail", "other");
+  fixture_assert_names(fixture, "mail+1 mail", "");
+  FIXTURE_ASSERT_SENDS(fixture, "mail", "other");
+}
+
+// Removed for good: by who wrote it, by one program before another writes, or if nothing follows.
+static void test_removed(Fixture *fixture, gconstpointer unused) {
+  fixture_copy_letter(fixture, "own");
+  g_assert_cmpint(fixture_unlink(fixture, OUTBOX_INO, "own"), ==, 0);
+  fixture_copy_letter(fixture, "rm");
+  unlink_as_other(fixture, "rm");
+  fixture_copy_letter(fixture, "rm");
+  fixture_copy_letter(fixture, "gone");
+  unlink_as_other(fixture, "gone");
+  fixture_assert_names(fixture, "rm", "");
+  FIXTURE_ASSERT_SENDS(fixture, "rm");
+}
+
 typedef struct {
   const char *name;
   void (*run)(Fixture *fixture, gconstpointer unused);
@@ -141,6 +172,8 @@ static const Case cases[] = {
     {"rename onto an empty one", test_rename_onto_empty},
     {"stays empty", test_stays_empty},
     {"touched", test_touched},
+    {"removed and made", test_removed_and_made},
+    {"removed", test_removed},
     {"append", test_append},
     {"copy onto a draft", test_copy_onto_draft},
     {"rename onto a draft", test_rename_onto_draft},

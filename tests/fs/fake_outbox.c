@@ -245,7 +245,7 @@ void outbox_link(Outbox *outbox, uint64_t ino, uint64_t new_parent, const char *
   done(error, data);
 }
 
-void outbox_unlink(Outbox *outbox, uint64_t parent, const char *name, OutboxDone done,
+void outbox_unlink(Outbox *outbox, uint64_t parent, const char *name, pid_t pid, OutboxDone done,
                    gpointer data) {
   Letter *letter = find_name(outbox, name);
   g_autoptr(GError) error = NULL;
