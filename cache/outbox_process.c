@@ -21,7 +21,15 @@ pid_t outbox_process_of(pid_t thread) {
   return line != NULL ? (pid_t)strtol(line + strlen("\nTgid:"), NULL, 10) : 0;
 }
 
+// A process that ends has given its memory back before its files. One that has not is not asked
+// for its flags: in exec(2), which closes files too, it holds a lock that reading stat waits for.
+static bool is_ending(pid_t thread) {
+  g_autofree char *status = read_proc(thread, "status");
+  return status != NULL && strstr(status, "\nVmSize:") == NULL;
+}
+
 bool outbox_process_was_killed(pid_t thread) {
+  if (!is_ending(thread)) return false;
   g_autofree char *stat = read_proc(thread, "stat");
   // The command's name may hold spaces and parentheses: what follows the last one is numbers.
   const char *at = stat != NULL ? strrchr(stat, ')') : NULL;
