@@ -67,7 +67,7 @@ typedef struct {
   uint64_t size;
   mode_t mode;  // permission bits, as chmod left them
   int64_t mtime_ns, ctime_ns, atime_ns;
-  bool is_error_note;  // a NAME.error of failed/: read-only text
+  bool is_error_note;   // a NAME.error of failed/: read-only text
   uint64_t shared_ino;  // shown by stat where it has hard links; 0: its own
   unsigned links;
 } OutboxFile;
@@ -179,9 +179,9 @@ void outbox_rename(Outbox *outbox, uint64_t parent, const char *name, uint64_t n
 // once. EBUSY while it is written to. EEXIST.
 void outbox_link(Outbox *outbox, uint64_t ino, uint64_t new_parent, const char *new_name,
                  OutboxDone done, gpointer data);
-// Cancels: a letter whose sending has not begun is gone for good; ENOENT, or EBUSY while it is being
-// sent or is next. A process that removes another's letter and at once creates a file of that name
-// only takes the name: the letter goes on as NAME+1. `pid` 0: nobody's.
+// Cancels: a letter whose sending has not begun is gone for good; ENOENT, or EBUSY while it is
+// being sent or is next. A process that removes another's letter and at once creates a file of that
+// name only takes the name: the letter goes on as NAME+1. `pid` 0: nobody's.
 void outbox_unlink(Outbox *outbox, uint64_t parent, const char *name, pid_t pid, OutboxDone done,
                    gpointer data);
 // The same as moving failed/NAME back and as removing a letter, for those who do it beside the file

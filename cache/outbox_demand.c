@@ -78,7 +78,7 @@ void outbox_cancel(Outbox *outbox, const char *name, OutboxDone done, gpointer d
   }
   bool has_note = letter->note != NULL;
   g_autofree char *note = g_strconcat(name, OUTBOX_ERROR_SUFFIX, NULL);
-  outbox_unlink(outbox, letter->row.directory, name, end_demand,
+  outbox_unlink(outbox, letter->row.directory, name, 0, end_demand,
                 demand_new(outbox, letter, done, data));
-  if (has_note && !letter->linked) outbox_unlink(outbox, OUTBOX_FAILED_INO, note, NULL, NULL);
+  if (has_note && !letter->linked) outbox_unlink(outbox, OUTBOX_FAILED_INO, note, 0, NULL, NULL);
 }

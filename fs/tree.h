@@ -33,7 +33,7 @@ typedef struct {
   mode_t permissions;
   int64_t mtime_ns, ctime_ns, atime_ns;
   uint32_t subfolders;
-  bool gone;  // known only to those who hold it open
+  bool gone;            // known only to those who hold it open
   uint64_t shared_ino;  // shown for it and its hard links; 0: its own
   unsigned more_links;  // that it has besides its own name
 } Thing;

@@ -1,5 +1,5 @@
-// Claim: a hard link from a name that is never sent to a letter's name sends the letter at once, and
-// the draft stays a file of its own; a refused link is not made.
+// Claim: a hard link from a name that is never sent to a letter's name sends the letter at once,
+// and the draft stays a file of its own; a refused link is not made.
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>

@@ -5,8 +5,9 @@
 with which status and words a program ends that writes one without, and where that lies then.
 """
 
+import contextlib
 import os
-import re
+import signal
 import tempfile
 import unittest
 
@@ -154,6 +155,327 @@ def add_row(name, script, words, lies):
 
 for row, columns in ROWS.items():
     add_row(row, *columns)
+
+
+
+class Specials(WritersCase):
+    """What needs more than one row."""
+
+    def state(self, mount, name):
+        return mount.run("getfattr", "--only-values", "-n", "user.mailfs.state", f"outbox/{name}",
+                         check=False).stdout
+
+    def wait_state(self, mount, name, state):
+        process.wait_until(lambda: self.state(mount, name) == state, 20,
+                           lambda: f"{name} {state}; it is {self.state(mount, name)}")
+
+    def writer(self, mount, name, script, word):
+        """A python that has opened a new letter, written half of it and goes on with `script` as
+        soon as it is written to."""
+        running = mount.popen(
+            "python3", "-c", "import os, signal, sys, time\n"
+            "file = open(sys.argv[1], 'wb', 0)\n"
+            "file.write(sys.argv[2].encode())\n"
+            "print('written', flush=True)\n"
+            "sys.stdin.readline()\n" + script, f"outbox/{name}", text_of(word))
+        self.addCleanup(running.communicate)
+        self.assertEqual(running.stdout.readline(), "written\n")
+        return running
+
+    def go_on(self, running):
+        running.stdin.write("\n")
+        running.stdin.flush()
+
+    def sentinel(self, mount):
+        """A letter that was written after all others has arrived."""
+        word = f"sentinel-{self._testMethodName}"
+        mount.sh('cp "$1" outbox/.sentinel && mv outbox/.sentinel outbox/sentinel',
+                 self.source(mount, text_of(word)))
+        self.assert_arrives(word)
+
+    def assert_not_sent(self, mount, word):
+        self.sentinel(mount)
+        self.assertEqual(self.letters("bob", word), [])
+
+    # --- writers that end too early --------------------------------------------------------------
+
+    def assert_failed_killed(self, mount, name, word):
+        self.assertIn("was killed before it had finished", self.wait_failed(mount, name))
+        self.assertEqual(mount.read(f"outbox/failed/{name}").decode(), text_of(word))
+        self.assert_not_sent(mount, word)
+
+    def test_sigkill(self):
+        # kill -9 of the writer: what there is lies in failed/, with the reason.
+        mount = self.shared()
+        running = self.writer(mount, "sigkill", "", "sigkill-test")
+        running.kill()
+        self.assert_failed_killed(mount, "sigkill", "sigkill-test")
+
+    def test_ctrl_c(self):
+        # Ctrl-C reaches the whole foreground group: shell, subshell and what it runs.
+        mount = self.shared()
+        path = self.source(mount, text_of("sigint-test"))
+        running = mount.popen("setsid", "--wait", "sh", "-c",
+                              'echo $$; (cat "$1"; sleep 100) > outbox/sigint', "sh", path)
+        self.addCleanup(running.communicate)
+        group = int(running.stdout.readline())
+        process.wait_until(lambda: mount.sh("cat outbox/sigint", check=False).stdout
+                           == text_of("sigint-test"), 10, "half a letter")
+        os.killpg(group, signal.SIGINT)
+        self.assert_failed_killed(mount, "sigint", "sigint-test")
+
+    def test_exec_with_an_open_file(self):
+        # exec closes a file of the outbox while the kernel holds the process's lock: nobody hangs.
+        mount = self.shared()
+        mount.python("import os, sys\n"
+                     "file = os.open('outbox/exec', os.O_WRONLY | os.O_CREAT)\n"
+                     "os.write(file, sys.argv[1].encode())\n"
+                     "if os.fork() == 0: os.execvp('true', ['true'])\n"
+                     "os.wait(); os.close(file)\n", text_of("exec-test"), timeout=10)
+        self.assert_arrives("exec-test")
+
+    # --- one name, two letters -------------------------------------------------------------------
+
+    WAYS = ('cp "$1" "$2"', 'cat "$1" > "$2"', 'cp "$1" "$1.moved"; mv "$1.moved" "$2"',
+            'install -m 600 "$1" "$2"', 'rsync "$1" "$2"', 'cp --remove-destination "$1" "$2"')
+
+    def write_all_ways(self, mount, word):
+        for number, way in enumerate(self.WAYS):
+            mount.sh(way, self.source(mount, text_of(f"{word}-{number}")), "outbox/same")
+
+    def test_rename_over_a_letter(self):
+        # The letter that has the name goes on; so does the one that takes it.
+        mount = self.mount(send_delay=60)
+        mount.sh('cp "$1" outbox/mail; cp "$2" outbox/.mail; mv outbox/.mail outbox/mail',
+                 self.source(mount, text_of("over-first")), self.source(mount, text_of("over-second")))
+        self.assert_arrives("over-second")
+        self.assertEqual(sorted(mount.ls("outbox")), ["failed", "mail+1"])
+        mount.unmount()
+        mount.start("-o", "send_delay=0")
+        self.assert_arrives("over-first")
+
+    # --- open files ------------------------------------------------------------------------------
+
+    def test_an_unlinked_open_file(self):
+        # Removed while it is written: it can be written on and is never sent.
+        mount = self.shared()
+        running = self.writer(mount, "unlinked", "print(os.fstat(file.fileno()).st_nlink)\n"
+                              "file.write(b'more')\nfile.close()\n", "unlinked-test")
+        mount.run("rm", "outbox/unlinked")
+        said, _ = running.communicate("\n", timeout=20)
+        self.assertEqual((said, running.returncode), ("0\n", 0))
+        self.assert_not_sent(mount, "unlinked-test")
+
+    def test_a_rename_while_it_is_written(self):
+        # It is committed at its close, under its new name.
+        mount = self.shared()
+        running = self.writer(mount, ".open", "file.write(b'more\\n')\nfile.close()\n", "moved-test")
+        mount.run("mv", "outbox/.open", "outbox/moved")
+        self.assert_not_sent(mount, "moved-test")
+        self.assertEqual(self.state(mount, "moved"), "writing")
+        self.go_on(running)
+        self.assert_arrives("moved-test", text_of("moved-test") + "more\n")
+
+    def test_a_file_that_stays_open(self):
+        # However long it takes: what is open is not sent, and holds nobody up.
+        mount = self.shared()
+        running = self.writer(mount, "long", "file.write(b'end\\n')\nfile.close()\n", "long-test")
+        for _ in range(3):
+            mount.sh('cp "$1" outbox/other', self.source(mount, text_of("long-other")))
+            process.wait_until(lambda: mount.ls("outbox") == ["failed", "long"], 20, "the others")
+        self.assertEqual(len(self.letters("bob", "long-other")), 3)
+        self.assertEqual(self.letters("bob", "long-test"), [])
+        self.go_on(running)
+        self.assert_arrives("long-test", text_of("long-test") + "end\n")
+
+    def test_two_processes_append(self):
+        # One letter with what both wrote, sent when the second closes it.
+        mount = self.shared()
+        append = 'exec >> outbox/both; while read -r line; do echo "$line"; done'
+        writers = [mount.popen("sh", "-c", append) for _ in range(2)]
+        lines = text_of("both-test").splitlines(keepends=True)
+        for number, line in enumerate(lines[:40]):
+            running = writers[number % 2]
+            running.stdin.write(line)
+            running.stdin.flush()
+            written = "".join(lines[:number + 1])
+            process.wait_until(lambda written=written: mount.sh("cat outbox/both", check=False).stdout
+                               == written, 10, "a line")
+        for running in writers:
+            running.communicate(timeout=20)
+        self.assert_arrives("both-test", "".join(lines[:40]))
+
+    # --- touch, truncate, attributes -------------------------------------------------------------
+
+    def test_truncate(self):
+        # To nothing: no letter any more. A new name, of NULs: refused, as the caller sees.
+        mount = self.shared()
+        mount.sh('cp "$1" outbox/emptied; truncate -s 0 outbox/emptied',
+                 self.source(mount, text_of("truncate-test")))
+        done = mount.sh("truncate -s 100 outbox/nuls", check=False)
+        self.assertIn(EINVAL, done.stderr)
+        self.wait_failed(mount, "nuls")
+        self.assert_not_sent(mount, "truncate-test")
+        mount.run("rm", "outbox/emptied")
+
+    # --- links -----------------------------------------------------------------------------------
+
+    def test_links(self):
+        # Refusals of ln; and one file with two names until one of them is written to.
+        mount = self.mount(send_delay=60)
+        source = self.source(mount, text_of("links-test"))
+        mount.sh('cp "$1" outbox/.one; cp "$1" outbox/held; ln outbox/.one outbox/.two', source)
+        for names, words in ((("outbox/.one", "outbox/held"), "File exists"),
+                             (("outbox/held", "outbox/other"), "not permitted"),
+                             ((source, "outbox/other"), "cross-device"),
+                             (("outbox/.one", "INBOX/other"), "cross-device"),
+                             (("outbox/.one", "outbox/other.error"), EINVAL),
+                             (("outbox/.one", "outbox/failed/other"), "not permitted")):
+            with self.subTest(names):
+                self.assertIn(words, mount.run("ln", *names, check=False).stderr)
+        shown = mount.sh("stat -c '%i %h' outbox/.one outbox/.two").stdout.splitlines()
+        self.assertEqual(shown[0], shown[1])
+        self.assertTrue(shown[0].endswith(" 2"))
+        mount.run("ln", "outbox/.one", "outbox/sent")
+        mount.run("rm", "outbox/.one")
+        self.assert_arrives("links-test")
+        mount.sh("echo x >> outbox/.two")
+        self.assertEqual(mount.run("stat", "-c", "%h", "outbox/.two").stdout, "1\n")
+
+    def test_a_message_is_copied(self):
+        # cp from a folder of the same mount, which asks the kernel for a copy: arrives as any other.
+        mount = self.shared()
+        text = text_of("within-test").encode()
+        with self.session("alice") as truth:
+            truth.append("INBOX", text)
+        process.wait_until(lambda: mount.sh("grep -l within-test INBOX/*", check=False).stdout, 30, "the message")
+        mount.sh('cp "$(grep -l within-test INBOX/*)" outbox/copied')
+        self.assert_arrives("within-test")
+
+    # --- names -----------------------------------------------------------------------------------
+
+    def test_names(self):
+        # Any name that is not ours is a label, sent and in failed/.
+        mount = self.shared()
+        sound, broken = (self.source(mount, text) for text in
+                         (text_of("names-test"), text_of("names-none", recipient=False)))
+        names = ["with two  spaces", "n" * 255, b"not-utf8-\xff\xfe", "-dash", "%41", "*"]
+        for name in names:
+            name = name if isinstance(name, bytes) else name.encode()
+            self.assertEqual(mount.run("cp", sound, b"outbox/" + name).stderr, "")
+        self.arrived("bob", "names-test", len(names))
+        process.wait_until(lambda: mount.ls("outbox") == ["failed"], 20, "an empty outbox")
+        for name in names:
+            name = name if isinstance(name, bytes) else name.encode()
+            self.assertIn(EINVAL, mount.run("cp", broken, b"outbox/" + name, check=False).stderr)
+        process.wait_until(lambda: mount.ls("outbox") == ["failed"], 20, "an empty outbox")
+        listed = mount.run("find", "outbox/failed", "-type", "f", "-printf", "%f\\0",
+                           text=False).stdout.split(b"\0")[:-1]
+        self.assertEqual(len(listed), 2 * len(names))
+        self.assertIn(b"not-utf8-\xff\xfe.error", listed)
+        self.assertIn(b"n" * 249 + b".error", listed)
+        mount.sh("mv outbox/failed/with* outbox/", check=False)
+
+    def test_names_that_are_refused(self):
+        # Ours, those with control characters and too long ones: nothing is made.
+        mount = self.shared()
+        sound = self.source(mount, text_of("refused-name"))
+        for name, words in (("a.error", EINVAL), (".error", EINVAL), ("a\nb", EINVAL), ("a\tb", EINVAL),
+                            ("a\x7f", EINVAL), ("n" * 256, "too long"), ("failed/x", "not permitted")):
+            with self.subTest(name):
+                self.assertIn(words, mount.run("cp", sound, f"outbox/{name}", check=False).stderr)
+        self.assert_not_sent(mount, "refused-name")
+
+    # --- a full disk -----------------------------------------------------------------------------
+
+    def test_a_full_disk(self):
+        # Nothing more goes in: every program sees ENOSPC; what it wrote is not sent.
+        disk = os.path.join(self.directory, "disk")
+        os.mkdir(disk)
+        process.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk])
+        self.addCleanup(process.run, ["umount", "-l", disk])
+        mount = self.mount(state_dir=disk)
+        path = self.source(mount, text_of("full-test") + "x\n" * 20_000)
+        mount.sh('cp "$1" outbox/.draft', path)
+        with open(os.path.join(disk, "filler"), "wb", 0) as filler:
+            with contextlib.suppress(OSError):
+                while True:
+                    filler.write(bytes(4096))
+        for way in ('cp "$1" outbox/cp', 'cat "$1" > outbox/cat', 'rsync "$1" outbox/rsync',
+                    'ln outbox/.draft outbox/ln'):
+            with self.subTest(way):
+                done = mount.sh(way, path, check=False)
+                self.assertIn("No space left", done.stderr)
+                self.assertNotEqual(done.returncode, 0)
+        os.unlink(os.path.join(disk, "filler"))
+        self.assert_not_sent(mount, "full-test")
+        mount.run("ln", "outbox/.draft", "outbox/ln")
+        self.assert_arrives("full-test", text_of("full-test") + "x\n" * 20_000)
+
+    # --- editors and mail programs ---------------------------------------------------------------
+
+    def vim(self, mount, name, keys):
+        """vim on a terminal, with these keys."""
+        script = self.source(mount, keys)
+        return mount.run("script", "-qec", f"vim -Nu NONE -s {script} 'outbox/{name}'", "/dev/null")
+
+    def test_vim(self):
+        # A first :w is held back until vim ends; what is sent is what the last :w wrote.
+        mount = self.shared()
+        first, second = self.source(mount, text_of("vim-first")), self.source(mount, text_of("vim-second"))
+        self.vim(mount, "vim", f":r {first}\n:1d\n:w\n:!ls -A outbox > {first}.ls\n"
+                 f":!getfattr --only-values -n user.mailfs.state outbox/vim > {first}.state\n"
+                 f":%d\n:r {second}\n:1d\n:w\n:q\n")
+        self.assert_arrives("vim-second")
+        self.assertEqual(self.letters("bob", "vim-first"), [])
+        with open(f"{first}.state", encoding="ascii") as state:
+            self.assertEqual(state.read(), "draft")
+        process.wait_until(lambda: mount.ls("outbox") == ["failed"], 20, "an empty outbox")
+
+    def test_vim_quits(self):
+        # :q! without :w sends nothing; after a :w, what that wrote.
+        mount = self.shared()
+        path = self.source(mount, text_of("vim-quit"))
+        self.vim(mount, "quit", f":r {path}\n:1d\n:q!\n")
+        self.assert_not_sent(mount, "vim-quit")
+        self.vim(mount, "quit", f":r {path}\n:1d\n:w\n:%d\n:q!\n")
+        self.assert_arrives("vim-quit")
+
+    def test_vim_is_told(self):
+        # :w of a letter without a recipient is refused in vim, and nothing is sent.
+        mount = self.shared()
+        path = self.source(mount, text_of("vim-none", recipient=False))
+        seen = os.path.join(mount.directory, "seen")
+        self.vim(mount, "none", f":r {path}\n:1d\n:redir! > {seen}\n:w\n:redir END\n:q!\n")
+        with open(seen, encoding="utf-8") as messages:
+            self.assertRegex(messages.read(), "E[0-9]+: ")
+        self.wait_failed(mount, "none")
+
+    def test_git_format_patch(self):
+        # Each patch is a letter, if it has a recipient.
+        mount = self.shared()
+        mount.sh('mkdir "$1" && cd "$1" && git init -q && git config user.name A &&'
+                 "git config user.email alice@example.org && git commit -q --allow-empty -m root &&"
+                 "for i in 1 2; do echo $i > file; git add file; git commit -q -m patch-test-$i; done",
+                 os.path.join(mount.directory, "repository"))
+        patch = 'GIT_DIR="$1/.git" git format-patch -q -o outbox -2'
+        mount.sh(patch + " --to=bob@example.org", os.path.join(mount.directory, "repository"))
+        for number in 1, 2:
+            self.arrived("bob", f"[PATCH {number}/2] patch-test-{number}")
+        mount.sh(patch, os.path.join(mount.directory, "repository"), check=False)
+        for number in 1, 2:
+            self.wait_failed(mount, f"000{number}-patch-test-{number}.patch")
+
+    def test_sed_on_a_letter(self):
+        # sed -i within the delay: the letter that is replaced goes as it stood, as does the new one.
+        mount = self.mount(send_delay=60)
+        mount.sh('cp "$1" outbox/letter; sed -i s/sed-old/sed-new/ outbox/letter',
+                 self.source(mount, text_of("sed-old")))
+        self.assertEqual(sorted(mount.ls("outbox")), ["failed", "letter", "letter+1"])
+        mount.unmount()
+        mount.start("-o", "send_delay=0")
+        self.assert_arrives("sed-old")
+        self.assert_arrives("sed-new")
 
 
 if __name__ == "__main__":
