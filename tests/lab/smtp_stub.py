@@ -151,7 +151,7 @@ class Connection(socketserver.BaseRequestHandler):
             self.state.connections += 1
         self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
-        self.is_secure = False
+        self.is_secure, self.is_heard, self.takes_chunks = False, True, False
         try:
             if self.state.context and not self.state.starttls:
                 self.secure()
@@ -246,6 +246,8 @@ class Connection(socketserver.BaseRequestHandler):
             self.request.sendall(reply.encode()[:2])
             raise Gone
         if action in ("garble", "lose-garble"):
+            # Who pipelines has given up by then, and reads nothing of what is said later.
+            self.is_heard = False
             self.say("*** what? ***")
             return
         self.say(self.worded(action))
@@ -267,6 +269,7 @@ class Connection(socketserver.BaseRequestHandler):
 
     def do_EHLO(self, _):
         self.reset()
+        self.takes_chunks = self.state.offers("CHUNKING")
         offered = [name if name != "SIZE" else f"SIZE {self.state.size_limit}"
                    for name in EXTENSIONS if self.state.offers(name)]
         if self.state.context and not self.is_secure:
@@ -332,7 +335,7 @@ class Connection(socketserver.BaseRequestHandler):
     def do_BDAT(self, argument):
         size, _, last = argument.partition(" ")
         chunk = self.bytes(int(size))
-        if not self.recipients or self.is_spoiled or not self.state.offers("CHUNKING"):
+        if not self.recipients or self.is_spoiled or not self.takes_chunks:
             self.is_spoiled = True
             self.say("503 5.5.1 no recipients")
             return
@@ -368,6 +371,7 @@ class Connection(socketserver.BaseRequestHandler):
             self.state.accepted.append(letter)
 
     def confirm(self, letter):
+        letter.is_told = self.is_heard
         try:
             self.say(self.plain("250 2.0.0 taken"))
         except OSError:
