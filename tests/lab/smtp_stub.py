@@ -245,9 +245,10 @@ class Connection(socketserver.BaseRequestHandler):
         if action == "cut":
             self.request.sendall(reply.encode()[:2])
             raise Gone
-        if action in ("garble", "lose-garble"):
-            # Who pipelines has given up by then, and reads nothing of what is said later.
+        # At what is no answer who pipelines has given up, and reads nothing of what is said later.
+        if action in ("garble", "lose-garble") or action[0] in "123":
             self.is_heard = False
+        if action in ("garble", "lose-garble"):
             self.say("*** what? ***")
             return
         self.say(self.worded(action))
