@@ -76,7 +76,7 @@ static int compare_names(gconstpointer a, gconstpointer b) {
 static void test_shell_order(StoreFixture *fixture, gconstpointer data) {
   g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
   fixture->uid_names = true;
-  g_autoptr(GArray) inos = open_many(fixture, 1 << 20, 4);
+  g_array_unref(open_many(fixture, 1 << 20, 4));
   for (unsigned i = 1; i <= MESSAGES; i++)
     g_ptr_array_add(names, g_strdup_printf("Many/%u.eml", i));
   g_ptr_array_sort(names, compare_names);
