@@ -39,6 +39,7 @@ StoreAnswer directory_read(Directory *directory, uint64_t ino, off_t cookie) {
   StoreAnswer answer = tree_get(directory->tree, ino, &self);
   directory->used = 0;
   if (answer != STORE_FOUND) return answer;
+  if (self.gone) return STORE_ABSENT;
   if (!add_dots(directory, &self, cookie)) return STORE_FOUND;
   uint64_t after = MAX((uint64_t)cookie, COOKIE_PARENT);
   return tree_children(directory->tree, ino, after, add_thing, directory);

@@ -177,7 +177,12 @@ static bool answer_readdir(Request *request) {
   };
   StoreAnswer answer = directory_read(&directory, request->ino, request->offset);
   if (answer == STORE_LATER) return false;
-  if (ops_found(request->req, answer)) fuse_reply_buf(request->req, bytes, directory.used);
+  // One that went since it was opened must not look empty, and the C library takes ENOENT for the
+  // end of a directory.
+  if (answer == STORE_ABSENT)
+    fuse_reply_err(request->req, ESTALE);
+  else if (ops_found(request->req, answer))
+    fuse_reply_buf(request->req, bytes, directory.used);
   return true;
 }
 

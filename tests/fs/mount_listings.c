@@ -59,6 +59,21 @@ static void test_removed(void) {
   close(fd);
 }
 
+// A folder that goes between its opening and its reading is an error, never empty.
+static void test_removed_folder(void) {
+  g_autoptr(Mounted) mounted = mounted_new(PATIENT_MS);
+  g_autofree char *path = mounted_path(mounted, "INBOX");
+  add_message(mounted, "a", LETTER, strlen(LETTER));
+  struct stat inbox = look(mounted, "INBOX");
+  DIR *directory = opendir(path);
+  g_assert_nonnull(directory);
+  remove_message(mounted, inbox.st_ino);
+  errno = 0;
+  g_assert_null(readdir(directory));
+  g_assert_cmpint(errno, ==, ESTALE);
+  closedir(directory);
+}
+
 // What is new is there at the next opendir: the kernel's copy of the listing is not used again. A
 // folder's new mtime is seen without opening it.
 static void test_changed(void) {
@@ -227,6 +242,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/mount/listings/stale", test_stale);
   g_test_add_func("/mount/listings/unlisted", test_unlisted);
   g_test_add_func("/mount/listings/removed", test_removed);
+  g_test_add_func("/mount/listings/removed-folder", test_removed_folder);
   g_test_add_func("/mount/listings/changed", test_changed);
   for (size_t i = 0; i < G_N_ELEMENTS(readings); i++)
     g_test_add_data_func(readings[i].path, &readings[i], test_changed_while_read);

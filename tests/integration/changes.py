@@ -134,7 +134,8 @@ class Changes(LabCase):
                 self.assertEqual(self.fs.ls(f"{parent}/Deeper"), [])
 
     def test_a_folder_deleted_under_its_listing(self):
-        # A folder that was listed and is gone is ENOENT soon, never empty and never another error.
+        # A folder that was listed and is gone is ENOENT soon, never empty and never another error; but
+        # ESTALE, which the C library does not hide, where it goes between its opening and its reading.
         self.client.imap.create("Doomed")
         self.client.append("Doomed", b"From: a@example.org\r\nSubject: last\r\n\r\nx\r\n")
         process.wait_until(lambda: "Doomed" in self.fs.ls("."), 20, "the folder")
@@ -146,7 +147,7 @@ class Changes(LabCase):
             if done.returncode == 0:
                 self.assertEqual(done.stdout.split(), [name])
             else:
-                self.assertIn("No such file", done.stderr)
+                self.assertRegex(done.stderr, "No such file|Stale file handle")
             return done.returncode != 0
 
         process.wait_until(ends, 10, "the end of the listing")
