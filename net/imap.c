@@ -146,6 +146,8 @@ static const MailboxOps imap_ops = {
     .watch = imap_watch,
     .can_watch = imap_can_watch,
     .take_news = imap_take_news,
+    .append = imap_append,
+    .find = imap_find,
     .quota = imap_quota,
     .free = imap_free,
 };

@@ -1,5 +1,6 @@
 #include "net/imap_command.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 // Servers may cut lines at 8,192 bytes (RFC 7162 section 4); a literal is no part of its line.
@@ -72,6 +73,11 @@ void imap_command_add_words(ImapCommand *command, const char *words) {
   for (const char *at = words; *at; at++)
     g_assert(g_ascii_isprint(*at));
   g_string_append_printf(command->open, " %s", words);
+}
+
+void imap_command_add_stream(ImapCommand *command, uint64_t size) {
+  g_string_append_printf(command->open, " {%" PRIu64 "}\r\n", size);
+  finish_part(command);
 }
 
 void imap_command_end(ImapCommand *command) {

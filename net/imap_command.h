@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <glib.h>
 
@@ -23,6 +24,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ImapCommand, imap_command_free)
 void imap_command_add_string(ImapCommand *command, const char *text);
 // Adds a space and words of our own: printable ASCII.
 void imap_command_add_words(ImapCommand *command, const char *words);
+// Announces `size` bytes that are sent from elsewhere, before the last part and once the server
+// agreed to them: it may refuse a message before it has come. Only the end may be added after.
+void imap_command_add_stream(ImapCommand *command, uint64_t size);
 // Adds the line's end; nothing may be added after.
 void imap_command_end(ImapCommand *command);
 

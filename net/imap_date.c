@@ -19,11 +19,12 @@ static bool take_char(const char **at, char wanted) {
   return true;
 }
 
+static const char month_names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+
 // 1 to 12; -1 if no month is named.
 static int take_month(const char **at) {
-  static const char names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
   for (int month = 0; month < 12; month++) {
-    if (g_ascii_strncasecmp(*at, names + 3 * month, 3) != 0) continue;
+    if (g_ascii_strncasecmp(*at, month_names + 3 * month, 3) != 0) continue;
     *at += 3;
     return month + 1;
   }
@@ -75,4 +76,14 @@ int64_t imap_date_parse(const char *text) {
   int64_t days = (int64_t)g_date_get_julian(&date) - epoch_day;
   int64_t seconds = days * 86400 + time - zone;
   return seconds >= 0 ? seconds : -1;
+}
+
+// The names of months are the grammar's, whatever the locale's are.
+char *imap_date_print(int64_t seconds) {
+  g_autoptr(GDateTime) time = g_date_time_new_from_unix_utc(seconds);
+  g_assert(time);
+  return g_strdup_printf("%2d-%.3s-%04d %02d:%02d:%02d +0000", g_date_time_get_day_of_month(time),
+                         month_names + 3 * (g_date_time_get_month(time) - 1),
+                         g_date_time_get_year(time), g_date_time_get_hour(time),
+                         g_date_time_get_minute(time), g_date_time_get_second(time));
 }

@@ -76,5 +76,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ImapParser, imap_parser_free)
 // Lends `size` bytes until MORE is answered; only then may it be called again.
 void imap_parser_feed(ImapParser *parser, const char *bytes, size_t size);
 ImapEvent imap_parser_next(ImapParser *parser);
-// Takes back what was fed and is not read yet, after a RESPONSE: the stream goes on in another form.
+// Takes back what was fed and is not read yet, after a RESPONSE: the stream goes on in another
+// form.
 const char *imap_parser_take_rest(ImapParser *parser, size_t *size);

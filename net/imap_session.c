@@ -183,18 +183,40 @@ static bool await_go_ahead(ImapSession *session, const ImapSent *sent, GError **
   return false;
 }
 
-static bool send_parts(ImapSession *session, const ImapCommand *command, GError **error) {
+static bool send_stream(ImapSession *session, ImapStream *stream, GError **error) {
+  uint64_t left = stream->size;
+  for (;;) {
+    ssize_t size = stream->read(session->buffer, buffer_bytes, stream->data, error);
+    if (size < 0) return false;
+    if ((uint64_t)size > left || (size == 0 && left > 0)) {
+      g_set_error_literal(error, NET_ERROR, NET_ERROR_PROTOCOL,
+                          "a message is not as large as was told");
+      return false;
+    }
+    if (size == 0) break;
+    if (!wire_send(session->wire, session->buffer, (size_t)size, error)) return false;
+    left -= (uint64_t)size;
+  }
+  stream->is_sent = true;
+  return true;
+}
+
+// `stream`, if there is one, goes before the last part.
+static bool send_parts(ImapSession *session, const ImapCommand *command, ImapStream *stream,
+                       GError **error) {
   g_autoptr(GString) bytes = g_string_new(NULL);
   end_idle(session, bytes);
   push_sent(session, imap_command_tag(command));
   const ImapSent *sent = session->sent.tail->data;
-  for (size_t i = 0; i < imap_command_n_parts(command); i++) {
+  size_t n_parts = imap_command_n_parts(command);
+  for (size_t i = 0; i < n_parts; i++) {
     g_autoptr(GError) failure = NULL;
     if (i > 0 && !await_go_ahead(session, sent, &failure)) {
       if (!failure) return true;
       g_propagate_error(error, g_steal_pointer(&failure));
       return false;
     }
+    if (stream && i == n_parts - 1 && !send_stream(session, stream, error)) return false;
     GBytes *part = imap_command_part(command, i);
     g_string_append_len(bytes, g_bytes_get_data(part, NULL), (gssize)g_bytes_get_size(part));
     if (!wire_send(session->wire, bytes->str, bytes->len, error)) return false;
@@ -203,13 +225,24 @@ static bool send_parts(ImapSession *session, const ImapCommand *command, GError 
   return true;
 }
 
-bool imap_session_send(ImapSession *session, const ImapCommand *command, GError **error) {
+static bool send_command(ImapSession *session, const ImapCommand *command, ImapStream *stream,
+                         GError **error) {
   if (!imap_session_check_open(session, error)) return false;
   g_assert(imap_command_n_parts(command) == 1 || session->sent.length == 0);
   session->is_flowing = false;
-  bool good = send_parts(session, command, error);
+  bool good = send_parts(session, command, stream, error);
   if (!good) imap_session_close(session);
   return good;
+}
+
+bool imap_session_send(ImapSession *session, const ImapCommand *command, GError **error) {
+  return send_command(session, command, NULL, error);
+}
+
+bool imap_session_send_stream(ImapSession *session, const ImapCommand *command, ImapStream *stream,
+                              GError **error) {
+  g_assert(imap_command_n_parts(command) > 1);
+  return send_command(session, command, stream, error);
 }
 
 // Reads to the oldest command's end.
@@ -287,7 +320,7 @@ static void await_goodbye(ImapSession *session) {
 static void say_goodbye(ImapSession *session) {
   g_autoptr(ImapCommand) logout = imap_session_command(session, "LOGOUT");
   imap_command_end(logout);
-  if (send_parts(session, logout, NULL)) await_goodbye(session);
+  if (send_parts(session, logout, NULL, NULL)) await_goodbye(session);
 }
 
 static void free_sent(gpointer sent) {

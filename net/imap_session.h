@@ -62,6 +62,17 @@ ImapCommand *imap_session_command(ImapSession *session, const char *words);
 // Sends a command that was ended, and waits for no reply; several may be on their way. Waits only
 // for the server's agreement to a literal, and for that no other may be on its way.
 bool imap_session_send(ImapSession *session, const ImapCommand *command, GError **error);
+// A literal that is sent as it is read: `read` as in MailboxAppend.
+typedef struct {
+  ssize_t (*read)(void *buffer, size_t size, gpointer data, GError **error);
+  gpointer data;
+  uint64_t size;
+  bool is_sent;  // set when all of it may have gone out
+} ImapStream;
+// The same for a command with a stream (imap_command_add_stream), while no other is on its way.
+// What `read` fails with, or another number of bytes than was told, ends the connection.
+bool imap_session_send_stream(ImapSession *session, const ImapCommand *command, ImapStream *stream,
+                              GError **error);
 // Reads the reply to the oldest command that was sent and not received. `handler` may be NULL. NO
 // and BAD: see imap_error_set.
 bool imap_session_receive(ImapSession *session, ImapHandler handler, gpointer data, GError **error);

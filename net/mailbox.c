@@ -49,6 +49,18 @@ bool mailbox_take_news(Mailbox *mailbox) {
   return mailbox->ops->take_news(mailbox);
 }
 
+bool mailbox_append(Mailbox *mailbox, const MailboxAppend *message, bool *uncertain,
+                    GError **error) {
+  *uncertain = false;
+  return mailbox->ops->append(mailbox, message, uncertain, error);
+}
+
+bool mailbox_find(Mailbox *mailbox, const char *folder, const char *message_id, bool *found,
+                  GError **error) {
+  *found = false;
+  return mailbox->ops->find(mailbox, folder, message_id, found, error);
+}
+
 bool mailbox_quota(Mailbox *mailbox, MailboxQuota *quota, GError **error) {
   return mailbox->ops->quota(mailbox, quota, error);
 }

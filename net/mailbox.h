@@ -7,9 +7,10 @@
 //   this request    GONE FORBIDDEN BUSY REFUSED LIMIT UNSUPPORTED: the connection lives on
 //
 // What a server can do is the mailbox's own business: a call uses the best that is offered, and its
-// result says how much of it came. No call changes a flag: folders are opened read-only.
+// result says how much of it came. Folders are opened read-only: no call changes a flag, and only
+// append changes anything.
 //
-//   list, update, quota, watch     one at a time, with no request under way
+//   list, update, append, find, quota, watch     one at a time, with no request under way
 //   request ... request ─> receive ... receive       pipelined, answered in the order asked
 //
 // Strings handed to callbacks live until the callback returns. A callback that fails ends the call
@@ -19,6 +20,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <glib.h>
 
@@ -138,6 +140,18 @@ typedef struct {
 // How many requests may be sent before the first is received.
 #define MAILBOX_PIPELINE_MAX 8
 
+// -- Messages of ours.
+
+typedef struct {
+  const char *folder;
+  const char *flags;     // as in MailboxMessage; "": none
+  int64_t internaldate;  // -1: the server's own time
+  uint64_t size;         // exact, with CRLF line ends
+  // Gives the next bytes; 0 at the end, -1 with error set.
+  ssize_t (*read)(void *buffer, size_t size, gpointer data, GError **error);
+  gpointer data;
+} MailboxAppend;
+
 // -- News.
 
 typedef enum {
@@ -170,6 +184,9 @@ typedef struct {
   bool (*watch)(Mailbox *mailbox, int timeout_ms, const MailboxNewsFuncs *funcs, GError **error);
   MailboxWatch (*can_watch)(Mailbox *mailbox);
   bool (*take_news)(Mailbox *mailbox);
+  bool (*append)(Mailbox *mailbox, const MailboxAppend *message, bool *uncertain, GError **error);
+  bool (*find)(Mailbox *mailbox, const char *folder, const char *message_id, bool *found,
+               GError **error);
   bool (*quota)(Mailbox *mailbox, MailboxQuota *quota, GError **error);
   void (*free)(Mailbox *mailbox);
 } MailboxOps;
@@ -224,6 +241,16 @@ MailboxWatch mailbox_can_watch(Mailbox *mailbox);
 // True once for all that the server told by the way of changes in the open folder, outside of
 // update and watch.
 bool mailbox_take_news(Mailbox *mailbox);
+// Adds a message to a folder (RFC 3501 6.3.11); its bytes go out as they are read. GONE: no such
+// folder; BUSY: over quota; what else the server says is as elsewhere. An error of `read`, or fewer
+// or more bytes than `size`, ends the connection, and nothing was added. `*uncertain`: the
+// connection ended when the server may have had all of it.
+bool mailbox_append(Mailbox *mailbox, const MailboxAppend *message, bool *uncertain,
+                    GError **error);
+// Opens the folder, and tells whether a message with this Message-ID (without brackets) is there as
+// it is now.
+bool mailbox_find(Mailbox *mailbox, const char *folder, const char *message_id, bool *found,
+                  GError **error);
 // RFC 9208. A server without quotas: limit 0.
 bool mailbox_quota(Mailbox *mailbox, MailboxQuota *quota, GError **error);
 // Says goodbye (waits for it at most 1 s, not at all after an error) and closes. NULL is fine.

@@ -50,8 +50,19 @@ static void test_rows(void) {
   }
 }
 
+// What is printed is the grammar's, and read as the same second.
+static void test_print(void) {
+  g_autofree char *first = imap_date_print(0), *leap = imap_date_print(1709208000);
+  g_autofree char *last = imap_date_print(INT64_C(253402300799));
+  g_assert_cmpstr(first, ==, " 1-Jan-1970 00:00:00 +0000");
+  g_assert_cmpstr(leap, ==, "29-Feb-2024 12:00:00 +0000");
+  g_assert_cmpstr(last, ==, "31-Dec-9999 23:59:59 +0000");
+  g_assert_cmpint(imap_date_parse(last), ==, INT64_C(253402300799));
+}
+
 int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/imap-date/rows", test_rows);
+  g_test_add_func("/imap-date/print", test_print);
   return g_test_run();
 }

@@ -14,6 +14,8 @@
 //   do receive                     E: body uid=7 offset=0 BYTES, E: withheld 7
 //   do watch MS                    E: folder-news NAME [status], E: tree-news, E: watching all
 //   do news                        E: news, E: no news
+//   do append FOLDER FLAGS DATE SIZE TEXT   E: uncertain. FLAGS - is none, DATE -1 the server's
+//   do find FOLDER MESSAGE-ID      E: found, E: not found
 //   do quota                       E: quota 10 of 20
 //   do refuse                      the callbacks of the next `do` fail
 //
@@ -230,6 +232,36 @@ static bool do_quota(Player *player, char **words, GError **error) {
   return true;
 }
 
+static ssize_t read_text(void *buffer, size_t size, gpointer data, GError **error) {
+  const char **text = data;
+  size_t length = MIN(strlen(*text), MIN(size, 5));
+  memcpy(buffer, *text, length);
+  *text += length;
+  return (ssize_t)length;
+}
+
+static bool do_append(Player *player, char **words, GError **error) {
+  g_autofree char *text = g_strcompress(words[5]), *folder = g_strcompress(words[1]);
+  const char *rest = text;
+  const MailboxAppend message = {.folder = folder,
+                                 .flags = strcmp(words[2], "-") == 0 ? "" : words[2],
+                                 .internaldate = g_ascii_strtoll(words[3], NULL, 10),
+                                 .size = number(words[4]),
+                                 .read = read_text,
+                                 .data = &rest};
+  bool uncertain;
+  bool good = mailbox_append(player->mailbox, &message, &uncertain, error);
+  if (uncertain) g_ptr_array_add(player->events, g_strdup("uncertain"));
+  return good;
+}
+
+static bool do_find(Player *player, char **words, GError **error) {
+  bool found;
+  if (!mailbox_find(player->mailbox, words[1], words[2], &found, error)) return false;
+  g_ptr_array_add(player->events, g_strdup(found ? "found" : "not found"));
+  return true;
+}
+
 static char *error_text(const GError *error) {
   static const char *const codes[] = {
       [NET_ERROR_HOST] = "HOST",           [NET_ERROR_OFFLINE] = "OFFLINE",
@@ -254,9 +286,10 @@ static void play_line(Player *player, const char *line) {
     unsigned n_words;
     bool (*play)(Player *player, char **words, GError **error);
   } verbs[] = {
-      {"list", 1, do_list},    {"update", 6, do_update}, {"request", 4, do_request},
-      {"anew", 4, do_request}, {"parts", 5, do_parts},   {"receive", 1, do_receive},
-      {"watch", 2, do_watch},  {"news", 1, do_news},     {"quota", 1, do_quota},
+      {"list", 1, do_list},     {"update", 6, do_update}, {"request", 4, do_request},
+      {"anew", 4, do_request},  {"parts", 5, do_parts},   {"receive", 1, do_receive},
+      {"watch", 2, do_watch},   {"news", 1, do_news},     {"quota", 1, do_quota},
+      {"append", 6, do_append}, {"find", 3, do_find},
   };
   if (strcmp(line, "refuse") == 0) {
     player->refuses = true;
