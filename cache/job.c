@@ -14,6 +14,7 @@ void job_free(Job *job) {
   if (job == NULL) return;
   if (job->kind == JOB_LARGE) body_writer_free(job->writer);
   g_clear_pointer(&job->bodies, g_array_unref);
+  copy_free(job->copy);
   g_free(job->folder);
   g_clear_error(&job->error);
   changes_free(job->changes);

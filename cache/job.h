@@ -9,6 +9,7 @@
 
 #include "cache/body_writer.h"
 #include "cache/changes.h"
+#include "cache/copy.h"
 #include "net/mailbox.h"
 
 typedef enum {
@@ -19,6 +20,7 @@ typedef enum {
   JOB_PART,     // a range of it
   JOB_SEAL,     // all of it is here: put it in its place (asks no server)
   JOB_CONNECT,  // have a connection ready, for what may be wanted soon
+  JOB_COPY,     // put a letter that was sent into its folder
 } JobKind;
 
 // In the order in which they are done.
@@ -58,6 +60,7 @@ typedef struct {
   uint64_t announced;  // JOB_LARGE
   bool was_exact;      // JOB_LARGE: as JobBody's
   MailboxRange range;  // JOB_PART
+  Copy *copy;          // JOB_COPY: owned, with its result
   BodyWriter *writer;  // JOB_PART, JOB_SEAL: the main loop's; JOB_LARGE: the result, the job's
   // The result.
   GError *error;           // NULL: done, as far as bodies came

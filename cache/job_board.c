@@ -82,6 +82,10 @@ static bool is_inbox(const Job *job) {
   return g_strcmp0(job->folder, "INBOX") == 0;
 }
 
+static bool is_of_any_folder(const Job *job) {
+  return job->kind == JOB_COPY || (job->kind == JOB_SYNC && !is_inbox(job));
+}
+
 // The first session is the one that watches: so it has the connection that the tree and the inbox
 // need, and where it watches the inbox alone, it is not lured away from it.
 static bool may_first(const JobBoard *board, unsigned n, const Job *job) {
@@ -96,7 +100,7 @@ static bool may_take(const JobBoard *board, unsigned session, const Job *job) {
   if (n == 1 || job->kind == JOB_SEAL) return true;
   if (rank == 0) return may_first(board, n, job);
   if (rank == 1 && n > 2) return job_is_about_bodies(job) && job->priority == JOB_URGENT;
-  return job_is_about_bodies(job) || (n > 2 && job->kind == JOB_SYNC && !is_inbox(job));
+  return job_is_about_bodies(job) || (n > 2 && is_of_any_folder(job));
 }
 
 // A session that can do the job without giving up what it has open, or opening a connection.

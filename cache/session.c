@@ -52,6 +52,7 @@ void session_disconnect(Session *session) {
   g_atomic_int_add(&session->context->n_connected, -1);
   session->tells_uid_first = false;
   session_set_folder(session, NULL, false);
+  g_clear_pointer(&session->sent_folder, g_free);
   session_report_watch(session, MAILBOX_WATCHES_NOTHING, NULL);
 }
 
@@ -185,6 +186,8 @@ static void do_job(Session *session, Job *job) {
     session_seal(session, job, &job->error);
   } else if (job->kind == JOB_CONNECT) {
     do_connect(session, job);
+  } else if (job->kind == JOB_COPY) {
+    session_copy(session, job, &job->error);
   } else {
     do_listing(session, job);
     g_autoptr(GError) error = g_steal_pointer(&job->error);

@@ -22,6 +22,7 @@ struct Session {
   Mailbox *mailbox;      // NULL: not connected
   bool tells_uid_first;  // the server does, of bodies, as far as it is known on this connection
   char *open_folder;     // NULL: none
+  char *sent_folder;     // the server's name of it; NULL: not looked up on this connection
   bool is_synced;        // the index is as new as the open folder
   // As last reported:
   MailboxWatch watch;
@@ -69,5 +70,7 @@ bool session_seal(Session *session, Job *job, GError **error);
 // disk, for those that nobody knows of.
 bool session_may_sweep(const Session *session);
 void session_sweep(Session *session);
+// session_copy.c: puts a letter that was sent into its folder.
+bool session_copy(Session *session, Job *job, GError **error);
 // session_watch.c: waits for work, watching for news where the connection can. False: at once.
 bool session_watch(Session *session);

@@ -92,6 +92,9 @@ static void take_job(Store *store, Job *job) {
       break;
     case JOB_CONNECT:
       break;
+    case JOB_COPY:
+      store_end_copy(store, job);
+      break;
   }
 }
 

@@ -20,6 +20,8 @@
 #include "net/mailbox.h"
 
 typedef struct Store Store;
+typedef struct Copy Copy;
+typedef void (*CopyDone)(const Copy *copy, const GError *error, gpointer data);
 
 typedef struct {
   const Account *account;      // lives as long as the store
@@ -135,6 +137,11 @@ void store_close_body(Store *store, StoreBody *body);
 // cannot be had.
 typedef void (*StoreFetched)(StoreBody *body, const GError *error, gpointer data);
 StoreTicket *store_fetch(Store *store, uint64_t ino, StoreFetched done, gpointer data);
+
+// Puts a letter that was sent into its folder, or looks whether it is there: see cache/copy.h,
+// which is taken. `done` is told what came of this one try. Errors: any NetError; GONE: there is no such
+// folder.
+void store_copy(Store *store, Copy *copy, CopyDone done, gpointer data);
 
 // Bytes that the account holds and may hold, from the last synchronisation: never waits, limit 0 if
 // the server has no quota.

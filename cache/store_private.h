@@ -133,6 +133,9 @@ void store_drop_kept(Store *store);
 // What came is known from here for as long as the index does not know it, or it is kept.
 void store_forget_recorded(Store *store, const Arrived *arrived, uint64_t ino);
 
+// store_copy.c
+void store_end_copy(Store *store, Job *job);
+
 // store_large.c
 // A body that is arriving.
 typedef struct Large Large;

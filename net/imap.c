@@ -148,6 +148,7 @@ static const MailboxOps imap_ops = {
     .take_news = imap_take_news,
     .append = imap_append,
     .find = imap_find,
+    .keeps_sent = imap_keeps_sent,
     .quota = imap_quota,
     .free = imap_free,
 };

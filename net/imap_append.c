@@ -36,21 +36,24 @@ bool imap_append(Mailbox *mailbox, const MailboxAppend *message, bool *uncertain
   return false;
 }
 
+// Gmail's own extension tells it.
+bool imap_keeps_sent(Mailbox *mailbox) {
+  return imap_session_has(imap_of(mailbox)->session, "X-GM-EXT-1");
+}
+
 static bool note_status(const ImapEvent *event, gpointer data, GError **error) {
   imap_note_status(event, &((ImapMailbox *)data)->status);
   return true;
 }
 
 static bool note_hit(const ImapEvent *event, gpointer data, GError **error) {
-  const ImapResponse *response = event->response;
-  if (event->type == IMAP_EVENT_RESPONSE && strcmp(response->name, "SEARCH") == 0 &&
-      imap_value_number(response->values) > 0)
+  if (event->type == IMAP_EVENT_RANGE && strcmp(event->response->name, "SEARCH") == 0)
     *(bool *)data = true;
   return true;
 }
 
-bool imap_find(Mailbox *mailbox, const char *folder, const char *message_id, bool *found,
-               GError **error) {
+bool imap_find(Mailbox *mailbox, const char *folder, const char *field, const char *value,
+               bool *found, GError **error) {
   ImapMailbox *imap = imap_of(mailbox);
   g_autoptr(GError) failure = NULL;
   if (!imap_send_examine(imap, folder, NULL, error)) return false;
@@ -60,8 +63,8 @@ bool imap_find(Mailbox *mailbox, const char *folder, const char *message_id, boo
     return false;
   }
   g_autoptr(ImapCommand) command = imap_session_command(imap->session, "UID SEARCH HEADER");
-  imap_command_add_string(command, "Message-ID");
-  imap_command_add_string(command, message_id);
+  imap_command_add_string(command, field);
+  imap_command_add_string(command, value);
   imap_command_end(command);
   return imap_session_run(imap->session, command, note_hit, found, error);
 }

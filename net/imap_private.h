@@ -63,8 +63,9 @@ bool imap_watch(Mailbox *mailbox, int timeout_ms, const MailboxNewsFuncs *funcs,
 MailboxWatch imap_can_watch(Mailbox *mailbox);
 bool imap_take_news(Mailbox *mailbox);
 bool imap_append(Mailbox *mailbox, const MailboxAppend *message, bool *uncertain, GError **error);
-bool imap_find(Mailbox *mailbox, const char *folder, const char *message_id, bool *found,
-               GError **error);
+bool imap_keeps_sent(Mailbox *mailbox);
+bool imap_find(Mailbox *mailbox, const char *folder, const char *field, const char *value,
+               bool *found, GError **error);
 // False if the server, asked for this folder alone, does not list it; true also when it cannot say.
 bool imap_has_folder(ImapSession *session, const char *folder);
 // What a STATUS response tells of a folder (RFC 3501 7.2.4); false: nothing useful.

@@ -55,10 +55,14 @@ bool mailbox_append(Mailbox *mailbox, const MailboxAppend *message, bool *uncert
   return mailbox->ops->append(mailbox, message, uncertain, error);
 }
 
-bool mailbox_find(Mailbox *mailbox, const char *folder, const char *message_id, bool *found,
-                  GError **error) {
+bool mailbox_find(Mailbox *mailbox, const char *folder, const char *field, const char *value,
+                  bool *found, GError **error) {
   *found = false;
-  return mailbox->ops->find(mailbox, folder, message_id, found, error);
+  return mailbox->ops->find(mailbox, folder, field, value, found, error);
+}
+
+bool mailbox_keeps_sent(Mailbox *mailbox) {
+  return mailbox->ops->keeps_sent(mailbox);
 }
 
 bool mailbox_quota(Mailbox *mailbox, MailboxQuota *quota, GError **error) {

@@ -185,8 +185,9 @@ typedef struct {
   MailboxWatch (*can_watch)(Mailbox *mailbox);
   bool (*take_news)(Mailbox *mailbox);
   bool (*append)(Mailbox *mailbox, const MailboxAppend *message, bool *uncertain, GError **error);
-  bool (*find)(Mailbox *mailbox, const char *folder, const char *message_id, bool *found,
-               GError **error);
+  bool (*find)(Mailbox *mailbox, const char *folder, const char *field, const char *value,
+               bool *found, GError **error);
+  bool (*keeps_sent)(Mailbox *mailbox);
   bool (*quota)(Mailbox *mailbox, MailboxQuota *quota, GError **error);
   void (*free)(Mailbox *mailbox);
 } MailboxOps;
@@ -247,10 +248,11 @@ bool mailbox_take_news(Mailbox *mailbox);
 // connection ended when the server may have had all of it.
 bool mailbox_append(Mailbox *mailbox, const MailboxAppend *message, bool *uncertain,
                     GError **error);
-// Opens the folder, and tells whether a message with this Message-ID (without brackets) is there as
-// it is now.
-bool mailbox_find(Mailbox *mailbox, const char *folder, const char *message_id, bool *found,
-                  GError **error);
+// Opens the folder, and tells whether it has, as it is now, a message with that header field.
+bool mailbox_find(Mailbox *mailbox, const char *folder, const char *field, const char *value,
+                  bool *found, GError **error);
+// True where the server itself keeps what is sent through its own submission service; no I/O.
+bool mailbox_keeps_sent(Mailbox *mailbox);
 // RFC 9208. A server without quotas: limit 0.
 bool mailbox_quota(Mailbox *mailbox, MailboxQuota *quota, GError **error);
 // Says goodbye (waits for it at most 1 s, not at all after an error) and closes. NULL is fine.

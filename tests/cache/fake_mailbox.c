@@ -21,6 +21,7 @@ typedef struct {
   uint32_t uidvalidity, uidnext;
   uint64_t modseq;
   GPtrArray *messages;
+  GString *appended;
 } FakeFolder;
 
 static struct {
@@ -38,6 +39,7 @@ static struct {
   unsigned watching, news;  // how many watch; counts what changed
   unsigned breaks;
   unsigned quirks;
+  bool keeps_sent, loses_answers;
 } server = {.lock = PTHREAD_MUTEX_INITIALIZER, .moved = PTHREAD_COND_INITIALIZER};
 
 #define REQUESTS_MAX 4
@@ -75,6 +77,7 @@ static void free_folder(gpointer data) {
   FakeFolder *folder = data;
   g_free(folder->name);
   g_ptr_array_unref(folder->messages);
+  g_string_free(folder->appended, TRUE);
   g_free(folder);
 }
 
@@ -103,6 +106,7 @@ void fake_reset(void) {
   server.watch = MAILBOX_WATCHES_NOTHING;
   server.lists_status = false;
   server.quirks = 0;
+  server.keeps_sent = server.loses_answers = false;
   pthread_mutex_unlock(&server.lock);
 }
 
@@ -127,7 +131,8 @@ void fake_add_folder(const char *name, char delimiter, unsigned attributes, uint
                          .uidvalidity = uidvalidity,
                          .uidnext = 1,
                          .modseq = 1,
-                         .messages = g_ptr_array_new_with_free_func(free_message)};
+                         .messages = g_ptr_array_new_with_free_func(free_message),
+                         .appended = g_string_new(NULL)};
   pthread_mutex_lock(&server.lock);
   g_ptr_array_add(server.folders, folder);
   note_change(NULL);
@@ -449,6 +454,68 @@ static bool fake_receive(Mailbox *mailbox, const MailboxBodyFuncs *funcs, GError
   return leave(good);
 }
 
+void fake_keep_sent(bool keeps) {
+  pthread_mutex_lock(&server.lock);
+  server.keeps_sent = keeps;
+  pthread_mutex_unlock(&server.lock);
+}
+
+void fake_lose_answers(bool loses) {
+  pthread_mutex_lock(&server.lock);
+  server.loses_answers = loses;
+  pthread_mutex_unlock(&server.lock);
+}
+
+char *fake_appended(const char *name) {
+  pthread_mutex_lock(&server.lock);
+  const FakeFolder *folder = find_folder(name);
+  char *appended = g_strdup(folder != NULL ? folder->appended->str : "");
+  pthread_mutex_unlock(&server.lock);
+  return appended;
+}
+
+static bool fake_keeps_sent(Mailbox *mailbox) {
+  pthread_mutex_lock(&server.lock);
+  bool keeps = server.keeps_sent;
+  pthread_mutex_unlock(&server.lock);
+  return keeps;
+}
+
+static bool read_all(const MailboxAppend *message, GString *bytes, GError **error) {
+  char buffer[100];
+  ssize_t size;
+  while ((size = message->read(buffer, sizeof buffer, message->data, error)) > 0)
+    g_string_append_len(bytes, buffer, size);
+  if (size == 0) g_assert_cmpuint(bytes->len, ==, message->size);
+  return size == 0;
+}
+
+static bool fake_append(Mailbox *mailbox, const MailboxAppend *message, bool *uncertain,
+                        GError **error) {
+  g_autoptr(GString) bytes = g_string_new(NULL);
+  bool good = enter(FAKE_APPEND, error);
+  if (!good && !server.loses_answers) return leave(false);
+  *uncertain = !good;
+  FakeFolder *folder = find_folder(message->folder);
+  if (folder == NULL) {
+    g_set_error(error, NET_ERROR, NET_ERROR_GONE, "no folder %s", message->folder);
+    return leave(false);
+  }
+  if (!read_all(message, bytes, good ? error : NULL)) return leave(false);
+  g_string_append_printf(folder->appended, "%s %" G_GINT64_FORMAT " %s;", message->flags,
+                         message->internaldate, bytes->str);
+  note_change(folder);
+  return leave(good);
+}
+
+static bool fake_find(Mailbox *mailbox, const char *folder, const char *field, const char *value,
+                      bool *found, GError **error) {
+  if (!enter(FAKE_FIND, error)) return leave(false);
+  const FakeFolder *opened = open_folder((FakeMailbox *)mailbox, folder, error);
+  if (opened != NULL) *found = strstr(opened->appended->str, value) != NULL;
+  return leave(opened != NULL);
+}
+
 static MailboxWatch fake_can_watch(Mailbox *mailbox) {
   pthread_mutex_lock(&server.lock);
   MailboxWatch watch = server.watch;
@@ -523,6 +590,9 @@ Mailbox *fake_mailbox_open(const Account *account, Waker *waker, const char *nam
       .watch = fake_watch,
       .can_watch = fake_can_watch,
       .take_news = fake_take_news,
+      .append = fake_append,
+      .find = fake_find,
+      .keeps_sent = fake_keeps_sent,
       .quota = fake_quota,
       .free = fake_free,
   };

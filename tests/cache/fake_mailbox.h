@@ -41,7 +41,16 @@ void fake_set_email_id(const char *folder, uint32_t uid, const char *email_id);
 
 // The next `times` calls of this kind fail with the code. FAKE_FETCH is the reading of a request's
 // answer; FAKE_WATCH the beginning of a watch.
-typedef enum { FAKE_OPEN, FAKE_LIST, FAKE_UPDATE, FAKE_FETCH, FAKE_WATCH, FAKE_N_CALLS } FakeCall;
+typedef enum {
+  FAKE_OPEN,
+  FAKE_LIST,
+  FAKE_UPDATE,
+  FAKE_FETCH,
+  FAKE_WATCH,
+  FAKE_APPEND,
+  FAKE_FIND,
+  FAKE_N_CALLS
+} FakeCall;
 void fake_fail(FakeCall call, int code, unsigned times);
 // Calls of this kind wait in the server until released.
 void fake_hold(FakeCall call);
@@ -57,5 +66,12 @@ void fake_allow_watch(MailboxWatch watch, bool lists_status);
 void fake_await_watch(void);
 // Breaks all connections that watch.
 void fake_break_watches(void);
+
+// The server keeps what is sent by itself; an APPEND that fails has been done all the same, and the
+// connection does not tell. Both off after a reset.
+void fake_keep_sent(bool keeps);
+void fake_lose_answers(bool loses);
+// All that was appended to the folder, each "flags date bytes;" in order; newly allocated.
+char *fake_appended(const char *folder);
 
 Mailbox *fake_mailbox_open(const Account *account, Waker *waker, const char *name, GError **error);

@@ -15,7 +15,7 @@
 //   do watch MS                    E: folder-news NAME [status], E: tree-news, E: watching all
 //   do news                        E: news, E: no news
 //   do append FOLDER FLAGS DATE SIZE TEXT   E: uncertain. FLAGS - is none, DATE -1 the server's
-//   do find FOLDER MESSAGE-ID      E: found, E: not found
+//   do find FOLDER FIELD VALUE      E: found, E: not found
 //   do quota                       E: quota 10 of 20
 //   do refuse                      the callbacks of the next `do` fail
 //
@@ -257,7 +257,7 @@ static bool do_append(Player *player, char **words, GError **error) {
 
 static bool do_find(Player *player, char **words, GError **error) {
   bool found;
-  if (!mailbox_find(player->mailbox, words[1], words[2], &found, error)) return false;
+  if (!mailbox_find(player->mailbox, words[1], words[2], words[3], &found, error)) return false;
   g_ptr_array_add(player->events, g_strdup(found ? "found" : "not found"));
   return true;
 }
@@ -289,7 +289,7 @@ static void play_line(Player *player, const char *line) {
       {"list", 1, do_list},     {"update", 6, do_update}, {"request", 4, do_request},
       {"anew", 4, do_request},  {"parts", 5, do_parts},   {"receive", 1, do_receive},
       {"watch", 2, do_watch},   {"news", 1, do_news},     {"quota", 1, do_quota},
-      {"append", 6, do_append}, {"find", 3, do_find},
+      {"append", 6, do_append}, {"find", 4, do_find},
   };
   if (strcmp(line, "refuse") == 0) {
     player->refuses = true;
