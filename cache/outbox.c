@@ -62,6 +62,9 @@ Outbox *outbox_open(const OutboxOptions *options, GMainContext *context, GError 
   outbox->intake = outbox_intake_new();
   outbox->kept = outbox_kept_new(outbox);
   outbox->under_way = g_ptr_array_new();
+  outbox->copyings = g_ptr_array_new_with_free_func(outbox_copying_free);
+  outbox->copy_folder = g_strdup(options->copy_folder);
+  outbox->options.copy_folder = outbox->copy_folder;
   outbox->drains = g_ptr_array_new();
   outbox->handles = g_hash_table_new_full(NULL, NULL, outbox_handle_free, NULL);
   outbox->letters_fd = outbox->incoming_fd = -1;
@@ -83,6 +86,7 @@ void outbox_start(Outbox *outbox) {
       .data = outbox,
   };
   outbox->courier = courier_new(&options);
+  outbox_copy_what_is_left(outbox);
   outbox_run_agenda(outbox);
   outbox_start_intake(outbox);
 }
@@ -113,6 +117,8 @@ void outbox_free(Outbox *outbox) {
   g_hash_table_unref(outbox->handles);
   outbox_table_free(outbox->table);
   g_ptr_array_unref(outbox->under_way);
+  g_ptr_array_unref(outbox->copyings);
+  g_free(outbox->copy_folder);
   g_ptr_array_unref(outbox->drains);
   if (outbox->letters_fd >= 0) close(outbox->letters_fd);
   if (outbox->incoming_fd >= 0) close(outbox->incoming_fd);

@@ -31,6 +31,8 @@
 #include "net/sender.h"
 
 typedef struct Outbox Outbox;
+typedef struct Copy Copy;
+typedef void (*CopyDone)(const Copy *copy, const GError *error, gpointer data);
 
 // How a call is answered that waits for the disk; where there is nothing to wait for, before it
 // returns.
@@ -48,6 +50,13 @@ typedef struct {
   const char *from;       // address for letters without From
   unsigned send_delay_ms;
   uint64_t send_lifetime_s;
+  // Keeps a copy of each letter that was sent, and tells of one that was perhaps sent whether it
+  // was: as store_copy, with `saver` first told to whom. NULL: no copies are kept. copy_folder: see
+  // Copy. Asked on the main loop; answers come there, and none after the saver's end, before which
+  // the outbox may be freed.
+  void (*save_copy)(Copy *copy, CopyDone done, gpointer data, gpointer saver);
+  gpointer saver;
+  const char *copy_folder;
   // For tests; zero is the real thing. What opens a Sender (sender_open), the wait before the
   // second try (one minute), what is called on the spool thread after each of its steps, and:
   Sender *(*open_sender)(const Account *account, Waker *waker, const char *name, GError **error);

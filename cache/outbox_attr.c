@@ -39,7 +39,6 @@ static int check_settled(const OutboxLetter *letter) {
     case OUTBOX_SENDING:
     case OUTBOX_SENT_DATA:
     case OUTBOX_ACCEPTED:
-    case OUTBOX_SAVING:
       return EBUSY;
   }
   return EBUSY;

@@ -21,7 +21,6 @@ bool outbox_stands_alone(const OutboxLetter *letter, pid_t process) {
       return true;
     case OUTBOX_ACCEPTED:
     case OUTBOX_FAILED:
-    case OUTBOX_SAVING:
       return false;
   }
   return false;
@@ -104,6 +103,8 @@ void outbox_fail(Outbox *outbox, OutboxLetter *letter, bool by_server, const cha
   outbox_tell_removed(outbox, OUTBOX_INO, letter->row.ino, name);
   outbox_tell_changed(outbox, OUTBOX_INO);
   outbox_tell_changed(outbox, OUTBOX_FAILED_INO);
+  // Some may have got it.
+  outbox_copy(outbox, letter, false);
 }
 
 static void hold(Outbox *outbox, OutboxLetter *letter) {

@@ -141,7 +141,7 @@ static bool set_broken(OutboxLetter *letter, int code, GError **error) {
 // gets it.
 static void begin_anew(OutboxRow *row) {
   row->broken = 0;
-  row->perhaps_sent = false;
+  row->perhaps_sent = row->copied = false;
   Envelope envelope = {.from = g_steal_pointer(&row->envelope.from)};
   envelope_clear(&row->envelope);
   row->envelope = envelope;

@@ -36,15 +36,15 @@ static const char *const statement_sql[STATEMENTS] = {
     [LOAD] =
         "SELECT id, ino, directory, name, phase, mode, atime_ns, mtime_ns, ctime_ns,"
         " queued_at, attempts, next_try, message_id, sender, date, error, broken, perhaps_sent,"
-        " envelope_from, notify, ret, envid, origin FROM letter ORDER BY ino",
+        " envelope_from, notify, ret, envid, origin, copied FROM letter ORDER BY ino",
     [LOAD_RECIPIENTS] = "SELECT address, verdict, reply FROM recipient WHERE letter = ?1",
     [LOAD_ADDRESSEES] = "SELECT address FROM addressee WHERE letter = ?1 ORDER BY position",
     [PUT] =
         "INSERT OR REPLACE INTO letter (id, ino, directory, name, phase, mode, atime_ns,"
         " mtime_ns, ctime_ns, queued_at, attempts, next_try, message_id, sender, date, error,"
-        " broken, perhaps_sent, envelope_from, notify, ret, envid, origin) VALUES"
+        " broken, perhaps_sent, envelope_from, notify, ret, envid, origin, copied) VALUES"
         " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,"
-        " ?20, ?21, ?22, ?23)",
+        " ?20, ?21, ?22, ?23, ?24)",
     [RELABEL] =
         "UPDATE letter SET ino = ?2, directory = ?3, name = ?4, mode = ?6, atime_ns = ?7,"
         " mtime_ns = ?8, ctime_ns = ?9 WHERE id = ?1",
@@ -158,6 +158,7 @@ static void read_row(sqlite3_stmt *statement, OutboxRow *row) {
                    .ret = column_text(statement, 20),
                    .envid = column_text(statement, 21)},
       .origin = column_text(statement, 22),
+      .copied = sqlite3_column_int(statement, 23) != 0,
   };
 }
 
@@ -307,6 +308,7 @@ bool outbox_journal_put(OutboxJournal *journal, const OutboxRow *row, GPtrArray 
   bind_text(statement, 21, row->envelope.ret);
   bind_text(statement, 22, row->envelope.envid);
   bind_text(statement, 23, row->origin);
+  sqlite3_bind_int(statement, 24, row->copied);
   return run(journal, PUT, "note a letter", error) && remove_recipients(journal, row->id, error) &&
          put_recipients(journal, row->id, recipients, error) && put_addressees(journal, row, error);
 }

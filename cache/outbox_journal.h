@@ -27,7 +27,6 @@ typedef enum {
   OUTBOX_SENT_DATA = 6,  // its last bytes may have gone out
   OUTBOX_ACCEPTED = 7,   // the server has taken it, all that is left is to remove it
   OUTBOX_FAILED = 8,     // in failed/
-  OUTBOX_SAVING = 9,     // as ACCEPTED; its copy for the Sent folder is still to be saved
 } OutboxPhase;
 
 // A letter as stored. Strings are owned.
@@ -49,6 +48,7 @@ typedef struct {
   // Of its bytes, since it was last empty.
   int broken;         // the errno of a write that failed: it is not whole. 0: none did
   bool perhaps_sent;  // a try ended after its last bytes, without an answer
+  bool copied;        // a copy is kept, or none is wanted
   Envelope envelope;
   char *origin;  // the drop it was taken from, see drop.h; NULL: none
 } OutboxRow;

@@ -22,7 +22,6 @@ static int check_source(const OutboxLetter *letter) {
     case OUTBOX_SENT_DATA:
     case OUTBOX_ACCEPTED:
     case OUTBOX_FAILED:
-    case OUTBOX_SAVING:
       return EPERM;
   }
   return EPERM;

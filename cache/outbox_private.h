@@ -16,6 +16,7 @@
 //   outbox_demand.c   retrying and cancelling beside the file system
 //   outbox_drain.c    sending all that waits
 //   outbox_send.c     to the courier, and what comes of it
+//   outbox_copy.c     copies for the Sent folder
 #pragma once
 
 #include "cache/courier.h"
@@ -40,7 +41,7 @@ typedef struct OutboxKept OutboxKept;
 
 struct Outbox {
   OutboxOptions options;
-  char *from, *server;
+  char *from, *server, *copy_folder;
   GMainContext *context;
   OutboxListener listener;
   gpointer listener_data;
@@ -63,6 +64,7 @@ struct Outbox {
 
   GHashTable *handles;   // set of OutboxHandle *, owned: all that are open
   GPtrArray *under_way;  // OutboxLetter *, with the courier
+  GPtrArray *copyings;   // owned: copies on their way
   GPtrArray *drains;     // OutboxDrain *, each its owner's
   unsigned failures;     // connections that failed in a row
   int64_t resume_us;     // no connection is tried before, monotonic
@@ -214,7 +216,22 @@ void outbox_start_intake(Outbox *outbox);
 // already.
 bool outbox_settle_drops(Outbox *outbox, GHashTable *origins, GError **error);
 
+// -- outbox_copy.c
+void outbox_copying_free(gpointer copying);
+bool outbox_wants_copy(const Outbox *outbox, const OutboxLetter *letter);
+// Has a copy kept of a letter that was sent to somebody, if one is wanted and not on its way; an
+// ACCEPTED one is removed then. looks_first: it may be there already.
+void outbox_copy(Outbox *outbox, OutboxLetter *letter, bool looks_first);
+// All that an earlier end of the program left to do.
+void outbox_copy_what_is_left(Outbox *outbox);
+// Asks whether a letter that was perhaps sent was: true if there is somebody to ask, and then
+// outbox_take_look tells.
+bool outbox_look_first(Outbox *outbox, OutboxLetter *letter);
+
 // -- outbox_send.c
+int64_t outbox_retry_delay_us(const Outbox *outbox, unsigned attempts);
+bool outbox_is_too_old(const Outbox *outbox, const OutboxLetter *letter);
+void outbox_take_look(Outbox *outbox, uint64_t id, bool was_sent);
 void outbox_hand_over(Outbox *outbox, OutboxLetter *letter);
 // True if the letter is not under way, or was not begun: then it is queued again. Afterwards
 // outbox_run_agenda is to be called.

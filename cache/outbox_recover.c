@@ -57,7 +57,6 @@ static OutboxLetter *add_letter(Recovery *recovery, const OutboxRow *stored,
   letter->size = size;
   letter->journaled = true;
   letter->revision = letter->synced = 1;
-  link_letter(recovery->outbox, letter);
   want_file(recovery, letter->row.id);
   return letter;
 }
@@ -67,13 +66,17 @@ static void take_row(const OutboxRow *row, GPtrArray *recipients, gpointer data)
   Outbox *outbox = recovery->outbox;
   uint64_t size;
   if (row->origin != NULL) g_hash_table_add(recovery->origins, g_strdup(row->origin));
-  // Without its file, it was removed and only its row was not.
-  bool sent = row->phase == OUTBOX_ACCEPTED || row->phase == OUTBOX_SAVING;
-  if (sent || !file_size(outbox->letters_fd, row->id, &size)) {
+  // Without its file, it was removed and only its row was not. One that was sent is only wanted for
+  // its copy.
+  bool sent = row->phase == OUTBOX_ACCEPTED;
+  bool wanted = !sent || (outbox->options.save_copy != NULL && !row->copied);
+  if (!wanted || !file_size(outbox->letters_fd, row->id, &size)) {
     g_array_append_val(recovery->gone, row->id);
     return;
   }
   OutboxLetter *letter = add_letter(recovery, row, recipients, size);
+  if (sent) return;
+  link_letter(outbox, letter);
   if (row->phase == OUTBOX_FAILED) {
     if (row->error != NULL) outbox_table_set_note(outbox->table, letter, row->error);
   } else if (outbox_phase_is_waiting(row->phase)) {

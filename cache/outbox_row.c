@@ -31,7 +31,6 @@ bool outbox_phase_is_waiting(OutboxPhase phase) {
     case OUTBOX_DRAFT:
     case OUTBOX_ACCEPTED:
     case OUTBOX_FAILED:
-    case OUTBOX_SAVING:
       return false;
   }
   return false;
@@ -51,7 +50,6 @@ const char *outbox_phase_name(OutboxPhase phase) {
     case OUTBOX_SENT_DATA:
       return "sending";
     case OUTBOX_ACCEPTED:
-    case OUTBOX_SAVING:
       return "sent";
     case OUTBOX_FAILED:
       return "failed";

@@ -15,6 +15,7 @@
   "ALTER TABLE letter ADD COLUMN ret TEXT;"                                     \
   "ALTER TABLE letter ADD COLUMN envid TEXT;"                                   \
   "ALTER TABLE letter ADD COLUMN origin TEXT;"                                  \
+  "ALTER TABLE letter ADD COLUMN copied INTEGER NOT NULL DEFAULT 0;"            \
   "CREATE TABLE addressee (letter INTEGER NOT NULL, position INTEGER NOT NULL," \
   " address TEXT NOT NULL, PRIMARY KEY (letter, position)) WITHOUT ROWID;"
 

@@ -6,12 +6,12 @@
 
 #define RETRY_MS 60000
 
-static int64_t retry_delay_us(const Outbox *outbox, unsigned attempts) {
+int64_t outbox_retry_delay_us(const Outbox *outbox, unsigned attempts) {
   int64_t first_ms = outbox->options.retry_ms > 0 ? outbox->options.retry_ms : RETRY_MS;
   return outbox_retry_delay_ms(first_ms, attempts) * 1000;
 }
 
-void outbox_hand_over(Outbox *outbox, OutboxLetter *letter) {
+static void give_to_courier(Outbox *outbox, const OutboxLetter *letter) {
   CourierTask *task = g_new0(CourierTask, 1);
   task->id = letter->row.id;
   task->from = g_strdup(letter->row.from);
@@ -21,11 +21,15 @@ void outbox_hand_over(Outbox *outbox, OutboxLetter *letter) {
   task->settled = g_ptr_array_new_with_free_func((GDestroyNotify)outbox_recipient_free);
   for (unsigned i = 0; i < letter->recipients->len; i++)
     g_ptr_array_add(task->settled, outbox_recipient_copy(g_ptr_array_index(letter->recipients, i)));
+  courier_push(outbox->courier, task);
+}
+
+void outbox_hand_over(Outbox *outbox, OutboxLetter *letter) {
   outbox_agenda_remove(outbox, letter);
   letter->row.phase = OUTBOX_SENDING;
   letter->pins++;
   g_ptr_array_add(outbox->under_way, letter);
-  courier_push(outbox->courier, task);
+  if (!outbox_look_first(outbox, letter)) give_to_courier(outbox, letter);
 }
 
 static OutboxLetter *take_back(Outbox *outbox, uint64_t id) {
@@ -49,7 +53,7 @@ bool outbox_recall(Outbox *outbox, OutboxLetter *letter) {
   return true;
 }
 
-static bool is_too_old(const Outbox *outbox, const OutboxLetter *letter) {
+bool outbox_is_too_old(const Outbox *outbox, const OutboxLetter *letter) {
   int64_t age_s = outbox_now_s(outbox) - letter->row.queued_at;
   return age_s >= 0 && (uint64_t)age_s >= outbox->options.send_lifetime_s;
 }
@@ -62,7 +66,7 @@ static void give_up(Outbox *outbox, OutboxLetter *letter, const GPtrArray *outco
 
 // What has waited for the connection too long is given up with the one that was tried.
 static void check_age(Outbox *outbox, OutboxLetter *letter) {
-  if (letter->row.error != NULL && is_too_old(outbox, letter)) give_up(outbox, letter, NULL);
+  if (letter->row.error != NULL && outbox_is_too_old(outbox, letter)) give_up(outbox, letter, NULL);
 }
 
 // Letters that failed with one connection, or while its delay runs, are one failure; a try out of
@@ -73,7 +77,7 @@ static void note_offline(Outbox *outbox, const char *message) {
   if (outbox->failures == 0) g_message("outbox: %s", message);
   if (outbox->failures == 0 || !outbox->out_of_turn) outbox->failures++;
   outbox->out_of_turn = false;
-  outbox->resume_us = now_us + retry_delay_us(outbox, outbox->failures);
+  outbox->resume_us = now_us + outbox_retry_delay_us(outbox, outbox->failures);
   outbox_agenda_each_queued(outbox, check_age);
 }
 
@@ -83,12 +87,12 @@ static void delay(Outbox *outbox, OutboxLetter *letter, bool offline, const char
   letter->row.phase = OUTBOX_QUEUED;
   g_free(letter->row.error);
   letter->row.error = g_strdup(message);
-  if (is_too_old(outbox, letter)) {
+  if (outbox_is_too_old(outbox, letter)) {
     give_up(outbox, letter, outcomes);
     return;
   }
   letter->row.attempts++;
-  int64_t wait_us = offline ? 0 : retry_delay_us(outbox, letter->row.attempts);
+  int64_t wait_us = offline ? 0 : outbox_retry_delay_us(outbox, letter->row.attempts);
   letter->row.next_try = outbox_now_s(outbox) + wait_us / G_USEC_PER_SEC;
   outbox_agenda_add(outbox, letter, outbox_now_us(outbox) + wait_us);
   outbox_store(outbox, letter, NULL, NULL);
@@ -102,7 +106,24 @@ static void finish(Outbox *outbox, OutboxLetter *letter) {
   outbox_table_unlink(outbox->table, letter);
   outbox_tell_removed(outbox, OUTBOX_INO, letter->row.ino, letter->row.name);
   outbox_tell_changed(outbox, OUTBOX_INO);
-  outbox_remove_letter(outbox, letter, NULL, NULL);
+  if (outbox_wants_copy(outbox, letter))
+    outbox_copy(outbox, letter, false);
+  else
+    outbox_remove_letter(outbox, letter, NULL, NULL);
+}
+
+void outbox_take_look(Outbox *outbox, uint64_t id, bool was_sent) {
+  if (was_sent) {
+    OutboxLetter *letter = take_back(outbox, id);
+    letter->row.copied = true;
+    finish(outbox, letter);
+  } else {
+    for (unsigned i = 0; i < outbox->under_way->len; i++) {
+      const OutboxLetter *letter = g_ptr_array_index(outbox->under_way, i);
+      if (letter->row.id == id) give_to_courier(outbox, letter);
+    }
+  }
+  outbox_run_agenda(outbox);
 }
 
 static const OutboxRecipient *find_verdict(const GPtrArray *recipients, int verdict) {
@@ -141,6 +162,7 @@ void outbox_take_result(const CourierResult *result, const GError *error, gpoint
   if (error != NULL) g_warning("outbox: %s", error->message);
   if (result->max_size > 0) outbox->max_size = result->max_size;
   if (result->uncertain) letter->row.perhaps_sent = true;
+  if (result->uncertain) letter->has_looked = false;
   outbox->denied = result->denied;
   if (result->verdict != COURIER_OFFLINE) {
     outbox->failures = 0;

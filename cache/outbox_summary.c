@@ -62,7 +62,7 @@ void outbox_summarize(Outbox *outbox, uint64_t after, OutboxSummaryEach each, gp
 static void walk_journal(const OutboxRow *row, GPtrArray *recipients, gpointer data) {
   Walk *walk = data;
   if (row->origin != NULL) g_hash_table_add(walk->origins, g_strdup(row->origin));
-  bool sent = row->phase == OUTBOX_ACCEPTED || row->phase == OUTBOX_SAVING;
+  bool sent = row->phase == OUTBOX_ACCEPTED;
   if (!walk->ended && !sent)
     show_letter(walk, row, recipients, outbox_phase_name(row->phase), NULL);
 }

@@ -32,6 +32,8 @@ typedef struct {
   unsigned pins;      // answers of other threads that are still to come for it
   bool moving;        // one of them is a rename's
   uint64_t twin;      // the inode that stat shows for it and its hard links; 0: its own
+  bool copying;       // a copy of it is on its way
+  bool has_looked;    // the server was asked whether it was sent, since that was last unsure
   bool aside;         // another process took its name while it was written
   int64_t due_us;     // HELD, QUEUED: when its next step is due, monotonic; 0: not on the agenda
 } OutboxLetter;

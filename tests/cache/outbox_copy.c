@@ -1,0 +1,219 @@
+// A letter that was sent to somebody is copied once, for the Sent folder: also when the first try
+// fails, when the program ends before, and when only some have got it. Whether a letter was sent at
+// all is asked before it is sent again, where somebody can tell.
+
+#include <string.h>
+
+#include "cache/copy.h"
+#include "net/error.h"
+#include "outbox_fixture.h"
+
+// What stands for the store: each Copy is answered by the script, at once or never.
+typedef enum { ANSWER_SAVED, ANSWER_FOUND, ANSWER_ABSENT, ANSWER_FAILED, ANSWER_UNSURE, NONE } Step;
+
+static struct {
+  Step steps[8];
+  unsigned n, at;
+  GString *asked;  // of each: "subject" and what was wanted
+} saver;
+
+typedef struct {
+  Copy *copy;
+  CopyDone done;
+  gpointer data;
+  Step step;
+} Asked;
+
+static gboolean answer(gpointer data) {
+  g_autofree Asked *asked = data;
+  g_autoptr(Copy) copy = asked->copy;
+  g_autoptr(GError) error = NULL;
+  static const CopyOutcome outcomes[] = {COPY_SAVED, COPY_FOUND, COPY_ABSENT};
+  bool failed = asked->step == ANSWER_FAILED || asked->step == ANSWER_UNSURE;
+  if (failed) g_set_error(&error, NET_ERROR, NET_ERROR_OFFLINE, "away");
+  if (!failed) copy->outcome = outcomes[asked->step];
+  copy->uncertain = asked->step == ANSWER_UNSURE;
+  asked->done(copy, error, asked->data);
+  return G_SOURCE_REMOVE;
+}
+
+static char *subject_of(const Copy *copy) {
+  g_autoptr(Letter) letter = copy_read(copy, NULL);
+  g_assert_nonnull(letter);
+  g_autoptr(LetterStream) stream = letter_stream_new_copy(letter, copy->fd);
+  char text[4096];
+  ssize_t size = letter_stream_read(stream, text, sizeof text - 1, NULL);
+  text[MAX(size, 0)] = '\0';
+  const char *subject = strstr(text, "Subject: ") + strlen("Subject: ");
+  return g_strndup(subject, strcspn(subject, "\r"));
+}
+
+static void save(Copy *copy, CopyDone done, gpointer data, gpointer context) {
+  g_autofree char *subject = subject_of(copy);
+  Step step = saver.at < saver.n ? saver.steps[saver.at++] : ANSWER_SAVED;
+  g_string_append_printf(saver.asked, "%s%s%s;", subject, copy->looks_first ? " look" : "",
+                         copy->only_looks ? " sent?" : "");
+  if (step == NONE) {
+    copy_free(copy);
+    return;
+  }
+  Asked *asked = g_new0(Asked, 1);
+  *asked = (Asked){copy, done, data, step};
+  GSource *source = g_idle_source_new();
+  g_source_set_callback(source, answer, asked, NULL);
+  g_source_attach(source, ((Fixture *)context)->context);
+  g_source_unref(source);
+}
+
+static void script(unsigned n, const Step *steps) {
+  saver.at = 0;
+  saver.n = n;
+  memcpy(saver.steps, steps, n * sizeof *steps);
+}
+#define SCRIPT(...) script(G_N_ELEMENTS(((const Step[]){__VA_ARGS__})), (const Step[]){__VA_ARGS__})
+
+static void set_up(Fixture *fixture, gconstpointer unused) {
+  fixture_set_up_closed(fixture, NULL);
+  saver.asked = g_string_new(NULL);
+  saver.at = saver.n = 0;
+  fixture->options.save_copy = save;
+  fixture->options.saver = fixture;
+  fixture_open(fixture);
+}
+
+static void tear_down(Fixture *fixture, gconstpointer unused) {
+  fixture_tear_down(fixture, NULL);
+  g_string_free(saver.asked, TRUE);
+}
+
+static unsigned wanted;
+
+static bool was_asked(Fixture *fixture) {
+  unsigned n = 0;
+  for (const char *at = saver.asked->str; (at = strchr(at, ';')) != NULL; at++)
+    n++;
+  return n >= wanted;
+}
+
+// Until so many were asked for, answered and stored.
+static void wait_asked(Fixture *fixture, unsigned n) {
+  wanted = n;
+  fixture_wait(fixture, was_asked);
+  while (g_main_context_pending(fixture->context))
+    g_main_context_iteration(fixture->context, false);
+  fixture_wait_disk(fixture);
+}
+
+// Nothing is left of it that a new start would take up.
+static void assert_done(Fixture *fixture, const char *asked) {
+  g_assert_cmpstr(saver.asked->str, ==, asked);
+  fixture_reopen(fixture);
+  fixture_wait_disk(fixture);
+  g_assert_cmpstr(saver.asked->str, ==, asked);
+}
+
+static void test_saved(Fixture *fixture, gconstpointer unused) {
+  fixture_copy_letter(fixture, "one");
+  wait_asked(fixture, 1);
+  g_assert_cmpuint(fake_server_count(), ==, 1);
+  fixture_assert_names(fixture, "", "");
+  assert_done(fixture, "one;");
+}
+
+// It is asked for again until it succeeds; looked for first only if it may be there.
+static void test_failures(Fixture *fixture, gconstpointer unused) {
+  SCRIPT(ANSWER_FAILED, ANSWER_UNSURE, ANSWER_FOUND);
+  fixture_copy_letter(fixture, "one");
+  wait_asked(fixture, 3);
+  assert_done(fixture, "one;one;one look;");
+  g_assert_cmpuint(fake_server_count(), ==, 1);
+}
+
+// The program ends between sending and copying.
+static void test_crash(Fixture *fixture, gconstpointer unused) {
+  SCRIPT(NONE);
+  fixture_copy_letter(fixture, "one");
+  wait_asked(fixture, 1);
+  fixture_reopen(fixture);
+  wait_asked(fixture, 2);
+  fixture_assert_names(fixture, "", "");
+  assert_done(fixture, "one;one look;");
+  g_assert_cmpuint(fake_server_count(), ==, 1);
+}
+
+static void copy_to_two(Fixture *fixture, const char *name) {
+  g_autofree char *text = g_strdup_printf(
+      "From: a@example.org\nTo: b@example.org, c@example.org\nSubject: %s\n\nx\n", name);
+  g_assert_cmpint(fixture_copy(fixture, name, text), ==, 0);
+}
+
+static bool has_failed(Fixture *fixture) {
+  g_autofree char *names = fixture_names(fixture, OUTBOX_FAILED_INO);
+  return strstr(names, "one") != NULL;
+}
+
+// What some have got is copied, though it lies in failed/; and not again when the rest have got it.
+static void test_some(Fixture *fixture, gconstpointer unused) {
+  fake_server_expect(FAKE_REFUSE_SECOND);
+  copy_to_two(fixture, "one");
+  fixture_wait(fixture, has_failed);
+  wait_asked(fixture, 1);
+  g_assert_cmpint(fixture_rename(fixture, OUTBOX_FAILED_INO, "one", "one", 0), ==, 0);
+  fixture_wait_sent(fixture);
+  assert_done(fixture, "one;");
+}
+
+// What nobody has got is not.
+static void test_refused(Fixture *fixture, gconstpointer unused) {
+  fake_server_expect(FAKE_REFUSE);
+  fixture_copy_letter(fixture, "one");
+  fixture_wait(fixture, has_failed);
+  assert_done(fixture, "");
+}
+
+// A letter whose fate is unknown was sent, if the server that keeps copies has one.
+static void test_was_sent(Fixture *fixture, gconstpointer unused) {
+  SCRIPT(ANSWER_FOUND);
+  fake_server_expect(FAKE_TAKE_HANG_UP);
+  fixture_copy_letter(fixture, "one");
+  fixture_wait_sent(fixture);
+  g_assert_cmpuint(fake_server_count(), ==, 1);
+  assert_done(fixture, "one sent?;");
+}
+
+// Otherwise, or if that cannot be told, it is sent again.
+static void test_was_not_sent(Fixture *fixture, gconstpointer data) {
+  SCRIPT(GPOINTER_TO_UINT(data), ANSWER_SAVED);
+  fake_server_expect(FAKE_HANG_UP);
+  fake_server_expect(FAKE_TAKE_HANG_UP);
+  fixture_copy_letter(fixture, "one");
+  fixture_wait_sent(fixture);
+  wait_asked(fixture, 2);
+  g_assert_cmpuint(fake_server_count(), ==, 2);
+  assert_done(fixture, "one sent?;one;");
+}
+
+int main(int argc, char **argv) {
+  static const struct {
+    const char *path;
+    void (*test)(Fixture *fixture, gconstpointer data);
+    Step data;
+  } tests[] = {
+      {"/outbox/copy/saved", test_saved, 0},
+      {"/outbox/copy/failures", test_failures, 0},
+      {"/outbox/copy/crash", test_crash, 0},
+      {"/outbox/copy/some", test_some, 0},
+      {"/outbox/copy/refused", test_refused, 0},
+      {"/outbox/copy/was-sent", test_was_sent, 0},
+      {"/outbox/copy/was-not-sent", test_was_not_sent, ANSWER_ABSENT},
+      {"/outbox/copy/cannot-tell", test_was_not_sent, ANSWER_FAILED},
+  };
+  fixture_begin_processes();
+  g_test_init(&argc, &argv, NULL);
+  for (size_t i = 0; i < G_N_ELEMENTS(tests); i++)
+    g_test_add(tests[i].path, Fixture, GUINT_TO_POINTER(tests[i].data), set_up, tests[i].test,
+               tear_down);
+  int result = g_test_run();
+  fixture_end_processes();
+  return result;
+}
