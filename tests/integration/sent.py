@@ -1,0 +1,86 @@
+"""What was sent lies in the Sent folder too."""
+
+import unittest
+
+from integration.outbox import OutboxCase
+from lab import process
+from lab.imap_truth import ImapTruth
+
+LETTER = b"""From: alice@example.org
+To: bob@example.org
+Bcc: carol@example.org
+Subject: %s
+
+Hello
+"""
+
+
+class Sent(OutboxCase):
+    users = ["alice", "bob", "carol"]
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        with ImapTruth(cls.dovecot, "alice") as truth:
+            for folder in "Sent", "Archive/Out":
+                truth.imap.create(folder)
+
+    def kept(self, folder, word):
+        with self.session("alice") as truth:
+            contents = {uid: truth.content(folder, uid) for uid in truth.messages(folder)}
+            return [(message, contents[uid]) for uid, message in truth.messages(folder).items()
+                    if word in contents.get(uid, b"")]
+
+    def wait_kept(self, folder, word):
+        process.wait_until(lambda: self.kept(folder, word), 30, f"a copy in {folder}")
+        [(message, content)] = self.kept(folder, word)
+        return message, content
+
+    def test_once_with_its_bcc_and_read(self):
+        mount = self.mount()
+        mount.ls("Sent")
+        self.write(mount, "mail", LETTER % b"kept-one")
+        [arrived] = self.arrived("bob", "kept-one")
+        self.arrived("carol", "kept-one")
+        message, content = self.wait_kept("Sent", b"kept-one")
+        self.assertNotIn(b"Bcc:", arrived)
+        self.assertIn(b"\r\nBcc: carol@example.org\r\n", content)
+        self.assertIn(b"\r\nMessage-ID: ", content)
+        self.assertIn("\\Seen", message.flags)
+        process.wait_until(lambda: any("kept-one" in name for name in mount.ls("Sent")), 20,
+                           "the copy in the mount")
+        # Nothing is left to do for it.
+        mount.unmount()
+        mount.start()
+        self.write(mount, "mail", LETTER % b"kept-two")
+        self.wait_kept("Sent", b"kept-two")
+        self.assertEqual(len(self.kept("Sent", b"kept-one")), 1)
+
+    def test_in_a_folder_of_ones_own(self):
+        mount = self.mount(save_sent="Archive/Out")
+        self.write(mount, "mail", LETTER % b"kept-apart")
+        self.wait_kept("Archive/Out", b"kept-apart")
+        self.assertEqual(self.kept("Sent", b"kept-apart"), [])
+
+    def test_nowhere(self):
+        for options in ({"save_sent": "no"}, {"ro": "on"}):
+            mount = self.mount(**options)
+            word = f"unkept-{len(options)}-{list(options)[0]}"
+            self.write(mount, "mail", LETTER % word.encode())
+            self.arrived("bob", word)
+            self.wait_taken(mount, "mail")
+            mount.unmount()
+            self.assertEqual(self.kept("Sent", word.encode()), [])
+
+    def test_some_have_got_it(self):
+        mount = self.mount()
+        letter = (LETTER % b"kept-some").replace(b"bob@example.org",
+                                                 b"bob@example.org, nobody@example.org")
+        self.write(mount, "mail", letter)
+        self.wait_failed(mount, "mail")
+        self.arrived("bob", "kept-some")
+        self.wait_kept("Sent", b"kept-some")
+
+
+if __name__ == "__main__":
+    unittest.main()
