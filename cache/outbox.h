@@ -148,6 +148,8 @@ OutboxHandle *outbox_open_file(Outbox *outbox, uint64_t ino, int open_flags, pid
 // not whole until it was truncated to nothing: it cannot be committed, and flush answers with the
 // same errno.
 ssize_t outbox_read(OutboxHandle *handle, void *buffer, size_t size, off_t offset, GError **error);
+// To be said before a write: which thread it is of.
+void outbox_note_writer(OutboxHandle *handle, pid_t pid);
 #define OUTBOX_APPEND (-1)  // as an offset: at the end
 ssize_t outbox_write(OutboxHandle *handle, const void *bytes, size_t size, off_t offset,
                      GError **error);

@@ -55,6 +55,10 @@ void outbox_flush(OutboxHandle *handle, pid_t pid, OutboxDone done, gpointer dat
   }
   bool by_opener = handle->process != 0 && outbox_process_of(pid) == handle->process;
   handle->killed = outbox_process_was_killed(pid);
+  // A shell closes last what the program it ran for it wrote.
+  if (handle->killed && outbox_process_of(pid) == outbox_process_of(handle->writer))
+    handle->is_half = true;
+  handle->killed |= handle->is_half;
   handle->flushed = by_opener ? handle->letter->revision : 0;
   save(handle, !handle->killed && is_to_be_checked(handle, by_opener), done, data);
 }

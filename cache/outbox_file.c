@@ -230,6 +230,10 @@ static size_t write_all(int fd, const char *bytes, size_t size, off_t offset) {
   return done;
 }
 
+void outbox_note_writer(OutboxHandle *handle, pid_t pid) {
+  handle->writer = pid;
+}
+
 ssize_t outbox_write(OutboxHandle *handle, const void *bytes, size_t size, off_t offset,
                      GError **error) {
   OutboxLetter *letter = handle->letter;

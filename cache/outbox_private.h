@@ -80,6 +80,8 @@ struct OutboxHandle {
   char *note;
   bool writes;
   pid_t process;  // that opened it
+  pid_t writer;   // the thread that last wrote by it
+  bool is_half;   // that one was killed: whoever closes it, what it wrote is not all of it
   bool killed;    // the last to flush it was being killed
   // The letter's revision when it was flushed last, 0 if that was not by the opener's process.
   unsigned flushed;

@@ -181,6 +181,7 @@ void outbox_dir_write(OutboxDir *dir, fuse_req_t req, const char *bytes, size_t 
   g_autoptr(GError) error = NULL;
   // The kernel's own idea of the end may be that of a letter which had this inode before.
   off_t at = (file->flags & O_APPEND) ? OUTBOX_APPEND : offset;
+  outbox_note_writer(handle_of(file), caller(req));
   ssize_t done = outbox_write(handle_of(file), bytes, size, at, &error);
   if (done < 0)
     refuse(req, error);

@@ -189,6 +189,23 @@ static void test_killed_writer(Fixture *fixture, gconstpointer unused) {
   g_assert_nonnull(strstr(note, "killed before it had finished"));
 }
 
+// A shell closes the file last, whose program was killed while it wrote; unless that one only had
+// it open as others did.
+static void test_killed_child(Fixture *fixture, gconstpointer unused) {
+  OutboxHandle *half = fixture_create(fixture, "half");
+  outbox_note_writer(half, fixture_killed_process());
+  fixture_write_letter(half, "half");
+  g_assert_cmpint(fixture_flush(fixture, half, fixture_killed_process()), ==, 0);
+  fixture_finish(fixture, half, getpid());
+  OutboxHandle *whole = fixture_create(fixture, "whole");
+  outbox_note_writer(whole, getpid());
+  fixture_write_letter(whole, "whole");
+  g_assert_cmpint(fixture_flush(fixture, whole, fixture_killed_process()), ==, 0);
+  fixture_finish(fixture, whole, getpid());
+  FIXTURE_ASSERT_SENDS(fixture, "whole");
+  fixture_assert_names(fixture, "", "half half.error");
+}
+
 // A release that did not come is made up for only where the letter cannot go on.
 static void test_find_closed(Fixture *fixture, gconstpointer unused) {
   pid_t process = fixture_start_process();
@@ -324,6 +341,7 @@ static const Case cases[] = {
     {"another process truncates", test_other_process_truncates},
     {"both write", test_both_write},
     {"killed writer", test_killed_writer},
+    {"killed child", test_killed_child},
     {"find closed", test_find_closed},
     {"attributes", test_attributes},
     {"truncate by path", test_truncate_by_path},

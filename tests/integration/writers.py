@@ -226,6 +226,37 @@ class Specials(WritersCase):
         os.killpg(group, signal.SIGINT)
         self.assert_failed_killed(mount, "sigint", "sigint-test")
 
+    def test_ulimit(self):
+        # The signal of ulimit -f ends cat, and the shell closes the file: half a letter, not sent.
+        mount = self.shared()
+        done = mount.sh('ulimit -f 8; env --default-signal=XFSZ cat "$1" > outbox/ulimit; exit $?',
+                        self.source(mount, text_of("ulimit-test") * 9), check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("was killed before it had finished", self.wait_failed(mount, "ulimit"))
+        self.assert_not_sent(mount, "ulimit-test")
+
+    def test_attributes(self):
+        # chmod, chown and utimens after close, by path: kept as far as umask= lets them, and the letter
+        # goes once.
+        mount = self.mount(send_delay=60)
+        mount.sh('cp "$1" outbox/letter; chmod 640 outbox/letter; chown $(id -u) outbox/letter;'
+                 "touch -m -d @1000000000 outbox/letter", self.source(mount, text_of("attributes-test")))
+        self.assertEqual(mount.run("stat", "-c", "%a %Y %h", "outbox/letter").stdout, "600 1000000000 1\n")
+        mount.unmount()
+        mount.start("-o", "send_delay=0")
+        self.assert_arrives("attributes-test")
+
+    def test_touch(self):
+        # A new name stays an empty file; a letter within the delay is sent, once.
+        mount = self.shared()
+        mount.run("touch", "outbox/touched")
+        mount.sh('cp "$1" outbox/letter; touch outbox/letter; touch -d 2026-01-05 outbox/letter',
+                 self.source(mount, text_of("touch-test")))
+        self.assert_arrives("touch-test")
+        process.wait_until(lambda: mount.ls("outbox") == ["failed", "touched"], 20, "only the empty file")
+        self.assertEqual(self.state(mount, "touched"), "draft")
+        mount.run("rm", "outbox/touched")
+
     def test_exec_with_an_open_file(self):
         # exec closes a file of the outbox while the kernel holds the process's lock: nobody hangs.
         mount = self.shared()

@@ -83,5 +83,12 @@ def run(case, mount, seconds, readers, patience=60):
         case.assertEqual(reader.returncode, 0, err)
         done.update(json.loads(out))
     held = case.held()
-    process.wait_until(lambda: case.read_all(mount) == held, 60, "the tree of the server")
+
+    def shows_all():
+        try:
+            return case.read_all(mount) == held
+        except process.LabError:  # it has not found the server again yet
+            return False
+
+    process.wait_until(shows_all, 60, "the tree of the server")
     return done
