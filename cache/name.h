@@ -31,6 +31,8 @@ char *name_header_text(const char *raw);
 char *name_folder(const char *raw, const char *reserved);
 // The same, for when a sibling has that name already: marked with a hash of raw.
 char *name_folder_distinct(const char *raw);
+// The levels of a server's name of a folder, from the top, as the server spells them; g_strfreev.
+char **name_folder_levels(const char *server_name, char delimiter);
 // The server's whole name of a folder as UTF-8, for people: decoded where it round-trips.
 char *name_folder_display(const char *raw);
 

@@ -79,6 +79,11 @@ char *name_folder_distinct(const char *raw) {
   return g_string_free(name, FALSE);
 }
 
+char **name_folder_levels(const char *server_name, char delimiter) {
+  const char separator[2] = {delimiter, '\0'};
+  return g_strsplit(server_name, delimiter != '\0' ? separator : "/", delimiter != '\0' ? -1 : 1);
+}
+
 char *name_folder_display(const char *raw) {
   char *decoded = imap_utf7_decode(raw);
   return decoded != NULL ? decoded : g_utf8_make_valid(raw, -1);

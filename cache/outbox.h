@@ -51,9 +51,9 @@ typedef struct {
   unsigned send_delay_ms;
   uint64_t send_lifetime_s;
   // Keeps a copy of each letter that was sent, and tells of one that was perhaps sent whether it
-  // was: as store_copy, with `saver` first told to whom. NULL: no copies are kept. copy_folder: see
-  // Copy. Asked on the main loop; answers come there, and none after the saver's end, before which
-  // the outbox may be freed.
+  // was: as store_copy, with `saver` as its last argument. NULL: no copies are kept. copy_folder:
+  // see Copy. Asked and answered on the main loop; the outbox may be freed with answers still owed,
+  // if none comes then.
   void (*save_copy)(Copy *copy, CopyDone done, gpointer data, gpointer saver);
   gpointer saver;
   const char *copy_folder;

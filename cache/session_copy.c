@@ -14,8 +14,7 @@ typedef struct {
 
 // "Archive/Sent%2F1" of the server's "Archive.Sent/1".
 static char *shown_path(const MailboxFolder *folder) {
-  const char delimiter[2] = {folder->delimiter, '\0'};
-  g_auto(GStrv) levels = g_strsplit(folder->name, *delimiter ? delimiter : "\n", -1);
+  g_auto(GStrv) levels = name_folder_levels(folder->name, folder->delimiter);
   for (char **level = levels; *level != NULL; level++) {
     char *shown = name_folder(*level, NULL);
     g_free(*level);
@@ -37,7 +36,8 @@ static bool take_folder(const MailboxFolder *folder, gpointer data, GError **err
   return true;
 }
 
-// The same for all copies of a connection: looked up once.
+// The same for all copies of a connection: found once. Where there is none it is looked for with
+// each letter, since it may be made at any time.
 static bool find_folder(Session *session, const Copy *copy, GError **error) {
   FolderSearch search = {.wanted = copy->folder};
   if (session->sent_folder != NULL) return true;

@@ -22,7 +22,7 @@ struct Session {
   Mailbox *mailbox;      // NULL: not connected
   bool tells_uid_first;  // the server does, of bodies, as far as it is known on this connection
   char *open_folder;     // NULL: none
-  char *sent_folder;     // the server's name of it; NULL: not looked up on this connection
+  char *sent_folder;     // the server's name of it; NULL: not found on this connection
   bool is_synced;        // the index is as new as the open folder
   // As last reported:
   MailboxWatch watch;

@@ -27,9 +27,7 @@ static void free_folder(gpointer folder) {
 // The folder's name as the globs see it: decoded, with "/" between levels.
 static bool is_wanted(const MailboxFolder *folder, const char *const *globs) {
   if (globs == NULL || globs[0] == NULL) return true;
-  const char delimiter[2] = {folder->delimiter, '\0'};
-  g_auto(GStrv) levels = delimiter[0] != '\0' ? g_strsplit(folder->name, delimiter, -1)
-                                              : g_strsplit(folder->name, "", 1);
+  g_auto(GStrv) levels = name_folder_levels(folder->name, folder->delimiter);
   for (char **level = levels; *level != NULL; level++) {
     char *decoded = name_folder_display(*level);
     g_free(*level);

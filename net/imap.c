@@ -72,11 +72,11 @@ bool imap_receive_examine(ImapMailbox *imap, ImapHandler handler, gpointer data,
 // Dovecot, for one, refuses a folder that does not exist in words alone.
 void imap_explain_refusal(ImapMailbox *imap, const char *folder, GError **failure) {
   bool is_refused = g_error_matches(*failure, NET_ERROR, NET_ERROR_REFUSED);
-  imap->is_told = true;
+  imap->is_listing = true;
   if (is_refused && imap_session_n_sent(imap->session) == 0 &&
       !imap_has_folder(imap->session, folder))
     (*failure)->code = NET_ERROR_GONE;
-  imap->is_told = false;
+  imap->is_listing = false;
   g_autofree char *shown = imap_printable(folder);
   g_prefix_error(failure, "opening folder %s: ", shown);
 }

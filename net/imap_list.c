@@ -241,9 +241,9 @@ bool imap_list(Mailbox *mailbox, MailboxFolderFunc each, MailboxStatusFunc statu
   g_array_set_clear_func(namespaces, clear_namespace);
   Listing listing = {
       .namespaces = namespaces, .told = told, .each = each, .status = status, .data = data};
-  imap->is_told = true;
+  imap->is_listing = true;
   bool listed = list_folders(imap, &listing, error);
-  imap->is_told = false;
+  imap->is_listing = false;
   g_free(listing.inbox);
   return listed;
 }

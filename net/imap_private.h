@@ -16,7 +16,7 @@ typedef struct {
   char *warning;                    // that the watcher is to be told; NULL: none
   bool has_news;                    // of the open folder
   bool has_missed;                  // of others
-  bool is_told;                     // LIST and STATUS are answers now
+  bool is_listing;                  // LIST and STATUS are answers now
   bool is_fetching;                 // FETCH is
   bool is_leaving;                  // what comes may still be of the folder before
   int64_t told_exists;              // in the open folder, -1: it changed since

@@ -99,7 +99,7 @@ void imap_overhear(const ImapEvent *event, gpointer data) {
   ImapMailbox *imap = data;
   const ImapResponse *response = event->response;
   if (event->type != IMAP_EVENT_RESPONSE || !response->name) return;
-  bool is_answer = imap->is_told || (!imap->watcher && !imap->is_notified);
+  bool is_answer = imap->is_listing || (!imap->watcher && !imap->is_notified);
   if (response->text)
     hear_words(imap, response);
   else if (strcmp(response->name, "STATUS") == 0 && !is_answer)

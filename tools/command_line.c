@@ -1,9 +1,10 @@
 #include "tools/command_line.h"
 
 #include <getopt.h>
+#include <limits.h>
 #include <string.h>
 
-#include "tools/exit_code.h"
+#include "tools/usage.h"
 
 static const struct option long_options[] = {
     {"help", no_argument, NULL, 'h'},          {"version", no_argument, NULL, 'V'},
@@ -22,16 +23,6 @@ const char *command_line_help(void) {
          "  -V, --version                   show the version\n"
          "  -h, --help                      show this\n"
          "\n";
-}
-
-static bool refuse(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-static bool refuse(GError **error, const char *format, ...) {
-  va_list arguments;
-  va_start(arguments, format);
-  g_autofree char *why = g_strdup_vprintf(format, arguments);
-  va_end(arguments);
-  g_set_error(error, EXIT_ERROR, EX_USAGE, "%s (mailfs --help tells more)", why);
-  return false;
 }
 
 // `name`: of the option, without what may follow it: that could be a password put where none
@@ -54,18 +45,17 @@ static bool take_option(CommandLine *line, int letter, const char *name, GError 
     case 'o':
       g_ptr_array_add(line->lists, g_strdup(optarg));
       return true;
-    case ':':
-      return refuse(error, "%s needs an argument", name);
     default:
-      return refuse(error, "the option %s is not understood", name);
+      return usage_refuse_option(error, "mailfs", letter, name);
   }
 }
 
 static bool take_words(CommandLine *line, int n_words, char **words, GError **error) {
-  if (n_words == 0) return refuse(error, "an account and a mount point are needed");
-  if (n_words > 2) return refuse(error, "there are more words than ACCOUNT and MOUNTPOINT");
+  if (n_words == 0) return usage_refuse(error, "mailfs", "an account and a mount point are needed");
+  if (n_words > 2)
+    return usage_refuse(error, "mailfs", "there are more words than ACCOUNT and MOUNTPOINT");
   if (n_words == 1 && strstr(words[0], "://") != NULL)
-    return refuse(error, "the mount point is missing");
+    return usage_refuse(error, "mailfs", "the mount point is missing");
   line->account = n_words == 2 ? g_strdup(words[0]) : NULL;
   line->mountpoint = g_strdup(words[n_words - 1]);
   return true;
@@ -77,9 +67,7 @@ bool command_line_parse(CommandLine *line, int argc, char **argv, GError **error
   for (;;) {
     int letter = getopt_long(argc, argv, ":hVdfo:", long_options, NULL);
     if (letter == -1) break;
-    g_autofree char *name = optopt != 0
-                                ? g_strdup_printf("-%c", optopt)
-                                : g_strndup(argv[optind - 1], strcspn(argv[optind - 1], "="));
+    g_autofree char *name = usage_option_name(argv, UCHAR_MAX);
     if (!take_option(line, letter, name, error)) return false;
   }
   if (line->wants_help || line->wants_version) return true;

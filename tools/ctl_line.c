@@ -3,7 +3,7 @@
 #include <getopt.h>
 #include <string.h>
 
-#include "tools/exit_code.h"
+#include "tools/usage.h"
 
 enum { STATE_DIR = 256, JSON };
 
@@ -45,16 +45,6 @@ const char *ctl_line_help(void) {
          "  -h, --help              show this\n";
 }
 
-static bool refuse(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-static bool refuse(GError **error, const char *format, ...) {
-  va_list arguments;
-  va_start(arguments, format);
-  g_autofree char *why = g_strdup_vprintf(format, arguments);
-  va_end(arguments);
-  g_set_error(error, EXIT_ERROR, EX_USAGE, "%s (mailfsctl --help tells more)", why);
-  return false;
-}
-
 static bool take_option(CtlLine *line, int letter, const char *name, GError **error) {
   switch (letter) {
     case 'a':
@@ -75,26 +65,25 @@ static bool take_option(CtlLine *line, int letter, const char *name, GError **er
     case 'V':
       line->wants_version = true;
       return true;
-    case ':':
-      return refuse(error, "%s needs an argument", name);
     default:
-      return refuse(error, "the option %s is not understood", name);
+      return usage_refuse_option(error, "mailfsctl", letter, name);
   }
 }
 
 static bool take_command(CtlLine *line, char **words, GError **error) {
-  if (*words == NULL) return refuse(error, "say what to do: outbox, flush, retry or cancel");
+  if (*words == NULL)
+    return usage_refuse(error, "mailfsctl", "say what to do: outbox, flush, retry or cancel");
   for (size_t i = 0; i < G_N_ELEMENTS(commands); i++) {
     if (strcmp(words[0], commands[i].name) != 0) continue;
     line->command = commands[i].command;
     line->names = words + 1;
     if (commands[i].names_letters && words[1] == NULL)
-      return refuse(error, "%s: name the letters", words[0]);
+      return usage_refuse(error, "mailfsctl", "%s: name the letters", words[0]);
     if (!commands[i].names_letters && words[1] != NULL)
-      return refuse(error, "%s takes no arguments", words[0]);
+      return usage_refuse(error, "mailfsctl", "%s takes no arguments", words[0]);
     return true;
   }
-  return refuse(error, "there is no command %s", words[0]);
+  return usage_refuse(error, "mailfsctl", "there is no command %s", words[0]);
 }
 
 bool ctl_line_parse(CtlLine *line, int argc, char **argv, GError **error) {
@@ -102,9 +91,7 @@ bool ctl_line_parse(CtlLine *line, int argc, char **argv, GError **error) {
   for (;;) {
     int letter = getopt_long(argc, argv, ":a:C:hV", long_options, NULL);
     if (letter == -1) break;
-    g_autofree char *name = optopt > 0 && optopt < STATE_DIR
-                                ? g_strdup_printf("-%c", optopt)
-                                : g_strndup(argv[optind - 1], strcspn(argv[optind - 1], "="));
+    g_autofree char *name = usage_option_name(argv, STATE_DIR);
     if (!take_option(line, letter, name, error)) return false;
   }
   return line->wants_help || line->wants_version || take_command(line, argv + optind, error);

@@ -3,7 +3,7 @@
 #include <getopt.h>
 #include <string.h>
 
-#include "tools/exit_code.h"
+#include "tools/usage.h"
 
 enum { HELP = 256, VERSION };
 
@@ -39,19 +39,10 @@ const char *sendmail_line_help(void) {
          "Other options of sendmail are accepted and forgotten.\n";
 }
 
-static bool refuse(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-static bool refuse(GError **error, const char *format, ...) {
-  va_list arguments;
-  va_start(arguments, format);
-  g_autofree char *why = g_strdup_vprintf(format, arguments);
-  va_end(arguments);
-  g_set_error(error, EXIT_ERROR, EX_USAGE, "%s (mailfs-sendmail --help tells more)", why);
-  return false;
-}
-
 static bool set_mode(SendmailLine *line, const char *mode, GError **error) {
   if (strcmp(mode, "m") == 0) return true;
-  if (strcmp(mode, "p") != 0) return refuse(error, "-b%s is not for mailfs-sendmail", mode);
+  if (strcmp(mode, "p") != 0)
+    return usage_refuse(error, "mailfs-sendmail", "-b%s is not for mailfs-sendmail", mode);
   line->task = SENDMAIL_LIST;
   return true;
 }
@@ -62,7 +53,8 @@ static bool set_part(char **part, Reader reader, int letter, GError **error) {
   g_autoptr(GError) reason = NULL;
   g_free(*part);
   *part = reader(optarg, &reason);
-  return *part != NULL || refuse(error, "-%c: %s", letter, reason->message);
+  return *part != NULL ||
+         usage_refuse(error, "mailfs-sendmail", "-%c: %s", letter, reason->message);
 }
 
 static bool take_option(SendmailLine *line, int letter, const char *name, GError **error) {
@@ -105,9 +97,8 @@ static bool take_option(SendmailLine *line, int letter, const char *name, GError
       line->task = letter == HELP ? SENDMAIL_HELP : SENDMAIL_VERSION;
       return true;
     case ':':
-      return refuse(error, "%s needs an argument", name);
     case '?':
-      return refuse(error, "the option %s is not understood", name);
+      return usage_refuse_option(error, "mailfs-sendmail", letter, name);
     default:
       return true;
   }
@@ -117,7 +108,8 @@ static bool check(SendmailLine *line, GError **error) {
   bool names_nobody = *line->recipients == NULL && !line->reads_header;
   if (line->task == SENDMAIL_QUEUE && !names_nobody) line->task = SENDMAIL_SEND;
   if (line->task == SENDMAIL_SEND && names_nobody)
-    return refuse(error, "nobody is named to send to: name recipients, or use -t");
+    return usage_refuse(error, "mailfs-sendmail",
+                        "nobody is named to send to: name recipients, or use -t");
   return true;
 }
 
@@ -126,9 +118,7 @@ bool sendmail_line_parse(SendmailLine *line, int argc, char **argv, GError **err
   for (;;) {
     int letter = getopt_long(argc, argv, letters, long_options, NULL);
     if (letter == -1) break;
-    g_autofree char *name = optopt > 0 && optopt < HELP
-                                ? g_strdup_printf("-%c", optopt)
-                                : g_strndup(argv[optind - 1], strcspn(argv[optind - 1], "="));
+    g_autofree char *name = usage_option_name(argv, HELP);
     if (!take_option(line, letter, name, error)) return false;
   }
   line->recipients = argv + optind;

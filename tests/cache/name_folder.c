@@ -165,6 +165,14 @@ static void is_wanted_by_globs(void) {
   }
 }
 
+// A server without a hierarchy has folders of one level, whatever is in their names.
+static void test_levels(void) {
+  g_auto(GStrv) three = name_folder_levels("a.b/c.d", '.'), one = name_folder_levels("a/b.c", '\0');
+  g_autofree char *joined = g_strjoinv("|", three), *alone = g_strjoinv("|", one);
+  g_assert_cmpstr(joined, ==, "a|b/c|d");
+  g_assert_cmpstr(alone, ==, "a/b.c");
+}
+
 int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
   for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
@@ -178,5 +186,6 @@ int main(int argc, char **argv) {
   g_test_add_func("/name-folder/distinct", the_second_of_a_name_is_marked);
   g_test_add_func("/name-folder/display", is_displayed_as);
   g_test_add_func("/name-folder/wanted", is_wanted_by_globs);
+  g_test_add_func("/name-folder/levels", test_levels);
   return g_test_run();
 }

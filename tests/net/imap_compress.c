@@ -137,10 +137,21 @@ static void test_fast_line(void) {
   put(line, "* BYE\r\na3 OK bye\r\n");
 }
 
+// Compression is for links that are slower than it is, and only when that is sure.
+static void test_rule(void) {
+  g_assert_false(imap_session_is_slow(0, 0));
+  g_assert_false(imap_session_is_slow(1000, 60 * G_USEC_PER_SEC));
+  g_assert_true(imap_session_is_slow(1 << 20, G_USEC_PER_SEC));
+  g_assert_false(imap_session_is_slow(1 << 20, G_USEC_PER_SEC / 5));
+  g_assert_false(imap_session_is_slow(UINT64_C(100) << 20, 2 * G_USEC_PER_SEC));
+  g_assert_true(imap_session_is_slow(UINT64_C(100) << 20, UINT64_C(100) * G_USEC_PER_SEC));
+}
+
 int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/imap_compress/bytes-behind-agreement", test_bytes_behind_agreement);
   g_test_add_func("/imap_compress/refused", test_refused);
   g_test_add_func("/imap_compress/fast-line", test_fast_line);
+  g_test_add_func("/imap_compress/rule", test_rule);
   return g_test_run();
 }

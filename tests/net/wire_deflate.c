@@ -6,7 +6,6 @@
 #include <zlib.h>
 
 #include "net/error.h"
-#include "net/imap_session.h"
 #include "tests/net/deflate_server.h"
 
 static const DeflateCut cuts[] = {DEFLATE_WHOLE, DEFLATE_BYTES, DEFLATE_RANDOM};
@@ -593,16 +592,6 @@ static void test_early_part(void) {
   expect_line(part, "* 1\r\n");
 }
 
-// Compression is for links that are slower than it is, and only when that is sure.
-static void test_rule(void) {
-  g_assert_false(imap_session_is_slow(0, 0));
-  g_assert_false(imap_session_is_slow(1000, 60 * G_USEC_PER_SEC));
-  g_assert_true(imap_session_is_slow(1 << 20, G_USEC_PER_SEC));
-  g_assert_false(imap_session_is_slow(1 << 20, G_USEC_PER_SEC / 5));
-  g_assert_false(imap_session_is_slow(UINT64_C(100) << 20, 2 * G_USEC_PER_SEC));
-  g_assert_true(imap_session_is_slow(UINT64_C(100) << 20, UINT64_C(100) * G_USEC_PER_SEC));
-}
-
 // The decorator ends with the wire it is put around: all the tests above freed theirs.
 static void test_freed(void) {
   g_assert_cmpuint(deflate_server_n_alive(), ==, 0);
@@ -634,7 +623,6 @@ int main(int argc, char **argv) {
   g_test_add_func("/wire-deflate/flood", test_flood);
   g_test_add_func("/wire-deflate/early", test_early);
   g_test_add_func("/wire-deflate/early-part", test_early_part);
-  g_test_add_func("/wire-deflate/rule", test_rule);
   g_test_add_func("/wire-deflate/freed", test_freed);
   return g_test_run();
 }
