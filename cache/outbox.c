@@ -188,6 +188,8 @@ uint64_t outbox_ino_of_number(uint64_t number) {
 SpoolJob *outbox_new_job(const OutboxLetter *letter, SpoolChange change) {
   SpoolJob *job = spool_job_new(change);
   outbox_row_copy(&job->row, &letter->row);
+  bool is_rewritten = letter->row.phase == OUTBOX_FAILED && letter->writers > 0;
+  if (is_rewritten && job->row.broken == 0) job->row.broken = EOWNERDEAD;
   job->recipients = g_ptr_array_new_with_free_func((GDestroyNotify)outbox_recipient_free);
   for (unsigned i = 0; i < letter->recipients->len; i++)
     g_ptr_array_add(job->recipients,

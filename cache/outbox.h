@@ -145,8 +145,9 @@ OutboxHandle *outbox_create(Outbox *outbox, uint64_t parent, const char *name, m
 OutboxHandle *outbox_open_file(Outbox *outbox, uint64_t ino, int open_flags, pid_t pid,
                                GError **error);
 // pread/pwrite on the letter's file: bytes done, or -1 with error. A letter whose writing failed is
-// not whole until it was truncated to nothing: it cannot be committed, and flush answers with the
-// same errno.
+// not whole until it was truncated to nothing: it cannot be committed, and flush, rename and link
+// answer with the same errno; so it is with one whose writer was killed (ECANCELED), and with a
+// draft that was open when the program ended (EOWNERDEAD).
 ssize_t outbox_read(OutboxHandle *handle, void *buffer, size_t size, off_t offset, GError **error);
 // To be said before a write: which thread it is of.
 void outbox_note_writer(OutboxHandle *handle, pid_t pid);

@@ -1,4 +1,6 @@
 // What makes a letter durable, and the end of its being written: flush, fsync, release.
+#include <errno.h>
+
 #include "cache/outbox_private.h"
 #include "cache/outbox_process.h"
 #include "cache/outbox_rules.h"
@@ -23,7 +25,7 @@ static void save(OutboxHandle *handle, bool check, OutboxDone done, gpointer dat
   OutboxLetter *letter = handle->letter;
   if (letter->row.broken != 0) {
     g_autoptr(GError) error = NULL;
-    outbox_set_error(&error, letter->row.broken, letter->row.name, "a write failed");
+    outbox_set_error(&error, letter->row.broken, letter->row.name, "it is not whole");
     done(error, data);
     return;
   }
@@ -86,17 +88,25 @@ OutboxHandle *outbox_find_closed(Outbox *outbox) {
   return NULL;
 }
 
+// What is half written stays so, whoever closes it last, and whatever it is called then.
+static void note_killed(const OutboxHandle *handle) {
+  OutboxLetter *letter = handle->letter;
+  bool is_half = handle->killed && letter->size > 0;
+  if (is_half && letter->row.broken == 0) letter->row.broken = ECANCELED;
+}
+
 void outbox_release(OutboxHandle *handle, OutboxDone done, gpointer data) {
   Outbox *outbox = handle->outbox;
   OutboxLetter *letter = handle->letter;
-  bool wrote = handle->writes, killed = handle->killed;
+  bool wrote = handle->writes;
+  if (letter != NULL && wrote) note_killed(handle);
   g_hash_table_remove(outbox->handles, handle);
   if (letter != NULL) {
     letter->handles--;
     outbox_close_idle(letter);
   }
   if (letter != NULL && wrote && --letter->writers == 0 && letter->linked) {
-    outbox_close_letter(outbox, letter, killed, done, data);
+    outbox_close_letter(outbox, letter, done, data);
     return;
   }
   if (letter != NULL) outbox_table_let_go(outbox->table, letter);

@@ -160,35 +160,35 @@ static void drop(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer
   outbox_tell_removed(outbox, OUTBOX_INO, letter->row.ino, name);
 }
 
+static char *broken_reason(int broken) {
+  if (broken == ECANCELED)
+    return g_strdup("the program that wrote it was killed before it had finished");
+  if (broken == EOWNERDEAD) return g_strdup(OUTBOX_UNFINISHED);
+  return g_strdup_printf("it is not whole, a part could not be written: %s", g_strerror(broken));
+}
+
 static void fail_broken(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data) {
-  g_autofree char *reason = g_strdup_printf("it is not whole, a part could not be written: %s",
-                                            g_strerror(letter->row.broken));
+  g_autofree char *reason = broken_reason(letter->row.broken);
   outbox_fail(outbox, letter, false, reason, NULL, done, data);
 }
 
-void outbox_close_letter(Outbox *outbox, OutboxLetter *letter, bool killed, OutboxDone done,
-                         gpointer data) {
+void outbox_close_letter(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data) {
   if (letter->aside && letter->size == 0)
     drop(outbox, letter, done, data);
   else if (letter->row.phase == OUTBOX_FAILED ||
            !outbox_is_fit_name(outbox, letter, letter->row.name))
     keep(outbox, letter, done, data);
-  else if (killed)
-    outbox_fail(outbox, letter, false,
-                "the program that wrote it was killed before it had finished", NULL, done, data);
   else if (letter->row.broken != 0)
     fail_broken(outbox, letter, done, data);
   else
     commit(outbox, letter, done, data);
 }
 
-// The row follows: a crash from now on finds a letter that was not finished.
 void outbox_reopen_letter(Outbox *outbox, OutboxLetter *letter) {
   outbox_agenda_remove(outbox, letter);
   letter->commit++;
   letter->row.phase = OUTBOX_OPEN;
   outbox_tell_drains(outbox, letter, OUTBOX_FATE_LEFT);
-  if (letter->journaled) outbox_store(outbox, letter, NULL, NULL);
 }
 
 void outbox_lock_gone(Outbox *outbox, const char *name) {
@@ -197,5 +197,5 @@ void outbox_lock_gone(Outbox *outbox, const char *name) {
       target != NULL ? outbox_table_find(outbox->table, OUTBOX_INO, target) : NULL;
   if (letter != NULL && letter->row.phase == OUTBOX_DRAFT && letter->writers == 0 &&
       !letter->moving && outbox_is_fit_name(outbox, letter, target))
-    outbox_close_letter(outbox, letter, false, NULL, NULL);
+    outbox_close_letter(outbox, letter, NULL, NULL);
 }

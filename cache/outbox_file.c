@@ -177,6 +177,13 @@ static bool prepare_writing(Outbox *outbox, OutboxLetter **letter, bool truncate
   return true;
 }
 
+// A crash from now on finds a file that was not finished.
+static void store_opened(Outbox *outbox, OutboxLetter *letter) {
+  bool is_kept = letter->row.phase == OUTBOX_OPEN || letter->row.phase == OUTBOX_FAILED;
+  if (is_kept && letter->writers == 1 && letter->journaled)
+    outbox_store(outbox, letter, NULL, NULL);
+}
+
 OutboxHandle *outbox_open_file(Outbox *outbox, uint64_t ino, int open_flags, pid_t pid,
                                GError **error) {
   OutboxLetter *letter = outbox_table_get(outbox->table, ino);
@@ -189,8 +196,11 @@ OutboxHandle *outbox_open_file(Outbox *outbox, uint64_t ino, int open_flags, pid
   }
   pid_t process = writes ? outbox_process_of(pid) : 0;
   if ((!writes || prepare_writing(outbox, &letter, truncate, process, error)) &&
-      open_file(outbox, letter, error))
-    return open_letter(outbox, letter, writes, process);
+      open_file(outbox, letter, error)) {
+    OutboxHandle *handle = open_letter(outbox, letter, writes, process);
+    if (writes) store_opened(outbox, letter);
+    return handle;
+  }
   if (letter != NULL) outbox_close_idle(letter);
   return NULL;
 }

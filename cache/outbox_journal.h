@@ -46,7 +46,9 @@ typedef struct {
   int64_t date;
   char *error;  // FAILED: the text of NAME.error; else what the last try came to. NULL: nothing
   // Of its bytes, since it was last empty.
-  int broken;         // the errno of a write that failed: it is not whole. 0: none did
+  // It is not whole: the errno of a write that failed, ECANCELED: who wrote it was killed,
+  // EOWNERDEAD: we ended meanwhile. 0: none of these.
+  int broken;
   bool perhaps_sent;  // a try ended after its last bytes, without an answer
   bool copied;        // a copy is kept, or none is wanted
   Envelope envelope;

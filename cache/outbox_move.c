@@ -212,7 +212,7 @@ void outbox_rename(Outbox *outbox, uint64_t parent, const char *name, uint64_t n
   if (same)
     done(NULL, data);
   else if (commits && letter->row.broken != 0)
-    outbox_refuse(done, data, letter->row.broken, name, "a write failed");
+    outbox_refuse(done, data, letter->row.broken, name, "it is not whole");
   else if (commits)
     rename_and_commit(outbox, letter, new_name, done, data);
   else

@@ -32,6 +32,8 @@
 #define OUTBOX_JOURNAL_NAME "outbox.db"
 // The directory in outbox/.
 #define OUTBOX_FAILED_NAME "failed"
+// Why a letter is not sent that was open when the program ended.
+#define OUTBOX_UNFINISHED "it was still being written when mailfs ended"
 // Numbers are set aside on disk in blocks of this.
 #define OUTBOX_NUMBERS_BLOCK (1u << 16)
 
@@ -108,7 +110,8 @@ typedef struct {
   OutboxDone done;  // NULL: nobody
   gpointer data;
 } OutboxErrand;
-// A job for the spool with a copy of the letter's row and recipients.
+// A job for the spool with a copy of the letter's row and recipients. The row of a failed letter
+// that is being written anew says, for a crash, that it is not whole.
 SpoolJob *outbox_new_job(const OutboxLetter *letter, SpoolChange change);
 // Pushes the job; `answered`, with an OutboxErrand as job->detail, is called with the outcome on
 // the main loop. NULL: errors are logged, `done` is called.
@@ -143,10 +146,9 @@ void outbox_set_defaults(const Outbox *outbox, OutboxRow *row);
 bool outbox_is_locked(const Outbox *outbox, const char *name);
 // True if nothing but an open writer keeps a letter of that name from being sent.
 bool outbox_is_fit_name(const Outbox *outbox, const OutboxLetter *letter, const char *name);
-// The last writer has closed it: hold it, keep it as a draft, or fail it if the writer was killed.
-void outbox_close_letter(Outbox *outbox, OutboxLetter *letter, bool killed, OutboxDone done,
-                         gpointer data);
-// A held letter is written to again.
+// The last writer has closed it: hold it, keep it as a draft, or fail it if it is not whole.
+void outbox_close_letter(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data);
+// A held letter is written to again; its row is the caller's to store.
 void outbox_reopen_letter(Outbox *outbox, OutboxLetter *letter);
 // A file of that name is gone: if it was an editor's lock, its letter may go on.
 void outbox_lock_gone(Outbox *outbox, const char *name);

@@ -89,16 +89,19 @@ static void take_row(const OutboxRow *row, GPtrArray *recipients, gpointer data)
 }
 
 // A letter that an editor still holds stays; one whose lock is gone with the crash is not known to
-// be finished.
+// be finished. Nor is a file that was open: another name makes no letter of it.
 static bool decide_draft(Recovery *recovery, OutboxLetter *letter, GError **error) {
   Outbox *outbox = recovery->outbox;
   bool unfinished = outbox_is_fit_name(outbox, letter, letter->row.name);
+  bool was_open = letter->row.phase == OUTBOX_OPEN && letter->size > 0;
   letter->row.phase = OUTBOX_DRAFT;
   if (unfinished) {
     g_autofree char *note =
-        outbox_report(outbox, letter, false, "it was still being written when mailfs ended", NULL);
+        outbox_report(outbox, letter, false, OUTBOX_UNFINISHED, NULL);
     outbox_place_failed(outbox, letter, note);
     g_message("outbox: %s/%s was not finished", OUTBOX_FAILED_NAME, letter->row.name);
+  } else if (was_open && letter->row.broken == 0) {
+    letter->row.broken = EOWNERDEAD;
   }
   return outbox_journal_put(recovery->journal, &letter->row, letter->recipients, error);
 }

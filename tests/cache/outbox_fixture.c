@@ -143,6 +143,15 @@ void fixture_copy_directory(const char *from, const char *to) {
   }
 }
 
+void fixture_crash(Fixture *fixture) {
+  g_autofree char *left = g_strconcat(fixture->directory, "-left", NULL);
+  fixture_copy_directory(fixture->directory, left);
+  fixture_close(fixture);
+  remove_tree(fixture->directory);
+  g_assert_cmpint(rename(left, fixture->directory), ==, 0);
+  fixture_open(fixture);
+}
+
 void fixture_tear_down(Fixture *fixture, gconstpointer unused) {
   fixture_close(fixture);
   fake_server_end();

@@ -34,6 +34,9 @@ void fixture_tear_down(Fixture *fixture, gconstpointer unused);
 void fixture_open(Fixture *fixture);   // opens and starts
 void fixture_close(Fixture *fixture);  // as the end of the program
 void fixture_reopen(Fixture *fixture);
+// As kill -9 and another start: what is on the disk now is all that the next one knows. Files that
+// were open are closed.
+void fixture_crash(Fixture *fixture);
 
 // All files of one directory into another, made anew, as far as they are still there.
 void fixture_copy_directory(const char *from, const char *to);

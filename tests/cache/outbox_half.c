@@ -1,0 +1,159 @@
+// Claim: what was half written is never sent: whoever closed it last, whatever it was called while
+// it was written and is called later, and whether its writer was killed or we were.
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "outbox_fixture.h"
+
+// Its writer is killed while it writes.
+static void write_half(Fixture *fixture, OutboxHandle *handle) {
+  fixture_write_letter(handle, "half");
+  fixture_flush(fixture, handle, fixture_killed_process());
+  g_assert_cmpint(fixture_release(fixture, handle), ==, 0);
+}
+
+static OutboxHandle *open_failed(Fixture *fixture, const char *name, int flags) {
+  OutboxFile file;
+  g_autoptr(GError) error = NULL;
+  g_assert_true(outbox_lookup(fixture->outbox, OUTBOX_FAILED_INO, name, &file));
+  OutboxHandle *handle = outbox_open_file(fixture->outbox, file.ino, flags, getpid(), &error);
+  g_assert_no_error(error);
+  return handle;
+}
+
+static void assert_nothing_sent(Fixture *fixture) {
+  fixture_reopen(fixture);
+  fixture_wait_sent(fixture);
+  g_assert_cmpuint(fake_server_count(), ==, 0);
+}
+
+static void test_draft(Fixture *fixture, gconstpointer unused) {
+  write_half(fixture, fixture_create(fixture, ".mail"));
+  for (unsigned i = 0; i < 2; i++) {
+    g_assert_cmpint(fixture_rename(fixture, OUTBOX_INO, ".mail", "mail", 0), ==, ECANCELED);
+    g_assert_cmpint(fixture_link(fixture, ".mail", "mail"), ==, ECANCELED);
+    assert_nothing_sent(fixture);
+  }
+  OutboxHandle *handle = fixture_open_letter(fixture, ".mail", O_WRONLY | O_TRUNC, getpid());
+  fixture_write_letter(handle, "whole");
+  fixture_finish(fixture, handle, getpid());
+  g_assert_cmpint(fixture_rename(fixture, OUTBOX_INO, ".mail", "mail", 0), ==, 0);
+  FIXTURE_ASSERT_SENDS(fixture, "whole");
+}
+
+static void test_under_a_lock(Fixture *fixture, gconstpointer unused) {
+  g_assert_cmpint(fixture_copy(fixture, ".mail.swp", "b0VIM"), ==, 0);
+  write_half(fixture, fixture_create(fixture, "mail"));
+  g_assert_cmpint(fixture_unlink(fixture, OUTBOX_INO, ".mail.swp"), ==, 0);
+  fixture_wait_disk(fixture);
+  fixture_assert_names(fixture, "", "mail mail.error");
+  g_autofree char *note = fixture_read(fixture, OUTBOX_FAILED_INO, "mail.error");
+  g_assert_nonnull(strstr(note, "killed before it had finished"));
+  assert_nothing_sent(fixture);
+}
+
+static void test_failed(Fixture *fixture, gconstpointer unused) {
+  fixture_fail_letter(fixture, "mail");
+  write_half(fixture, open_failed(fixture, "mail", O_WRONLY | O_TRUNC));
+  g_assert_cmpint(fixture_rename(fixture, OUTBOX_FAILED_INO, "mail", "mail", 0), ==, ECANCELED);
+  assert_nothing_sent(fixture);
+}
+
+// The last to close it wrote all that it wanted to, after another was killed.
+static void test_two_writers(Fixture *fixture, gconstpointer unused) {
+  OutboxHandle *first = fixture_create(fixture, "mail");
+  fixture_write_letter(first, "half");
+  OutboxHandle *second =
+      fixture_open_letter(fixture, "mail", O_WRONLY | O_APPEND, fixture_other_process());
+  write_half(fixture, first);
+  g_assert_cmpint(fixture_flush(fixture, second, fixture_other_process()), ==, ECANCELED);
+  g_assert_cmpint(fixture_release(fixture, second), ==, 0);
+  fixture_assert_names(fixture, "", "mail mail.error");
+  g_assert_cmpint(fixture_rename(fixture, OUTBOX_FAILED_INO, "mail", "mail", 0), ==, ECANCELED);
+  assert_nothing_sent(fixture);
+}
+
+// A file that has no bytes yet is not half of anything.
+static void test_empty(Fixture *fixture, gconstpointer unused) {
+  OutboxHandle *handle = fixture_create(fixture, "mail");
+  fixture_flush(fixture, handle, fixture_killed_process());
+  g_assert_cmpint(fixture_release(fixture, handle), ==, 0);
+  handle = fixture_open_letter(fixture, "mail", O_WRONLY | O_APPEND, fixture_other_process());
+  fixture_write_letter(handle, "whole");
+  fixture_finish(fixture, handle, fixture_other_process());
+  FIXTURE_ASSERT_SENDS(fixture, "whole");
+}
+
+static void crash(Fixture *fixture) {
+  fixture_wait_disk(fixture);
+  fixture_crash(fixture);
+}
+
+static void test_crash_of_a_draft(Fixture *fixture, gconstpointer unused) {
+  OutboxHandle *handle = fixture_create(fixture, ".mail");
+  fixture_write_letter(handle, "half");
+  g_assert_cmpint(fixture_fsync(fixture, handle), ==, 0);
+  crash(fixture);
+  g_assert_cmpint(fixture_rename(fixture, OUTBOX_INO, ".mail", "mail", 0), ==, EOWNERDEAD);
+  assert_nothing_sent(fixture);
+}
+
+static void test_crash_of_one_continued(Fixture *fixture, gconstpointer unused) {
+  fixture_copy_letter(fixture, ".mail");
+  OutboxHandle *handle = fixture_open_letter(fixture, ".mail", O_WRONLY, getpid());
+  fixture_write_letter(handle, "half");
+  crash(fixture);
+  g_assert_cmpint(fixture_rename(fixture, OUTBOX_INO, ".mail", "mail", 0), ==, EOWNERDEAD);
+  assert_nothing_sent(fixture);
+}
+
+static void test_crash_of_a_failed_one(Fixture *fixture, gconstpointer unused) {
+  fixture_fail_letter(fixture, "mail");
+  OutboxHandle *handle = open_failed(fixture, "mail", O_WRONLY);
+  fixture_write_letter(handle, "half");
+  crash(fixture);
+  g_assert_cmpint(fixture_rename(fixture, OUTBOX_FAILED_INO, "mail", "mail", 0), ==, EOWNERDEAD);
+  assert_nothing_sent(fixture);
+}
+
+// One that was written to its end can be retried.
+static void test_failed_and_finished(Fixture *fixture, gconstpointer unused) {
+  fixture_fail_letter(fixture, "mail");
+  OutboxHandle *handle = open_failed(fixture, "mail", O_WRONLY | O_TRUNC);
+  fixture_write_letter(handle, "whole");
+  fixture_finish(fixture, handle, getpid());
+  crash(fixture);
+  g_assert_cmpint(fixture_rename(fixture, OUTBOX_FAILED_INO, "mail", "mail", 0), ==, 0);
+  FIXTURE_ASSERT_SENDS(fixture, "whole");
+}
+
+typedef struct {
+  const char *name;
+  void (*run)(Fixture *fixture, gconstpointer unused);
+} Case;
+
+static const Case cases[] = {
+    {"draft", test_draft},
+    {"under a lock", test_under_a_lock},
+    {"failed", test_failed},
+    {"two writers", test_two_writers},
+    {"empty", test_empty},
+    {"crash of a draft", test_crash_of_a_draft},
+    {"crash of one continued", test_crash_of_one_continued},
+    {"crash of a failed one", test_crash_of_a_failed_one},
+    {"failed and finished", test_failed_and_finished},
+};
+
+int main(int argc, char **argv) {
+  fixture_begin_processes();
+  g_test_init(&argc, &argv, NULL);
+  for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+    g_autofree char *path = g_strconcat("/outbox/half/", cases[i].name, NULL);
+    g_test_add(path, Fixture, NULL, fixture_set_up_holding, cases[i].run, fixture_tear_down);
+  }
+  int result = g_test_run();
+  fixture_end_processes();
+  return result;
+}
