@@ -19,15 +19,23 @@ typedef struct {
   GArray *gone;         // uint64_t ids whose rows are not wanted
   GHashTable *origins;  // char * ids of drops that have a row
   GPtrArray *drafts;    // OutboxLetter *: OPEN or DRAFT, to be decided when all names are known
+  GError *error;        // the first of those that rows met
 } Recovery;
 
-static bool file_size(int letters_fd, uint64_t id, uint64_t *size) {
+// False where it is gone. One that cannot be looked at is not gone: `*error`.
+static bool find_file(int letters_fd, const OutboxRow *row, uint64_t *size, GError **error) {
   char name[24];
   struct stat status;
-  outbox_file_name(id, name);
-  if (fstatat(letters_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0) return false;
-  *size = (uint64_t)status.st_size;
-  return true;
+  outbox_file_name(row->id, name);
+  if (fstatat(letters_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0) {
+    *size = (uint64_t)status.st_size;
+    return true;
+  }
+  if (errno == ENOENT)
+    g_message("outbox: %s is forgotten, its file is gone", row->name);
+  else if (*error == NULL)
+    outbox_set_error(error, errno, row->name, g_strerror(errno));
+  return false;
 }
 
 static void want_file(Recovery *recovery, uint64_t id) {
@@ -70,7 +78,7 @@ static void take_row(const OutboxRow *row, GPtrArray *recipients, gpointer data)
   // its copy.
   bool sent = row->phase == OUTBOX_ACCEPTED;
   bool wanted = !sent || (outbox->options.save_copy != NULL && !row->copied);
-  if (!wanted || !file_size(outbox->letters_fd, row->id, &size)) {
+  if (!wanted || !find_file(outbox->letters_fd, row, &size, &recovery->error)) {
     g_array_append_val(recovery->gone, row->id);
     return;
   }
@@ -157,13 +165,20 @@ static bool remove_orphans(Recovery *recovery, GError **error) {
   return ok;
 }
 
+static bool load(Recovery *recovery, GError **error) {
+  if (!outbox_journal_load(recovery->journal, take_row, recovery, error)) return false;
+  if (recovery->error == NULL) return true;
+  g_propagate_error(error, g_steal_pointer(&recovery->error));
+  return false;
+}
+
 bool outbox_recover(Outbox *outbox, OutboxJournal *journal, GError **error) {
   g_autoptr(GHashTable) files = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
   g_autoptr(GHashTable) origins = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   g_autoptr(GArray) gone = g_array_new(false, false, sizeof(uint64_t));
   g_autoptr(GPtrArray) drafts = g_ptr_array_new();
-  Recovery recovery = {outbox, journal, files, gone, origins, drafts};
-  return outbox_journal_load(journal, take_row, &recovery, error) &&
+  Recovery recovery = {outbox, journal, files, gone, origins, drafts, NULL};
+  return load(&recovery, error) &&
          outbox_journal_numbers(journal, &outbox->next_number, error) &&
          outbox_settle_drops(outbox, origins, error) && remove_orphans(&recovery, error) &&
          store_decisions(&recovery, error);
