@@ -138,10 +138,14 @@ static bool set_broken(OutboxLetter *letter, int code, GError **error) {
 }
 
 // What was said of the text that is gone does not hold for the next: that one's header says who
-// gets it.
-static void begin_anew(OutboxRow *row) {
+// gets it, also those who have got the other.
+static void begin_anew(OutboxLetter *letter) {
+  OutboxRow *row = &letter->row;
   row->broken = 0;
   row->perhaps_sent = row->copied = false;
+  g_clear_pointer(&row->message_id, g_free);
+  row->date = 0;
+  g_ptr_array_set_size(letter->recipients, 0);
   Envelope envelope = {.from = g_steal_pointer(&row->envelope.from)};
   envelope_clear(&row->envelope);
   row->envelope = envelope;
@@ -151,7 +155,7 @@ static bool resize(OutboxLetter *letter, uint64_t size, GError **error) {
   if (size > INT64_MAX) return outbox_set_error(error, EFBIG, letter->row.name, "too large");
   if (ftruncate(letter->fd, (off_t)size) < 0) return set_broken(letter, errno, error);
   set_changed(letter, size);
-  if (size == 0) begin_anew(&letter->row);
+  if (size == 0) begin_anew(letter);
   return true;
 }
 

@@ -45,7 +45,7 @@ typedef struct {
   char *message_id, *from;
   int64_t date;
   char *error;  // FAILED: the text of NAME.error; else what the last try came to. NULL: nothing
-  // Of its bytes, since it was last empty.
+  // Of its bytes, since it was last empty; so is what is known of recipients.
   // It is not whole: the errno of a write that failed, ECANCELED: who wrote it was killed,
   // EOWNERDEAD: we ended meanwhile. 0: none of these.
   int broken;

@@ -50,7 +50,9 @@ static void append_advice(GString *text, const OutboxLetter *letter, unsigned ac
         "\nIt will not be tried again unless you ask for it: move it from %s/ back to the outbox"
         " (mv)%s.",
         OUTBOX_FAILED_NAME,
-        accepted > 0 ? ", and it goes to those only who have not got it yet" : "");
+        accepted > 0 ? ", and it goes to those only who have not got it yet; written anew, it goes"
+                       " to all that its header names"
+                     : "");
   g_string_append(text, "\nTo give it up, remove it (rm).\n");
 }
 

@@ -224,6 +224,33 @@ static void test_two_failures(Fixture *fixture, gconstpointer unused) {
   fixture_assert_names(fixture, "", "mail mail.error mail+1 mail+1.error");
 }
 
+// Who accepted a letter gets what is written anew in its place, under a Message-ID of its own; the
+// bytes that they have they do not get again.
+static void test_written_anew(Fixture *fixture, gconstpointer unused) {
+  fake_server_expect(FAKE_REFUSE_SECOND);
+  fixture->options.send_delay_ms = 0;
+  fixture_reopen(fixture);
+  fixture_copy(fixture, "mail", "To: a@example.org, b@example.org\nSubject: old\n\nold\n");
+  fixture_wait_sent(fixture);
+  fixture_assert_names(fixture, "", "mail mail.error");
+  OutboxFile file;
+  g_assert_true(outbox_lookup(fixture->outbox, OUTBOX_FAILED_INO, "mail", &file));
+  OutboxHandle *handle =
+      outbox_open_file(fixture->outbox, file.ino, O_WRONLY | O_TRUNC, getpid(), NULL);
+  fixture_write(handle, "To: a@example.org, c@example.org\nSubject: new\n\nnew\n");
+  fixture_finish(fixture, handle, getpid());
+  fixture_crash(fixture);
+  g_assert_cmpint(fixture_rename(fixture, OUTBOX_FAILED_INO, "mail", "mail", 0), ==, 0);
+  fixture_wait_sent(fixture);
+  g_assert_cmpuint(fake_server_count(), ==, 2);
+  g_autofree char *old = fake_server_letter(0), *new = fake_server_letter(1);
+  g_assert_nonnull(strstr(old, "-> a@example.org\n"));
+  g_assert_nonnull(strstr(new, "-> a@example.org c@example.org\n"));
+  const char *old_id = strstr(old, "Message-ID: "), *new_id = strstr(new, "Message-ID: ");
+  g_assert_true(old_id != NULL && new_id != NULL);
+  g_assert_false(strncmp(old_id, new_id, strcspn(old_id, "\r")) == 0);
+}
+
 // failed/ may be read, mended and taken out of, not put into; a retry is checked as any letter is.
 static void test_failed_directory(Fixture *fixture, gconstpointer unused) {
   fixture_fail_letter(fixture, "mail");
@@ -260,6 +287,7 @@ static const Case cases[] = {
     {"rename refuses", test_rename_refuses},
     {"rename relabels", test_rename_relabels},
     {"rename onto", test_rename_onto},
+    {"written anew", test_written_anew},
     {"rename withdraws", test_rename_withdraws},
     {"rename while open", test_rename_while_open},
     {"editor's lock", test_editor_lock},
