@@ -100,8 +100,13 @@ static void store_again(Outbox *outbox, OutboxLetter *letter) {
     outbox_store(outbox, letter, NULL, NULL);
 }
 
+// While it is renamed, the row on its way is the one to stay.
+static bool is_to_store(const OutboxLetter *letter) {
+  return letter->unstored && letter->linked && !letter->moving;
+}
+
 static bool store_unstored(OutboxLetter *letter, gpointer outbox) {
-  if (letter->unstored && letter->linked) store_again(outbox, letter);
+  if (is_to_store(letter)) store_again(outbox, letter);
   return true;
 }
 
@@ -198,7 +203,7 @@ SpoolJob *outbox_new_job(const OutboxLetter *letter, SpoolChange change) {
 }
 
 static bool find_unstored(OutboxLetter *letter, gpointer found) {
-  if (letter->unstored && letter->linked) *(OutboxLetter **)found = letter;
+  if (is_to_store(letter)) *(OutboxLetter **)found = letter;
   return *(OutboxLetter **)found == NULL;
 }
 

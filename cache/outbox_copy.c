@@ -17,6 +17,7 @@ typedef struct {
   GSource *retry;        // NULL: the saver has it
   unsigned attempts;
   bool looks_first;
+  char *message_id;  // of what was copied last
 } Copying;
 
 void outbox_copying_free(gpointer data) {
@@ -25,7 +26,16 @@ void outbox_copying_free(gpointer data) {
     g_source_destroy(copying->retry);
     g_source_unref(copying->retry);
   }
+  g_free(copying->message_id);
   g_free(copying);
+}
+
+static bool was_sent(const OutboxLetter *letter) {
+  for (unsigned i = 0; i < letter->recipients->len; i++) {
+    const OutboxRecipient *recipient = g_ptr_array_index(letter->recipients, i);
+    if (recipient->verdict == SENDER_ACCEPTED) return true;
+  }
+  return false;
 }
 
 static Copy *new_copy(Outbox *outbox, const OutboxLetter *letter) {
@@ -43,6 +53,14 @@ static Copy *new_copy(Outbox *outbox, const OutboxLetter *letter) {
   return copy;
 }
 
+// The rest of its row may be the courier's by now, or a rename's.
+static void store_copied(Outbox *outbox, OutboxLetter *letter) {
+  SpoolJob *job = spool_job_new(SPOOL_COPY);
+  job->row.id = letter->row.id;
+  job->row.copied = letter->row.copied;
+  outbox_push(outbox, letter, job, NULL, NULL, NULL);
+}
+
 // `is_kept`: there is nothing left to do for it.
 static void end(Copying *copying, bool is_kept) {
   Outbox *outbox = copying->outbox;
@@ -53,8 +71,8 @@ static void end(Copying *copying, bool is_kept) {
   g_ptr_array_remove_fast(outbox->copyings, copying);
   if (letter->row.phase == OUTBOX_ACCEPTED)
     outbox_remove_letter(outbox, letter, NULL, NULL);
-  else if (letter->linked)
-    outbox_store(outbox, letter, NULL, NULL);
+  else if (letter->linked && is_kept)
+    store_copied(outbox, letter);
   else
     outbox_table_let_go(outbox->table, letter);
 }
@@ -87,30 +105,30 @@ static void take_failure(Copying *copying, const Copy *copy, const GError *error
 
 static void take_answer(const Copy *copy, const GError *error, gpointer data) {
   Copying *copying = data;
-  if (error == NULL)
+  const char *message_id = copying->letter->row.message_id;
+  bool is_written_anew = g_strcmp0(copying->message_id, message_id) != 0;
+  if (error == NULL && is_written_anew)
+    ask(copying);
+  else if (error == NULL)
     end(copying, true);
   else
     take_failure(copying, copy, error);
 }
 
-// A letter whose file is gone was removed by its sender meanwhile.
+// A letter whose file is gone was removed by its sender meanwhile; one written anew may be another
+// that nobody has got.
 static void ask(Copying *copying) {
   const OutboxOptions *options = &copying->outbox->options;
-  Copy *copy = new_copy(copying->outbox, copying->letter);
+  const OutboxLetter *letter = copying->letter;
+  Copy *copy = was_sent(letter) ? new_copy(copying->outbox, letter) : NULL;
   if (copy == NULL) {
     end(copying, false);
     return;
   }
   copy->looks_first = copying->looks_first;
+  g_free(copying->message_id);
+  copying->message_id = g_strdup(letter->row.message_id);
   options->save_copy(copy, take_answer, copying, options->saver);
-}
-
-static bool was_sent(const OutboxLetter *letter) {
-  for (unsigned i = 0; i < letter->recipients->len; i++) {
-    const OutboxRecipient *recipient = g_ptr_array_index(letter->recipients, i);
-    if (recipient->verdict == SENDER_ACCEPTED) return true;
-  }
-  return false;
 }
 
 bool outbox_wants_copy(const Outbox *outbox, const OutboxLetter *letter) {

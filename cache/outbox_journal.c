@@ -19,6 +19,7 @@ typedef enum {
   PUT,
   RELABEL,
   SET_PHASE,
+  SET_COPIED,
   PUT_RECIPIENT,
   PUT_ADDRESSEE,
   REMOVE,
@@ -49,6 +50,7 @@ static const char *const statement_sql[STATEMENTS] = {
         "UPDATE letter SET ino = ?2, directory = ?3, name = ?4, mode = ?6, atime_ns = ?7,"
         " mtime_ns = ?8, ctime_ns = ?9 WHERE id = ?1",
     [SET_PHASE] = "UPDATE letter SET phase = ?2 WHERE id = ?1",
+    [SET_COPIED] = "UPDATE letter SET copied = ?2 WHERE id = ?1",
     [PUT_RECIPIENT] =
         "INSERT OR REPLACE INTO recipient (letter, address, verdict, reply)"
         " VALUES (?1, ?2, ?3, ?4)",
@@ -325,6 +327,13 @@ bool outbox_journal_advance(OutboxJournal *journal, uint64_t id, OutboxPhase pha
   sqlite3_bind_int(statement, 2, (int)phase);
   return run(journal, SET_PHASE, "note a phase", error) &&
          put_recipients(journal, id, recipients, error);
+}
+
+bool outbox_journal_set_copied(OutboxJournal *journal, const OutboxRow *row, GError **error) {
+  sqlite3_stmt *statement = journal->statements[SET_COPIED];
+  sqlite3_bind_int64(statement, 1, (sqlite3_int64)row->id);
+  sqlite3_bind_int(statement, 2, row->copied);
+  return run(journal, SET_COPIED, "note a copy", error);
 }
 
 bool outbox_journal_remove(OutboxJournal *journal, uint64_t id, GError **error) {

@@ -105,6 +105,8 @@ bool outbox_journal_relabel(OutboxJournal *journal, const OutboxRow *row, GError
 // Stores a phase and the recipients just answered for (NULL: none).
 bool outbox_journal_advance(OutboxJournal *journal, uint64_t id, OutboxPhase phase,
                             GPtrArray *recipients, GError **error);
+// Stores `copied` only, likewise.
+bool outbox_journal_set_copied(OutboxJournal *journal, const OutboxRow *row, GError **error);
 bool outbox_journal_remove(OutboxJournal *journal, uint64_t id, GError **error);
 
 // Numbers below *next were never given out by this journal, *next and above are free.

@@ -49,9 +49,11 @@ void outbox_unlink(Outbox *outbox, uint64_t parent, const char *name, pid_t pid,
   OutboxLetter *letter = outbox_table_find(outbox->table, parent, name);
   if (letter == NULL)
     outbox_refuse(done, data, ENOENT, name, "no such letter");
+  else if (letter->moving)
+    outbox_refuse(done, data, EBUSY, name, "is being renamed");
   else if (outbox_name_is_note(name))
     unlink_note(outbox, letter, done, data);
-  else if (letter->moving || !outbox_recall(outbox, letter))
+  else if (!outbox_recall(outbox, letter))
     outbox_refuse(done, data, EBUSY, name, "is being sent");
   else {
     if (parent == OUTBOX_INO) outbox_keep_removed(outbox, letter, outbox_process_of(pid));

@@ -1,23 +1,34 @@
 // A letter that was sent to somebody is copied once, for the Sent folder: also when the first try
 // fails, when the program ends before, and when only some have got it. Whether a letter was sent at
 // all is asked before it is sent again, where somebody can tell.
-
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cache/copy.h"
+#include "cache/outbox_private.h"
 #include "net/error.h"
 #include "outbox_fixture.h"
 
 // What stands for the store: each Copy is answered by the script, at once or never.
-typedef enum { ANSWER_SAVED, ANSWER_FOUND, ANSWER_ABSENT, ANSWER_FAILED, ANSWER_UNSURE, NONE } Step;
+typedef enum {
+  ANSWER_SAVED,
+  ANSWER_FOUND,
+  ANSWER_ABSENT,
+  ANSWER_FAILED,
+  ANSWER_UNSURE,
+  ANSWER_LATER,  // as SAVED, when the test says so
+  NONE,
+} Step;
 
 static struct {
   Step steps[8];
   unsigned n, at;
   GString *asked;  // of each: "subject" and what was wanted
+  struct Asked *later;
 } saver;
 
-typedef struct {
+typedef struct Asked {
   Copy *copy;
   CopyDone done;
   gpointer data;
@@ -59,6 +70,11 @@ static void save(Copy *copy, CopyDone done, gpointer data, gpointer context) {
   }
   Asked *asked = g_new0(Asked, 1);
   *asked = (Asked){copy, done, data, step};
+  if (step == ANSWER_LATER) {
+    *asked = (Asked){copy, done, data, ANSWER_SAVED};
+    saver.later = asked;
+    return;
+  }
   GSource *source = g_idle_source_new();
   g_source_set_callback(source, answer, asked, NULL);
   g_source_attach(source, ((Fixture *)context)->context);
@@ -93,6 +109,32 @@ static bool was_asked(Fixture *fixture) {
   for (const char *at = saver.asked->str; (at = strchr(at, ';')) != NULL; at++)
     n++;
   return n >= wanted;
+}
+
+// All that the spool was told of is on disk; nobody on the main loop has heard of it.
+static void wait_stored(Fixture *fixture) {
+  Queue *replies = queue_new((GDestroyNotify)spool_job_free);
+  SpoolJob *job = spool_job_new(SPOOL_NO_CHANGE);
+  job->reply = replies;
+  outbox_spool_push(fixture->outbox->spool, job);
+  spool_job_free(queue_pop(replies, -1));
+  queue_free(replies);
+}
+
+static void note_accepted(const OutboxRow *row, GPtrArray *recipients, gpointer data) {
+  if (row->phase == OUTBOX_ACCEPTED) *(bool *)data = true;
+}
+
+static void wait_accepted(Fixture *fixture) {
+  g_autofree char *path = g_build_filename(fixture->directory, OUTBOX_JOURNAL_NAME, NULL);
+  bool is_accepted = false;
+  while (!is_accepted) {
+    g_autoptr(GError) error = NULL;
+    g_autoptr(OutboxJournal) journal = outbox_journal_open_to_read(path, &error);
+    g_assert_no_error(error);
+    g_assert_true(outbox_journal_load(journal, note_accepted, &is_accepted, &error));
+    g_usleep(1000);
+  }
 }
 
 // Until so many were asked for, answered and stored.
@@ -163,6 +205,47 @@ static void test_some(Fixture *fixture, gconstpointer unused) {
   assert_done(fixture, "one;");
 }
 
+// A copy that is kept while the letter is sent to those who lacked it: the courier's row stays as it
+// is, so that a crash does not send it to them again.
+static void test_late_answer(Fixture *fixture, gconstpointer unused) {
+  SCRIPT(ANSWER_LATER);
+  fake_server_expect(FAKE_REFUSE_SECOND);
+  copy_to_two(fixture, "one");
+  fixture_wait(fixture, has_failed);
+  wait_asked(fixture, 1);
+  fake_server_expect(FAKE_STALL);
+  g_assert_cmpint(fixture_rename(fixture, OUTBOX_FAILED_INO, "one", "one", 0), ==, 0);
+  fake_server_wait_stalled();
+  fake_server_go_on();
+  // The server has it, the journal says so, and the main loop has not heard of it yet.
+  wait_accepted(fixture);
+  answer(saver.later);
+  wait_stored(fixture);
+  fixture_crash(fixture);
+  fixture_wait_sent(fixture);
+  g_assert_cmpuint(fake_server_count(), ==, 2);
+  fixture_assert_names(fixture, "", "");
+}
+
+// Written anew while its copy is on its way: what was copied is not this text.
+static void test_written_anew(Fixture *fixture, gconstpointer unused) {
+  SCRIPT(ANSWER_LATER);
+  fake_server_expect(FAKE_REFUSE_SECOND);
+  copy_to_two(fixture, "one");
+  fixture_wait(fixture, has_failed);
+  wait_asked(fixture, 1);
+  OutboxFile file;
+  g_assert_true(outbox_lookup(fixture->outbox, OUTBOX_FAILED_INO, "one", &file));
+  OutboxHandle *handle =
+      outbox_open_file(fixture->outbox, file.ino, O_WRONLY | O_TRUNC, getpid(), NULL);
+  fixture_write_letter(handle, "two");
+  fixture_finish(fixture, handle, getpid());
+  answer(saver.later);
+  g_assert_cmpint(fixture_rename(fixture, OUTBOX_FAILED_INO, "one", "one", 0), ==, 0);
+  wait_asked(fixture, 2);
+  assert_done(fixture, "one;two;");
+}
+
 // What nobody has got is not.
 static void test_refused(Fixture *fixture, gconstpointer unused) {
   fake_server_expect(FAKE_REFUSE);
@@ -203,6 +286,8 @@ int main(int argc, char **argv) {
       {"/outbox/copy/failures", test_failures, 0},
       {"/outbox/copy/crash", test_crash, 0},
       {"/outbox/copy/some", test_some, 0},
+      {"/outbox/copy/late-answer", test_late_answer, 0},
+      {"/outbox/copy/written-anew", test_written_anew, 0},
       {"/outbox/copy/refused", test_refused, 0},
       {"/outbox/copy/was-sent", test_was_sent, 0},
       {"/outbox/copy/was-not-sent", test_was_not_sent, ANSWER_ABSENT},
