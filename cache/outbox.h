@@ -155,7 +155,8 @@ void outbox_note_writer(OutboxHandle *handle, pid_t pid);
 ssize_t outbox_write(OutboxHandle *handle, const void *bytes, size_t size, off_t offset,
                      GError **error);
 // Truncates or extends the letter that `handle` holds open; NULL: by path, the one `ino` is. EBUSY
-// for one that is committed and queued.
+// for one that is committed and queued. To nothing by a handle that has written nothing yet, of
+// another process than the one whose bytes these are, is as O_TRUNC: the letter goes on as NAME+1.
 bool outbox_truncate(Outbox *outbox, uint64_t ino, OutboxHandle *handle, uint64_t size,
                      GError **error);
 bool outbox_set_mode(Outbox *outbox, uint64_t ino, mode_t mode, GError **error);

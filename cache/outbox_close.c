@@ -55,7 +55,7 @@ void outbox_flush(OutboxHandle *handle, pid_t pid, OutboxDone done, gpointer dat
     answer(done, data);
     return;
   }
-  bool by_opener = handle->process != 0 && outbox_process_of(pid) == handle->process;
+  bool by_opener = handle->process.id != 0 && outbox_process_of(pid) == handle->process.id;
   handle->killed = outbox_process_was_killed(pid);
   // A shell closes last what the program it ran for it wrote.
   if (handle->killed && outbox_process_of(pid) == outbox_process_of(handle->writer))
@@ -76,7 +76,7 @@ void outbox_fsync(OutboxHandle *handle, OutboxDone done, gpointer data) {
 // half of what is meant.
 static bool is_closed(const OutboxHandle *handle) {
   return handle->writes && handle->flushed != 0 && handle->flushed == handle->letter->revision &&
-         outbox_process_of(handle->process) == 0;
+         outbox_process_of(handle->process.id) == 0;
 }
 
 OutboxHandle *outbox_find_closed(Outbox *outbox) {

@@ -6,8 +6,8 @@
 #include "cache/outbox_private.h"
 #include "cache/outbox_rules.h"
 
-bool outbox_stands_alone(const OutboxLetter *letter, pid_t process) {
-  bool same_writer = process != 0 && letter->writer == process;
+bool outbox_stands_alone(const OutboxLetter *letter, OutboxProcess process) {
+  bool same_writer = outbox_process_is(letter->writer, process);
   switch (letter->row.phase) {
     case OUTBOX_OPEN:
       return !same_writer && outbox_name_is_sendable(letter->row.name);

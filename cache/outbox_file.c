@@ -31,7 +31,8 @@ static OutboxHandle *handle_new(Outbox *outbox) {
   return handle;
 }
 
-static OutboxHandle *open_letter(Outbox *outbox, OutboxLetter *letter, bool writes, pid_t process) {
+static OutboxHandle *open_letter(Outbox *outbox, OutboxLetter *letter, bool writes,
+                                 OutboxProcess process) {
   OutboxHandle *handle = handle_new(outbox);
   handle->letter = letter;
   handle->writes = writes;
@@ -87,7 +88,7 @@ OutboxHandle *outbox_create(Outbox *outbox, uint64_t parent, const char *name, m
   if (letter == NULL) return NULL;
   outbox_table_link(outbox->table, letter);
   outbox_touch(outbox, parent);
-  pid_t process = outbox_process_of(pid);
+  OutboxProcess process = outbox_process_find(pid);
   OutboxHandle *handle = open_letter(outbox, letter, true, process);
   outbox_return_removed(outbox, name, process);
   outbox_get(outbox, letter->row.ino, file);
@@ -161,8 +162,8 @@ static bool resize(OutboxLetter *letter, uint64_t size, GError **error) {
 
 // Makes the letter one that may be written to; *letter becomes another where a new one takes its
 // place.
-static bool prepare_writing(Outbox *outbox, OutboxLetter **letter, bool truncate, pid_t process,
-                            GError **error) {
+static bool prepare_writing(Outbox *outbox, OutboxLetter **letter, bool truncate,
+                            OutboxProcess process, GError **error) {
   if ((*letter)->moving)
     return outbox_set_error(error, EBUSY, (*letter)->row.name, "is being renamed");
   if (truncate && outbox_stands_alone(*letter, process)) {
@@ -198,7 +199,7 @@ OutboxHandle *outbox_open_file(Outbox *outbox, uint64_t ino, int open_flags, pid
     outbox_set_error(error, ENOENT, "a letter", "is gone");
     return NULL;
   }
-  pid_t process = writes ? outbox_process_of(pid) : 0;
+  OutboxProcess process = writes ? outbox_process_find(pid) : (OutboxProcess){0};
   if ((!writes || prepare_writing(outbox, &letter, truncate, process, error)) &&
       open_file(outbox, letter, error)) {
     OutboxHandle *handle = open_letter(outbox, letter, writes, process);
@@ -259,6 +260,8 @@ ssize_t outbox_write(OutboxHandle *handle, const void *bytes, size_t size, off_t
   size_t done = write_all(letter->fd, bytes, size, offset);
   if (done < size) set_broken(letter, errno, error);
   if (done > 0) set_changed(letter, MAX(letter->size, (uint64_t)offset + done));
+  letter->author = handle->process;
+  handle->has_written = true;
   return done == size ? (ssize_t)done : -1;
 }
 
@@ -274,9 +277,47 @@ static bool truncate_path(Outbox *outbox, uint64_t ino, uint64_t size, GError **
   return done;
 }
 
+// sort -o and truncate open a file as it is and empty it then, which takes a letter of another
+// program its name only, as O_TRUNC does.
+static bool is_of_another(const OutboxHandle *handle) {
+  const OutboxLetter *letter = handle->letter;
+  return letter->linked && letter->row.phase == OUTBOX_OPEN && letter->size > 0 &&
+         outbox_name_is_sendable(letter->row.name) && !handle->has_written &&
+         !outbox_process_is(letter->author, handle->process);
+}
+
+static void change_letter(OutboxHandle *handle, OutboxLetter *fresh) {
+  OutboxLetter *letter = handle->letter;
+  letter->handles--;
+  letter->writers--;
+  letter->writer = letter->author;
+  outbox_close_idle(letter);
+  handle->letter = fresh;
+  handle->flushed = 0;
+  fresh->handles = fresh->writers = 1;
+  fresh->writer = handle->process;
+}
+
+// The other goes on as if it had not been opened again.
+static bool take_name(OutboxHandle *handle, GError **error) {
+  Outbox *outbox = handle->outbox;
+  OutboxLetter *letter = handle->letter;
+  bool is_draft = letter->writers == 1 && outbox_is_locked(outbox, letter->row.name);
+  if (is_draft) letter->row.phase = OUTBOX_DRAFT;
+  OutboxLetter *fresh = replace_letter(outbox, letter, error);
+  if (fresh == NULL) {
+    letter->row.phase = OUTBOX_OPEN;
+    return false;
+  }
+  change_letter(handle, fresh);
+  if (letter->writers == 0 && !is_draft) outbox_close_letter(outbox, letter, NULL, NULL);
+  return true;
+}
+
 bool outbox_truncate(Outbox *outbox, uint64_t ino, OutboxHandle *handle, uint64_t size,
                      GError **error) {
   if (handle == NULL) return truncate_path(outbox, ino, size, error);
   if (!handle->writes) return outbox_set_error(error, EBADF, "a letter", "not opened for writing");
+  if (size == 0 && is_of_another(handle)) return take_name(handle, error);
   return resize(handle->letter, size, error);
 }

@@ -56,7 +56,7 @@ void outbox_unlink(Outbox *outbox, uint64_t parent, const char *name, pid_t pid,
   else if (!outbox_recall(outbox, letter))
     outbox_refuse(done, data, EBUSY, name, "is being sent");
   else {
-    if (parent == OUTBOX_INO) outbox_keep_removed(outbox, letter, outbox_process_of(pid));
+    if (parent == OUTBOX_INO) outbox_keep_removed(outbox, letter, outbox_process_find(pid));
     outbox_unlink_letter(outbox, letter, done, data);
   }
   outbox_run_agenda(outbox);
@@ -67,7 +67,8 @@ void outbox_unlink(Outbox *outbox, uint64_t parent, const char *name, pid_t pid,
 static void clear_place(Outbox *outbox, const OutboxLetter *moved, const char *name) {
   OutboxLetter *letter = outbox_table_find(outbox->table, OUTBOX_INO, name);
   if (letter == NULL) return;
-  pid_t process = letter->row.phase == OUTBOX_DRAFT ? moved->writer : 0;
+  bool is_draft = letter->row.phase == OUTBOX_DRAFT;
+  OutboxProcess process = is_draft ? moved->writer : (OutboxProcess){0};
   if (outbox_stands_alone(letter, process))
     outbox_step_aside(outbox, letter, true, NULL);
   else

@@ -80,11 +80,11 @@ struct OutboxHandle {
   Outbox *outbox;
   OutboxLetter *letter;  // NULL: a note
   char *note;
-  bool writes;
-  pid_t process;  // that opened it
-  pid_t writer;   // the thread that last wrote by it
-  bool is_half;   // that one was killed: whoever closes it, what it wrote is not all of it
-  bool killed;    // the last to flush it was being killed
+  bool writes, has_written;
+  OutboxProcess process;  // that opened it
+  pid_t writer;           // the thread that last wrote by it
+  bool is_half;           // that one was killed: whoever closes it, what it wrote is not all of it
+  bool killed;            // the last to flush it was being killed
   // The letter's revision when it was flushed last, 0 if that was not by the opener's process.
   unsigned flushed;
 };
@@ -135,8 +135,8 @@ void outbox_close_idle(OutboxLetter *letter);
 
 // -- outbox_commit.c
 // Whether a letter that others want the name of goes on under another name instead of being
-// overwritten. `process`: who wants it; 0: not known.
-bool outbox_stands_alone(const OutboxLetter *letter, pid_t process);
+// overwritten by `process`.
+bool outbox_stands_alone(const OutboxLetter *letter, OutboxProcess process);
 // That: gives it the next free NAME+n, and another inode unless `keep_ino`. A draft goes to
 // failed/: without its name, the lock that holds it back is no more its own.
 bool outbox_step_aside(Outbox *outbox, OutboxLetter *letter, bool keep_ino, GError **error);
@@ -178,8 +178,8 @@ void outbox_remove_letter(Outbox *outbox, OutboxLetter *letter, OutboxDone done,
 OutboxKept *outbox_kept_new(Outbox *outbox);
 void outbox_kept_free(OutboxKept *letters);
 // To be called before `process` removes a letter of outbox/, and after it created a file.
-void outbox_keep_removed(Outbox *outbox, OutboxLetter *letter, pid_t process);
-void outbox_return_removed(Outbox *outbox, const char *name, pid_t process);
+void outbox_keep_removed(Outbox *outbox, OutboxLetter *letter, OutboxProcess process);
+void outbox_return_removed(Outbox *outbox, const char *name, OutboxProcess process);
 
 // -- outbox_agenda.c
 OutboxAgenda *outbox_agenda_new(Outbox *outbox);

@@ -8,6 +8,8 @@
 #define PF_SIGNALED 0x400
 // Fields of /proc/PID/stat between the command's name and the flags.
 #define FIELDS_BEFORE_FLAGS 6
+// ... and the time of its start.
+#define FIELDS_BEFORE_START 19
 
 static char *read_proc(pid_t pid, const char *file) {
   g_autofree char *path = g_strdup_printf("/proc/%ld/%s", (long)pid, file);
@@ -28,12 +30,26 @@ static bool is_ending(pid_t thread) {
   return status != NULL && strstr(status, "\nVmSize:") == NULL;
 }
 
-bool outbox_process_was_killed(pid_t thread) {
-  if (!is_ending(thread)) return false;
-  g_autofree char *stat = read_proc(thread, "stat");
+// A number of /proc/PID/stat, 0 if there is none.
+static uint64_t read_field(pid_t pid, unsigned fields_before) {
+  g_autofree char *stat = read_proc(pid, "stat");
   // The command's name may hold spaces and parentheses: what follows the last one is numbers.
   const char *at = stat != NULL ? strrchr(stat, ')') : NULL;
-  for (unsigned i = 0; at != NULL && i <= FIELDS_BEFORE_FLAGS; i++)
+  for (unsigned i = 0; at != NULL && i <= fields_before; i++)
     at = strchr(at + 1, ' ');
-  return at != NULL && (strtoul(at, NULL, 10) & PF_SIGNALED) != 0;
+  return at != NULL ? g_ascii_strtoull(at, NULL, 10) : 0;
+}
+
+OutboxProcess outbox_process_find(pid_t thread) {
+  OutboxProcess process = {.id = outbox_process_of(thread)};
+  process.started = read_field(process.id, FIELDS_BEFORE_START);
+  return process;
+}
+
+bool outbox_process_is(OutboxProcess process, OutboxProcess other) {
+  return process.id != 0 && process.id == other.id && process.started == other.started;
+}
+
+bool outbox_process_was_killed(pid_t thread) {
+  return is_ending(thread) && (read_field(thread, FIELDS_BEFORE_FLAGS) & PF_SIGNALED) != 0;
 }

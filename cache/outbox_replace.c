@@ -12,8 +12,8 @@
 #define KEPT_MAX 16
 
 typedef struct {
-  pid_t process;  // that removed it
-  OutboxRow row;  // with the number under which its bytes are kept
+  OutboxProcess process;  // that removed it
+  OutboxRow row;          // with the number under which its bytes are kept
   GPtrArray *recipients;
   uint64_t size;
   int64_t due_us, until_us;
@@ -76,9 +76,9 @@ void outbox_kept_free(OutboxKept *letters) {
   g_free(letters);
 }
 
-void outbox_keep_removed(Outbox *outbox, OutboxLetter *letter, pid_t process) {
+void outbox_keep_removed(Outbox *outbox, OutboxLetter *letter, OutboxProcess process) {
   bool waits = letter->row.phase == OUTBOX_HELD || letter->row.phase == OUTBOX_QUEUED;
-  if (!waits || process == 0 || process == letter->writer) return;
+  if (!waits || process.id == 0 || outbox_process_is(process, letter->writer)) return;
   uint64_t number;
   char old_name[24], new_name[24];
   if (outbox_is_locked(outbox, letter->row.name) || !outbox_new_number(outbox, &number, NULL))
@@ -100,10 +100,11 @@ void outbox_keep_removed(Outbox *outbox, OutboxLetter *letter, pid_t process) {
   forget_late(outbox->kept);
 }
 
-static GList *find_kept(const OutboxKept *letters, const char *name, pid_t process) {
+static GList *find_kept(const OutboxKept *letters, const char *name, OutboxProcess process) {
   for (GList *at = letters->letters.head; at != NULL; at = at->next) {
     const Kept *kept = at->data;
-    if (kept->process == process && strcmp(kept->row.name, name) == 0) return at;
+    bool is_his = outbox_process_is(kept->process, process);
+    if (is_his && strcmp(kept->row.name, name) == 0) return at;
   }
   return NULL;
 }
@@ -128,9 +129,9 @@ static void bring_back(Outbox *outbox, Kept *kept) {
   outbox_tell_changed(outbox, OUTBOX_INO);
 }
 
-void outbox_return_removed(Outbox *outbox, const char *name, pid_t process) {
+void outbox_return_removed(Outbox *outbox, const char *name, OutboxProcess process) {
   forget_late(outbox->kept);
-  GList *found = process != 0 ? find_kept(outbox->kept, name, process) : NULL;
+  GList *found = find_kept(outbox->kept, name, process);
   if (found == NULL) return;
   Kept *kept = found->data;
   g_queue_delete_link(&outbox->kept->letters, found);

@@ -10,6 +10,7 @@
 #include <glib.h>
 
 #include "cache/outbox_journal.h"
+#include "cache/outbox_process.h"
 
 typedef struct {
   OutboxRow row;
@@ -21,21 +22,22 @@ typedef struct {
   char *note;      // FAILED: the text of NAME.error; NULL: none
   int64_t note_ns;
 
-  int fd;             // of its file while it is open, else -1
-  unsigned handles;   // open files
-  unsigned writers;   // those of them that may write
-  pid_t writer;       // the process that last opened it for writing
-  unsigned revision;  // counts changes of its bytes
-  unsigned checked;   // the revision last found fit to be sent
-  unsigned synced;    // the revision last known to be on disk
-  unsigned commit;    // counts commits and what takes them back: a late answer tells by it
-  unsigned pins;      // answers of other threads that are still to come for it
-  bool moving;        // one of them is a rename's
-  uint64_t twin;      // the inode that stat shows for it and its hard links; 0: its own
-  bool copying;       // a copy of it is on its way
-  bool has_looked;    // the server was asked whether it was sent, since that was last unsure
-  bool aside;         // another process took its name while it was written
-  int64_t due_us;     // HELD, QUEUED: when its next step is due, monotonic; 0: not on the agenda
+  int fd;                // of its file while it is open, else -1
+  unsigned handles;      // open files
+  unsigned writers;      // those of them that may write
+  OutboxProcess writer;  // that last opened it for writing
+  OutboxProcess author;  // that last wrote to it
+  unsigned revision;     // counts changes of its bytes
+  unsigned checked;      // the revision last found fit to be sent
+  unsigned synced;       // the revision last known to be on disk
+  unsigned commit;       // counts commits and what takes them back: a late answer tells by it
+  unsigned pins;         // answers of other threads that are still to come for it
+  bool moving;           // one of them is a rename's
+  uint64_t twin;         // the inode that stat shows for it and its hard links; 0: its own
+  bool copying;          // a copy of it is on its way
+  bool has_looked;       // the server was asked whether it was sent, since that was last unsure
+  bool aside;            // another process took its name while it was written
+  int64_t due_us;        // HELD, QUEUED: when its next step is due, monotonic; 0: not on the agenda
 } OutboxLetter;
 
 typedef struct OutboxTable OutboxTable;

@@ -205,8 +205,8 @@ static void test_some(Fixture *fixture, gconstpointer unused) {
   assert_done(fixture, "one;");
 }
 
-// A copy that is kept while the letter is sent to those who lacked it: the courier's row stays as it
-// is, so that a crash does not send it to them again.
+// A copy that is kept while the letter is sent to those who lacked it: the courier's row stays as
+// it is, so that a crash does not send it to them again.
 static void test_late_answer(Fixture *fixture, gconstpointer unused) {
   SCRIPT(ANSWER_LATER);
   fake_server_expect(FAKE_REFUSE_SECOND);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cache/outbox_private.h"
 #include "outbox_fixture.h"
 
 static OutboxHandle *take_over(Fixture *fixture, const char *name) {
@@ -28,6 +29,44 @@ static void test_both_empty(Fixture *fixture, gconstpointer unused) {
   fixture_write_letter(second, "second");
   fixture_write_letter(first, "first");
   fixture_finish(fixture, second, fixture_other_process());
+  fixture_finish(fixture, first, getpid());
+  FIXTURE_ASSERT_SENDS(fixture, "first", "second");
+}
+
+// sort -o, truncate -s 0: the name was opened as it is, and emptied then.
+static void test_emptied(Fixture *fixture, gconstpointer unused) {
+  fixture_copy_letter(fixture, "mail");
+  OutboxFile before, after;
+  g_assert_true(outbox_lookup(fixture->outbox, OUTBOX_INO, "mail", &before));
+  OutboxHandle *handle =
+      fixture_open_letter(fixture, "mail", O_WRONLY | O_CREAT, fixture_other_process());
+  g_autoptr(GError) error = NULL;
+  g_assert_true(outbox_truncate(fixture->outbox, before.ino, handle, 0, &error));
+  fixture_assert_names(fixture, "mail mail+1", "");
+  fixture_wait_disk(fixture);
+  fixture_assert_state(fixture, "mail+1", "held");
+  g_assert_true(outbox_lookup(fixture->outbox, OUTBOX_INO, "mail", &after));
+  g_assert_cmpuint(after.ino, ==, before.ino);
+  g_assert_cmpuint(after.size, ==, 0);
+  fixture_write_letter(handle, "second");
+  // Its own it may empty as it likes.
+  g_assert_true(outbox_truncate(fixture->outbox, before.ino, handle, 0, &error));
+  fixture_write_letter(handle, "third");
+  fixture_finish(fixture, handle, fixture_other_process());
+  fixture_assert_names(fixture, "mail mail+1", "");
+  FIXTURE_ASSERT_SENDS(fixture, "mail", "third");
+}
+
+// Also while the other still writes.
+static void test_emptied_while_open(Fixture *fixture, gconstpointer unused) {
+  OutboxHandle *first = fixture_create(fixture, "mail");
+  fixture_write_letter(first, "first");
+  OutboxHandle *second = fixture_open_letter(fixture, "mail", O_WRONLY, fixture_other_process());
+  g_autoptr(GError) error = NULL;
+  g_assert_true(outbox_truncate(fixture->outbox, 0, second, 0, &error));
+  fixture_write_letter(second, "second");
+  fixture_finish(fixture, second, fixture_other_process());
+  fixture_assert_state(fixture, "mail+1", "writing");
   fixture_finish(fixture, first, getpid());
   FIXTURE_ASSERT_SENDS(fixture, "first", "second");
 }
@@ -118,6 +157,33 @@ static void test_rename_onto_draft(Fixture *fixture, gconstpointer unused) {
   FIXTURE_ASSERT_SENDS(fixture, "other");
 }
 
+// One that an editor holds back is not sent for it.
+static void test_empty_a_draft(Fixture *fixture, gconstpointer unused) {
+  begin_draft(fixture);
+  OutboxHandle *handle = fixture_open_letter(fixture, "mail", O_WRONLY, fixture_other_process());
+  g_autoptr(GError) error = NULL;
+  g_assert_true(outbox_truncate(fixture->outbox, 0, handle, 0, &error));
+  fixture_write_letter(handle, "other");
+  fixture_finish(fixture, handle, fixture_other_process());
+  assert_draft_failed(fixture, "mail", "mail");
+  g_assert_cmpint(fixture_unlink(fixture, OUTBOX_INO, ".mail.swp"), ==, 0);
+  FIXTURE_ASSERT_SENDS(fixture, "other");
+}
+
+// A process that has the number of one that is gone is another.
+static void test_number_used_again(Fixture *fixture, gconstpointer unused) {
+  fixture_copy_letter(fixture, "mail");
+  OutboxFile file;
+  g_assert_true(outbox_lookup(fixture->outbox, OUTBOX_INO, "mail", &file));
+  OutboxLetter *letter = outbox_table_get(fixture->outbox->table, file.ino);
+  g_assert_cmpuint(letter->writer.started, >, 0);
+  letter->writer.started--;
+  OutboxHandle *handle = fixture_open_letter(fixture, "mail", O_WRONLY | O_TRUNC, getpid());
+  fixture_write_letter(handle, "other");
+  fixture_finish(fixture, handle, getpid());
+  FIXTURE_ASSERT_SENDS(fixture, "mail", "other");
+}
+
 // The editor itself may overwrite its draft, in place or with a file that it wrote beside it.
 static void test_editor_saves_draft(Fixture *fixture, gconstpointer unused) {
   begin_draft(fixture);
@@ -169,6 +235,10 @@ typedef struct {
 
 static const Case cases[] = {
     {"both empty", test_both_empty},
+    {"emptied", test_emptied},
+    {"emptied while it is written", test_emptied_while_open},
+    {"empty a draft", test_empty_a_draft},
+    {"a number used again", test_number_used_again},
     {"rename onto an empty one", test_rename_onto_empty},
     {"stays empty", test_stays_empty},
     {"touched", test_touched},

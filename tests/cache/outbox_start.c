@@ -65,8 +65,8 @@ int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
   g_test_add("/outbox/start/ill-disk", Fixture, NULL, fixture_set_up_holding, test_ill_disk,
              fixture_tear_down);
-  g_test_add("/outbox/start/file-is-gone", Fixture, NULL, fixture_set_up_holding,
-             test_file_is_gone, fixture_tear_down);
+  g_test_add("/outbox/start/file-is-gone", Fixture, NULL, fixture_set_up_holding, test_file_is_gone,
+             fixture_tear_down);
   int result = g_test_run();
   fixture_end_processes();
   return result;

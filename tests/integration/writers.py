@@ -269,12 +269,42 @@ class Specials(WritersCase):
 
     # --- one name, two letters -------------------------------------------------------------------
 
+    # rsync would take a letter of the same size and second for the same; its rename commits at once.
     WAYS = ('cp "$1" "$2"', 'cat "$1" > "$2"', 'cp "$1" "$1.moved"; mv "$1.moved" "$2"',
-            'install -m 600 "$1" "$2"', 'rsync "$1" "$2"', 'cp --remove-destination "$1" "$2"')
+            'install -m 600 "$1" "$2"', 'cp --remove-destination "$1" "$2"',
+            'dd if="$1" of="$2" status=none', 'tee "$2" < "$1" > /dev/null', 'rsync -I "$1" "$2"')
+    # They open what is there as it is, and empty it then; what is on its way they may not.
+    WAYS_WITHIN_THE_DELAY = ('sort -s -k99 -o "$2" "$1"', 'sort -s -k99 -o "$2" "$1"',
+                             'truncate -s 0 "$2"; cat "$1" >> "$2"')
 
-    def write_all_ways(self, mount, word):
-        for number, way in enumerate(self.WAYS):
-            mount.sh(way, self.source(mount, text_of(f"{word}-{number}")), "outbox/same")
+    def write_all_ways(self, mount, word, ways):
+        for number, way in enumerate(ways):
+            done = mount.sh(way, self.source(mount, text_of(f"{word}-{number}.")), "outbox/same", check=False)
+            self.assertEqual((done.returncode, done.stderr), (0, ""), way)
+
+    def assert_all_arrive(self, mount, word, ways):
+        for number in range(len(ways)):
+            self.assert_arrives(f"{word}-{number}.")
+        process.wait_until(lambda: mount.ls("outbox") == ["failed"], 20, "an empty outbox")
+        self.assertEqual(mount.ls("outbox/failed"), [])
+
+    def test_one_name_within_the_delay(self):
+        # Whatever writes a name that the letter before still has: all letters go, each as written.
+        ways = self.WAYS[:-1] + self.WAYS_WITHIN_THE_DELAY + self.WAYS
+        mount = self.mount(send_delay=60)
+        self.write_all_ways(mount, "delay", ways)
+        mount.unmount()
+        mount.start("-o", "send_delay=0")
+        self.assert_all_arrive(mount, "delay", ways)
+
+    def test_one_name_while_the_server_is_down(self):
+        # The same, where the letters before are on their way already.
+        ways = self.WAYS * 2
+        mount = self.mount(send_delay=0, smtp=f"smtp://alice@localhost:{process.free_port()}")
+        self.write_all_ways(mount, "down", ways)
+        mount.unmount()
+        mount.start("-o", f"smtp={self.postfix.url('smtp', 'alice')}")
+        self.assert_all_arrive(mount, "down", ways)
 
     def test_rename_over_a_letter(self):
         # The letter that has the name goes on; so does the one that takes it.
@@ -341,10 +371,11 @@ class Specials(WritersCase):
     # --- touch, truncate, attributes -------------------------------------------------------------
 
     def test_truncate(self):
-        # To nothing: no letter any more. A new name, of NULs: refused, as the caller sees.
+        # One's own to nothing: no letter any more. A new name, of NULs: refused, as the caller sees.
         mount = self.shared()
-        mount.sh('cp "$1" outbox/emptied; truncate -s 0 outbox/emptied',
-                 self.source(mount, text_of("truncate-test")))
+        mount.python("import sys\nwith open('outbox/emptied', 'w') as file:\n"
+                     "  file.write(sys.argv[1]); file.flush(); file.truncate(0)\n",
+                     text_of("truncate-test"))
         done = mount.sh("truncate -s 100 outbox/nuls", check=False)
         self.assertIn(EINVAL, done.stderr)
         self.wait_failed(mount, "nuls")
