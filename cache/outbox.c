@@ -115,10 +115,10 @@ void outbox_free(Outbox *outbox) {
   if (outbox == NULL) return;
   courier_free(outbox->courier);
   outbox_table_from(outbox->table, 0, store_unstored, outbox);
+  outbox_kept_free(outbox->kept);
   outbox_spool_free(outbox->spool);
   outbox_agenda_free(outbox->agenda);
   outbox_intake_free(outbox->intake);
-  outbox_kept_free(outbox->kept);
   g_hash_table_unref(outbox->handles);
   outbox_table_free(outbox->table);
   g_ptr_array_unref(outbox->under_way);

@@ -194,7 +194,8 @@ void outbox_link(Outbox *outbox, uint64_t ino, uint64_t new_parent, const char *
                  OutboxDone done, gpointer data);
 // Cancels: a letter whose sending has not begun is gone for good; ENOENT, or EBUSY while it is
 // being sent or is next. A process that removes another's letter and at once creates a file of that
-// name only takes the name: the letter goes on as NAME+1. `pid` 0: nobody's.
+// name only takes the name: the letter goes on as NAME+1. Where the program ends within a second of
+// such a removal, the letter lies in failed/ afterwards. `pid` 0: nobody's.
 void outbox_unlink(Outbox *outbox, uint64_t parent, const char *name, pid_t pid, OutboxDone done,
                    gpointer data);
 // The same as moving failed/NAME back and as removing a letter, for those who do it beside the file

@@ -111,6 +111,7 @@ static void set_clock(Outbox *outbox) {
 }
 
 void outbox_run_agenda(Outbox *outbox) {
+  outbox_forget_kept(outbox);
   int64_t now_us = outbox_now_us(outbox);
   OutboxLetter *letter;
   while ((letter = first_of(outbox->agenda->held)) != NULL && letter->due_us <= now_us)

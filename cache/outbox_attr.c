@@ -39,6 +39,7 @@ static int check_settled(const OutboxLetter *letter) {
     case OUTBOX_SENDING:
     case OUTBOX_SENT_DATA:
     case OUTBOX_ACCEPTED:
+    case OUTBOX_KEPT:
       return EBUSY;
   }
   return EBUSY;

@@ -21,6 +21,7 @@ bool outbox_stands_alone(const OutboxLetter *letter, OutboxProcess process) {
       return true;
     case OUTBOX_ACCEPTED:
     case OUTBOX_FAILED:
+    case OUTBOX_KEPT:
       return false;
   }
   return false;

@@ -54,10 +54,11 @@ static Copy *new_copy(Outbox *outbox, const OutboxLetter *letter) {
 }
 
 // The rest of its row may be the courier's by now, or a rename's.
-static void store_copied(Outbox *outbox, OutboxLetter *letter) {
+static void store_copy(Outbox *outbox, OutboxLetter *letter) {
   SpoolJob *job = spool_job_new(SPOOL_COPY);
   job->row.id = letter->row.id;
   job->row.copied = letter->row.copied;
+  job->row.accepted_at = letter->row.accepted_at;
   outbox_push(outbox, letter, job, NULL, NULL, NULL);
 }
 
@@ -72,7 +73,7 @@ static void end(Copying *copying, bool is_kept) {
   if (letter->row.phase == OUTBOX_ACCEPTED)
     outbox_remove_letter(outbox, letter, NULL, NULL);
   else if (letter->linked && is_kept)
-    store_copied(outbox, letter);
+    store_copy(outbox, letter);
   else
     outbox_table_let_go(outbox->table, letter);
 }
@@ -86,17 +87,26 @@ static gboolean ask_again(gpointer data) {
   return G_SOURCE_REMOVE;
 }
 
+// As long as a letter is tried to be sent, its copy is tried to be kept; it begins when somebody
+// has got it, or when that is first known.
+static bool is_too_late(Outbox *outbox, OutboxLetter *letter) {
+  int64_t now = outbox_now_s(outbox);
+  if (letter->row.accepted_at == 0) letter->row.accepted_at = now;
+  return now - letter->row.accepted_at >= (int64_t)outbox->options.send_lifetime_s;
+}
+
 static void take_failure(Copying *copying, const Copy *copy, const GError *error) {
   Outbox *outbox = copying->outbox;
   const char *name = copying->letter->row.name;
   copying->looks_first |= copy->uncertain;
-  if (outbox_is_too_old(outbox, copying->letter)) {
+  if (is_too_late(outbox, copying->letter)) {
     g_message("outbox: %s was sent, but no copy could be kept: %s", name, error->message);
     end(copying, false);
     return;
   }
   if (copying->attempts++ == 0)
     g_info("outbox: %s was sent, a copy is to be kept later: %s", name, error->message);
+  if (copying->attempts == 1) store_copy(outbox, copying->letter);
   int64_t wait_ms = outbox_retry_delay_us(outbox, copying->attempts) / 1000;
   copying->retry = g_timeout_source_new((guint)MIN(wait_ms, G_MAXINT));
   g_source_set_callback(copying->retry, ask_again, copying, NULL);

@@ -19,7 +19,7 @@ typedef enum {
   PUT,
   RELABEL,
   SET_PHASE,
-  SET_COPIED,
+  NOTE_COPY,
   PUT_RECIPIENT,
   PUT_ADDRESSEE,
   REMOVE,
@@ -37,20 +37,21 @@ static const char *const statement_sql[STATEMENTS] = {
     [LOAD] =
         "SELECT id, ino, directory, name, phase, mode, atime_ns, mtime_ns, ctime_ns,"
         " queued_at, attempts, next_try, message_id, sender, date, error, broken, perhaps_sent,"
-        " envelope_from, notify, ret, envid, origin, copied FROM letter ORDER BY ino",
+        " envelope_from, notify, ret, envid, origin, copied, accepted_at FROM letter ORDER BY ino",
     [LOAD_RECIPIENTS] = "SELECT address, verdict, reply FROM recipient WHERE letter = ?1",
     [LOAD_ADDRESSEES] = "SELECT address FROM addressee WHERE letter = ?1 ORDER BY position",
     [PUT] =
         "INSERT OR REPLACE INTO letter (id, ino, directory, name, phase, mode, atime_ns,"
         " mtime_ns, ctime_ns, queued_at, attempts, next_try, message_id, sender, date, error,"
-        " broken, perhaps_sent, envelope_from, notify, ret, envid, origin, copied) VALUES"
+        " broken, perhaps_sent, envelope_from, notify, ret, envid, origin, copied, accepted_at)"
+        " VALUES"
         " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,"
-        " ?20, ?21, ?22, ?23, ?24)",
+        " ?20, ?21, ?22, ?23, ?24, ?25)",
     [RELABEL] =
         "UPDATE letter SET ino = ?2, directory = ?3, name = ?4, mode = ?6, atime_ns = ?7,"
         " mtime_ns = ?8, ctime_ns = ?9 WHERE id = ?1",
     [SET_PHASE] = "UPDATE letter SET phase = ?2 WHERE id = ?1",
-    [SET_COPIED] = "UPDATE letter SET copied = ?2 WHERE id = ?1",
+    [NOTE_COPY] = "UPDATE letter SET copied = ?2, accepted_at = ?3 WHERE id = ?1",
     [PUT_RECIPIENT] =
         "INSERT OR REPLACE INTO recipient (letter, address, verdict, reply)"
         " VALUES (?1, ?2, ?3, ?4)",
@@ -161,6 +162,7 @@ static void read_row(sqlite3_stmt *statement, OutboxRow *row) {
                    .envid = column_text(statement, 21)},
       .origin = column_text(statement, 22),
       .copied = sqlite3_column_int(statement, 23) != 0,
+      .accepted_at = sqlite3_column_int64(statement, 24),
   };
 }
 
@@ -311,6 +313,7 @@ bool outbox_journal_put(OutboxJournal *journal, const OutboxRow *row, GPtrArray 
   bind_text(statement, 22, row->envelope.envid);
   bind_text(statement, 23, row->origin);
   sqlite3_bind_int(statement, 24, row->copied);
+  sqlite3_bind_int64(statement, 25, row->accepted_at);
   return run(journal, PUT, "note a letter", error) && remove_recipients(journal, row->id, error) &&
          put_recipients(journal, row->id, recipients, error) && put_addressees(journal, row, error);
 }
@@ -329,11 +332,12 @@ bool outbox_journal_advance(OutboxJournal *journal, uint64_t id, OutboxPhase pha
          put_recipients(journal, id, recipients, error);
 }
 
-bool outbox_journal_set_copied(OutboxJournal *journal, const OutboxRow *row, GError **error) {
-  sqlite3_stmt *statement = journal->statements[SET_COPIED];
+bool outbox_journal_note_copy(OutboxJournal *journal, const OutboxRow *row, GError **error) {
+  sqlite3_stmt *statement = journal->statements[NOTE_COPY];
   sqlite3_bind_int64(statement, 1, (sqlite3_int64)row->id);
   sqlite3_bind_int(statement, 2, row->copied);
-  return run(journal, SET_COPIED, "note a copy", error);
+  sqlite3_bind_int64(statement, 3, row->accepted_at);
+  return run(journal, NOTE_COPY, "note a copy", error);
 }
 
 bool outbox_journal_remove(OutboxJournal *journal, uint64_t id, GError **error) {

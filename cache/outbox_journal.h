@@ -27,6 +27,7 @@ typedef enum {
   OUTBOX_SENT_DATA = 6,  // its last bytes may have gone out
   OUTBOX_ACCEPTED = 7,   // the server has taken it, all that is left is to remove it
   OUTBOX_FAILED = 8,     // in failed/
+  OUTBOX_KEPT = 9,       // has lost its name, by whom may be about to put another in its place
 } OutboxPhase;
 
 // A letter as stored. Strings are owned.
@@ -49,8 +50,9 @@ typedef struct {
   // It is not whole: the errno of a write that failed, ECANCELED: who wrote it was killed,
   // EOWNERDEAD: we ended meanwhile. 0: none of these.
   int broken;
-  bool perhaps_sent;  // a try ended after its last bytes, without an answer
-  bool copied;        // a copy is kept, or none is wanted
+  bool perhaps_sent;    // a try ended after its last bytes, without an answer
+  bool copied;          // a copy is kept, or none is wanted
+  int64_t accepted_at;  // seconds since 1970, when somebody got it last; 0: not known
   Envelope envelope;
   char *origin;  // the drop it was taken from, see drop.h; NULL: none
 } OutboxRow;
@@ -73,12 +75,12 @@ OutboxRecipient *outbox_recipient_new(const char *address, int verdict, const ch
 void outbox_recipient_free(OutboxRecipient *recipient);
 OutboxRecipient *outbox_recipient_copy(const OutboxRecipient *recipient);
 
-// Opens the journal at `path` or makes an empty one; one of version 1 is brought up to this
-// version, whole or not at all. One that cannot be read, of another version, or not a journal at
+// Opens the journal at `path` or makes an empty one; one of an earlier version is brought up to
+// this one, whole or not at all. One that cannot be read, of another version, or not a journal at
 // all is left as it is: EIO.
 OutboxJournal *outbox_journal_open(const char *path, GError **error);
 // Opens one that is there only for outbox_journal_load; whoever has it open for writing is not
-// disturbed. EIO also for one of version 1.
+// disturbed. EIO also for one of an earlier version.
 OutboxJournal *outbox_journal_open_to_read(const char *path, GError **error);
 void outbox_journal_free(OutboxJournal *journal);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(OutboxJournal, outbox_journal_free)
@@ -105,8 +107,8 @@ bool outbox_journal_relabel(OutboxJournal *journal, const OutboxRow *row, GError
 // Stores a phase and the recipients just answered for (NULL: none).
 bool outbox_journal_advance(OutboxJournal *journal, uint64_t id, OutboxPhase phase,
                             GPtrArray *recipients, GError **error);
-// Stores `copied` only, likewise.
-bool outbox_journal_set_copied(OutboxJournal *journal, const OutboxRow *row, GError **error);
+// Stores `copied` and `accepted_at` only.
+bool outbox_journal_note_copy(OutboxJournal *journal, const OutboxRow *row, GError **error);
 bool outbox_journal_remove(OutboxJournal *journal, uint64_t id, GError **error);
 
 // Numbers below *next were never given out by this journal, *next and above are free.

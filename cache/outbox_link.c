@@ -22,6 +22,7 @@ static int check_source(const OutboxLetter *letter) {
     case OUTBOX_SENT_DATA:
     case OUTBOX_ACCEPTED:
     case OUTBOX_FAILED:
+    case OUTBOX_KEPT:
       return EPERM;
   }
   return EPERM;

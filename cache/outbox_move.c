@@ -20,14 +20,18 @@ void outbox_remove_letter(Outbox *outbox, OutboxLetter *letter, OutboxDone done,
   outbox_push(outbox, letter, job, NULL, done, data);
 }
 
-void outbox_unlink_letter(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data) {
-  g_autofree char *name = g_strdup(letter->row.name);
-  uint64_t directory = letter->row.directory;
+void outbox_unname_letter(Outbox *outbox, OutboxLetter *letter) {
   outbox_agenda_remove(outbox, letter);
   outbox_tell_drains(outbox, letter, OUTBOX_FATE_LEFT);
   letter->commit++;
   outbox_table_unlink(outbox->table, letter);
-  outbox_touch(outbox, directory);
+  outbox_touch(outbox, letter->row.directory);
+}
+
+void outbox_unlink_letter(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data) {
+  g_autofree char *name = g_strdup(letter->row.name);
+  uint64_t directory = letter->row.directory;
+  outbox_unname_letter(outbox, letter);
   outbox_remove_letter(outbox, letter, done, data);
   if (directory == OUTBOX_INO) outbox_lock_gone(outbox, name);
 }
@@ -55,10 +59,9 @@ void outbox_unlink(Outbox *outbox, uint64_t parent, const char *name, pid_t pid,
     unlink_note(outbox, letter, done, data);
   else if (!outbox_recall(outbox, letter))
     outbox_refuse(done, data, EBUSY, name, "is being sent");
-  else {
-    if (parent == OUTBOX_INO) outbox_keep_removed(outbox, letter, outbox_process_find(pid));
+  else if (parent != OUTBOX_INO ||
+           !outbox_keep_removed(outbox, letter, outbox_process_find(pid), done, data))
     outbox_unlink_letter(outbox, letter, done, data);
-  }
   outbox_run_agenda(outbox);
 }
 

@@ -169,7 +169,9 @@ void outbox_refuse(OutboxDone done, gpointer data, int code, const char *name, c
 int outbox_check_place(Outbox *outbox, uint64_t directory, const char *name, unsigned flags);
 // The row of a letter that goes at once, as new.
 void outbox_prepare_queued(const Outbox *outbox, OutboxRow *row);
-// Takes the name away, and then as below. Not one under way.
+// Takes the name away, and the letter off the agenda. Not one under way.
+void outbox_unname_letter(Outbox *outbox, OutboxLetter *letter);
+// That, and then as below.
 void outbox_unlink_letter(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data);
 // Takes the letter and its row away for good.
 void outbox_remove_letter(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data);
@@ -177,8 +179,13 @@ void outbox_remove_letter(Outbox *outbox, OutboxLetter *letter, OutboxDone done,
 // -- outbox_replace.c
 OutboxKept *outbox_kept_new(Outbox *outbox);
 void outbox_kept_free(OutboxKept *letters);
-// To be called before `process` removes a letter of outbox/, and after it created a file.
-void outbox_keep_removed(Outbox *outbox, OutboxLetter *letter, OutboxProcess process);
+// When `process` removes a letter of outbox/: true if it may be about to put another in its place.
+// Then the letter is kept, without a name, and `done` answered as by outbox_unlink_letter.
+bool outbox_keep_removed(Outbox *outbox, OutboxLetter *letter, OutboxProcess process,
+                         OutboxDone done, gpointer data);
+// Those that were kept long enough are removed. Called by outbox_run_agenda.
+void outbox_forget_kept(Outbox *outbox);
+// To be called after `process` created a file.
 void outbox_return_removed(Outbox *outbox, const char *name, OutboxProcess process);
 
 // -- outbox_agenda.c
@@ -234,7 +241,6 @@ bool outbox_look_first(Outbox *outbox, OutboxLetter *letter);
 
 // -- outbox_send.c
 int64_t outbox_retry_delay_us(const Outbox *outbox, unsigned attempts);
-bool outbox_is_too_old(const Outbox *outbox, const OutboxLetter *letter);
 void outbox_take_look(Outbox *outbox, uint64_t id, bool was_sent);
 void outbox_hand_over(Outbox *outbox, OutboxLetter *letter);
 // True if the letter is not under way, or was not begun: then it is queued again. Afterwards

@@ -18,7 +18,7 @@ typedef struct {
   GHashTable *files;    // int64_t * ids of letters whose files are wanted
   GArray *gone;         // uint64_t ids whose rows are not wanted
   GHashTable *origins;  // char * ids of drops that have a row
-  GPtrArray *drafts;    // OutboxLetter *: OPEN or DRAFT, to be decided when all names are known
+  GPtrArray *drafts;    // OutboxLetter *: OPEN, DRAFT or KEPT, decided when all names are known
   GError *error;        // the first of those that rows met
 } Recovery;
 
@@ -96,18 +96,26 @@ static void take_row(const OutboxRow *row, GPtrArray *recipients, gpointer data)
   }
 }
 
+static void fail(Outbox *outbox, OutboxLetter *letter, const char *reason) {
+  g_autofree char *note = outbox_report(outbox, letter, false, reason, NULL);
+  outbox_place_failed(outbox, letter, note);
+  g_message("outbox: %s/%s was not sent: see %s%s", OUTBOX_FAILED_NAME, letter->row.name,
+            letter->row.name, OUTBOX_ERROR_SUFFIX);
+}
+
 // A letter that an editor still holds stays; one whose lock is gone with the crash is not known to
 // be finished. Nor is a file that was open: another name makes no letter of it.
 static bool decide_draft(Recovery *recovery, OutboxLetter *letter, GError **error) {
   Outbox *outbox = recovery->outbox;
-  bool unfinished = outbox_is_fit_name(outbox, letter, letter->row.name);
   bool was_open = letter->row.phase == OUTBOX_OPEN && letter->size > 0;
+  bool was_kept = letter->row.phase == OUTBOX_KEPT;
   letter->row.phase = OUTBOX_DRAFT;
-  if (unfinished) {
-    g_autofree char *note =
-        outbox_report(outbox, letter, false, OUTBOX_UNFINISHED, NULL);
-    outbox_place_failed(outbox, letter, note);
-    g_message("outbox: %s/%s was not finished", OUTBOX_FAILED_NAME, letter->row.name);
+  if (was_kept) {
+    fail(outbox, letter,
+         "another program removed it in the moment before mailfs ended, perhaps"
+         " only to put another in its place");
+  } else if (outbox_is_fit_name(outbox, letter, letter->row.name)) {
+    fail(outbox, letter, OUTBOX_UNFINISHED);
   } else if (was_open && letter->row.broken == 0) {
     letter->row.broken = EOWNERDEAD;
   }
@@ -178,8 +186,7 @@ bool outbox_recover(Outbox *outbox, OutboxJournal *journal, GError **error) {
   g_autoptr(GArray) gone = g_array_new(false, false, sizeof(uint64_t));
   g_autoptr(GPtrArray) drafts = g_ptr_array_new();
   Recovery recovery = {outbox, journal, files, gone, origins, drafts, NULL};
-  return load(&recovery, error) &&
-         outbox_journal_numbers(journal, &outbox->next_number, error) &&
+  return load(&recovery, error) && outbox_journal_numbers(journal, &outbox->next_number, error) &&
          outbox_settle_drops(outbox, origins, error) && remove_orphans(&recovery, error) &&
          store_decisions(&recovery, error);
 }

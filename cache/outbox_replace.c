@@ -1,22 +1,22 @@
 // mv from another file system, install and others remove what has the name that they want, and then
 // create it. That takes the name as O_TRUNC and rename do, so the letter goes on, as NAME+1. It is
-// known only afterwards: a letter of another program that is removed is gone at once, as rm wants
-// it, but its bytes are kept for a moment under another number, which a restart knows nothing of.
+// known only afterwards: a letter of another program that is removed loses its name at once, as rm
+// wants it, but is kept for a moment, also in the journal: where the program ends in between it is
+// not known what was meant, and the next start finds it, see outbox_recover.c.
 #include <string.h>
-#include <unistd.h>
 
 #include "cache/outbox_private.h"
 
-// How long after removing it a program may create its file.
-#define KEPT_MS 1000
+// How long after it was told that the file is gone a program may create its own.
+#define KEPT_US G_USEC_PER_SEC
 #define KEPT_MAX 16
 
 typedef struct {
   OutboxProcess process;  // that removed it
-  OutboxRow row;          // with the number under which its bytes are kept
-  GPtrArray *recipients;
-  uint64_t size;
-  int64_t due_us, until_us;
+  OutboxLetter *letter;   // pinned
+  OutboxPhase phase;      // that it had
+  int64_t due_us;         // likewise
+  int64_t until_us;       // 0: the removal is not on disk yet
 } Kept;
 
 struct OutboxKept {
@@ -25,34 +25,25 @@ struct OutboxKept {
   GSource *clock;
 };
 
-static void unlink_bytes(const Outbox *outbox, uint64_t id) {
-  char name[24];
-  outbox_file_name(id, name);
-  unlinkat(outbox->letters_fd, name, 0);
-}
-
-static void free_kept(Kept *kept) {
-  outbox_row_clear(&kept->row);
-  g_ptr_array_unref(kept->recipients);
-  g_free(kept);
-}
-
 static void forget_oldest(OutboxKept *letters) {
-  Kept *kept = g_queue_pop_head(&letters->letters);
-  unlink_bytes(letters->outbox, kept->row.id);
-  free_kept(kept);
+  g_autofree Kept *kept = g_queue_pop_head(&letters->letters);
+  kept->letter->pins--;
+  outbox_remove_letter(letters->outbox, kept->letter, NULL, NULL);
 }
 
-static void forget_late(OutboxKept *letters) {
+void outbox_forget_kept(Outbox *outbox) {
+  OutboxKept *letters = outbox->kept;
+  int64_t now_us = outbox_now_us(outbox);
   const Kept *oldest;
-  while ((oldest = g_queue_peek_head(&letters->letters)) != NULL &&
-         oldest->until_us <= g_get_monotonic_time())
+  while ((oldest = g_queue_peek_head(&letters->letters)) != NULL && oldest->until_us != 0 &&
+         oldest->until_us <= now_us)
     forget_oldest(letters);
-  g_source_set_ready_time(letters->clock, oldest != NULL ? oldest->until_us : -1);
+  bool runs = oldest != NULL && oldest->until_us != 0 && outbox->options.now_us == NULL;
+  g_source_set_ready_time(letters->clock, runs ? oldest->until_us : -1);
 }
 
 static gboolean dispatch_clock(GSource *source, GSourceFunc unused, gpointer unused_data) {
-  forget_late(*(OutboxKept **)(source + 1));
+  outbox_forget_kept((*(OutboxKept **)(source + 1))->outbox);
   return G_SOURCE_CONTINUE;
 }
 
@@ -76,65 +67,85 @@ void outbox_kept_free(OutboxKept *letters) {
   g_free(letters);
 }
 
-void outbox_keep_removed(Outbox *outbox, OutboxLetter *letter, OutboxProcess process) {
+static GList *find_letter(const OutboxKept *letters, const OutboxLetter *letter) {
+  for (GList *at = letters->letters.head; at != NULL; at = at->next)
+    if (((const Kept *)at->data)->letter == letter) return at;
+  return NULL;
+}
+
+// It cannot be kept, so it is just removed, which needs no room on the disk.
+static void remove_instead(Outbox *outbox, GList *found, OutboxErrand *errand) {
+  g_autofree Kept *kept = found->data;
+  g_queue_delete_link(&outbox->kept->letters, found);
+  kept->letter->pins--;
+  outbox_remove_letter(outbox, kept->letter, errand->done, errand->data);
+  errand->done = NULL;
+}
+
+// The program is told now; it may have gone on in another of its threads.
+static void take_kept(SpoolJob *job, gpointer data) {
+  Outbox *outbox = data;
+  OutboxErrand *errand = job->detail;
+  GList *found = find_letter(outbox->kept, errand->letter);
+  if (found != NULL && job->error != NULL) {
+    errand->letter->unstored = false;
+    remove_instead(outbox, found, errand);
+  } else if (found != NULL) {
+    ((Kept *)found->data)->until_us = outbox_now_us(outbox) + KEPT_US;
+    outbox_forget_kept(outbox);
+  }
+  outbox_end_errand(outbox, job, NULL);
+}
+
+bool outbox_keep_removed(Outbox *outbox, OutboxLetter *letter, OutboxProcess process,
+                         OutboxDone done, gpointer data) {
   bool waits = letter->row.phase == OUTBOX_HELD || letter->row.phase == OUTBOX_QUEUED;
-  if (!waits || process.id == 0 || outbox_process_is(process, letter->writer)) return;
-  uint64_t number;
-  char old_name[24], new_name[24];
-  if (outbox_is_locked(outbox, letter->row.name) || !outbox_new_number(outbox, &number, NULL))
-    return;
-  outbox_file_name(letter->row.id, old_name);
-  outbox_file_name(number, new_name);
-  if (linkat(outbox->letters_fd, old_name, outbox->letters_fd, new_name, 0) < 0) return;
+  bool is_own = process.id == 0 || outbox_process_is(process, letter->writer);
+  if (!waits || is_own || outbox_is_locked(outbox, letter->row.name)) return false;
   Kept *kept = g_new0(Kept, 1);
-  kept->process = process;
-  outbox_row_copy(&kept->row, &letter->row);
-  kept->row.id = number;
-  kept->row.ino = outbox_ino_of_number(number);
-  kept->recipients = g_ptr_array_ref(letter->recipients);
-  kept->size = letter->size;
-  kept->due_us = letter->due_us;
-  kept->until_us = g_get_monotonic_time() + KEPT_MS * 1000;
+  *kept = (Kept){process, letter, letter->row.phase, letter->due_us, 0};
+  letter->pins++;
+  outbox_unname_letter(outbox, letter);
+  letter->row.phase = OUTBOX_KEPT;
+  letter->journaled = true;
+  SpoolJob *job = outbox_new_job(letter, SPOOL_PUT);
+  job->sync = letter->synced != letter->revision;
   if (g_queue_get_length(&outbox->kept->letters) == KEPT_MAX) forget_oldest(outbox->kept);
   g_queue_push_tail(&outbox->kept->letters, kept);
-  forget_late(outbox->kept);
+  outbox_push(outbox, letter, job, take_kept, done, data);
+  return true;
 }
 
 static GList *find_kept(const OutboxKept *letters, const char *name, OutboxProcess process) {
   for (GList *at = letters->letters.head; at != NULL; at = at->next) {
     const Kept *kept = at->data;
     bool is_his = outbox_process_is(kept->process, process);
-    if (is_his && strcmp(kept->row.name, name) == 0) return at;
+    if (is_his && strcmp(kept->letter->row.name, name) == 0) return at;
   }
   return NULL;
 }
 
-static void bring_back(Outbox *outbox, Kept *kept) {
-  char *name = outbox_table_free_name(outbox->table, OUTBOX_INO, kept->row.name, 1);
-  g_free(kept->row.name);
-  kept->row.name = name;
-  OutboxLetter *letter = outbox_table_add(outbox->table, &kept->row);
-  g_ptr_array_unref(letter->recipients);
-  letter->recipients = g_ptr_array_ref(kept->recipients);
-  letter->size = kept->size;
-  letter->revision = letter->checked = letter->synced = 1;
+static void bring_back(Outbox *outbox, const Kept *kept) {
+  OutboxLetter *letter = kept->letter;
+  char *name = outbox_table_free_name(outbox->table, OUTBOX_INO, letter->row.name, 1);
+  g_free(letter->row.name);
+  letter->row.name = name;
+  letter->row.phase = kept->phase;
   letter->aside = true;
+  letter->commit++;
+  letter->pins--;
   outbox_table_link(outbox->table, letter);
-  letter->journaled = true;
-  SpoolJob *job = outbox_new_job(letter, SPOOL_PUT);
-  job->sync = true;
-  outbox_push(outbox, letter, job, NULL, NULL, NULL);
-  outbox_agenda_add(outbox, letter, MAX(kept->due_us, g_get_monotonic_time()));
+  outbox_store(outbox, letter, NULL, NULL);
+  outbox_agenda_add(outbox, letter, MAX(kept->due_us, outbox_now_us(outbox)));
   outbox_run_agenda(outbox);
   outbox_tell_changed(outbox, OUTBOX_INO);
 }
 
 void outbox_return_removed(Outbox *outbox, const char *name, OutboxProcess process) {
-  forget_late(outbox->kept);
+  outbox_forget_kept(outbox);
   GList *found = find_kept(outbox->kept, name, process);
   if (found == NULL) return;
-  Kept *kept = found->data;
+  g_autofree Kept *kept = found->data;
   g_queue_delete_link(&outbox->kept->letters, found);
   bring_back(outbox, kept);
-  free_kept(kept);
 }

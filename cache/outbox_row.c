@@ -31,6 +31,7 @@ bool outbox_phase_is_waiting(OutboxPhase phase) {
     case OUTBOX_DRAFT:
     case OUTBOX_ACCEPTED:
     case OUTBOX_FAILED:
+    case OUTBOX_KEPT:
       return false;
   }
   return false;
@@ -53,6 +54,8 @@ const char *outbox_phase_name(OutboxPhase phase) {
       return "sent";
     case OUTBOX_FAILED:
       return "failed";
+    case OUTBOX_KEPT:
+      return "removed";
   }
   return NULL;
 }

@@ -4,7 +4,7 @@
 
 #include "cache/outbox.h"
 
-#define VERSION 2
+#define VERSION 3
 // "MFob": tells this database from any other.
 #define APPLICATION_ID 0x4d466f62
 
@@ -18,6 +18,8 @@
   "ALTER TABLE letter ADD COLUMN copied INTEGER NOT NULL DEFAULT 0;"            \
   "CREATE TABLE addressee (letter INTEGER NOT NULL, position INTEGER NOT NULL," \
   " address TEXT NOT NULL, PRIMARY KEY (letter, position)) WITHOUT ROWID;"
+// What version 3 has beside version 2; its letters may be OUTBOX_KEPT.
+#define NEW_IN_3 "ALTER TABLE letter ADD COLUMN accepted_at INTEGER NOT NULL DEFAULT 0;"
 
 static const char make_sql[] =
     "BEGIN IMMEDIATE;"
@@ -30,14 +32,16 @@ static const char make_sql[] =
     "CREATE TABLE recipient (letter INTEGER NOT NULL, address TEXT NOT NULL,"
     " verdict INTEGER NOT NULL, reply TEXT, PRIMARY KEY (letter, address)) WITHOUT ROWID;"
     "CREATE TABLE numbers (next INTEGER NOT NULL);"
-    "INSERT INTO numbers VALUES (0);" NEW_IN_2
+    "INSERT INTO numbers VALUES (0);" NEW_IN_2 NEW_IN_3
     "PRAGMA application_id = %d;"
     "PRAGMA user_version = %d;"
     "COMMIT;";
 
-static const char migrate_1_sql[] = "BEGIN IMMEDIATE;" NEW_IN_2
-                                    "PRAGMA user_version = %d;"
-                                    "COMMIT;";
+// By the version that is there.
+static const char *const migrate_sql[VERSION] = {
+    [1] = "BEGIN IMMEDIATE;" NEW_IN_2 NEW_IN_3 "PRAGMA user_version = %d; COMMIT;",
+    [2] = "BEGIN IMMEDIATE;" NEW_IN_3 "PRAGMA user_version = %d; COMMIT;",
+};
 
 bool outbox_sql_fail(sqlite3 *database, const char *doing, GError **error) {
   bool full = sqlite3_errcode(database) == SQLITE_FULL;
@@ -91,8 +95,8 @@ static bool make(sqlite3 *database, GError **error) {
 }
 
 // On disk before anything is built on it.
-static bool migrate(sqlite3 *database, GError **error) {
-  g_autofree char *sql = g_strdup_printf(migrate_1_sql, VERSION);
+static bool migrate(sqlite3 *database, const char *format, GError **error) {
+  g_autofree char *sql = g_strdup_printf(format, VERSION);
   return outbox_sql_execute(database, "PRAGMA synchronous = FULL", "set it up", error) &&
          execute_whole(database, sql, "bring it up to this version", error);
 }
@@ -104,7 +108,8 @@ bool outbox_schema_bring_up(sqlite3 *database, GError **error) {
   if (kind.tables == 0 && kind.application == 0) return make(database, error);
   if (kind.application != APPLICATION_ID) return refuse(error);
   if (kind.version == VERSION) return true;
-  return kind.version == 1 ? migrate(database, error) : refuse(error);
+  bool is_old = kind.version >= 1 && kind.version < VERSION;
+  return is_old ? migrate(database, migrate_sql[kind.version], error) : refuse(error);
 }
 
 bool outbox_schema_check(sqlite3 *database, GError **error) {

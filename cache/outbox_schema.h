@@ -8,8 +8,8 @@
 #include <glib.h>
 #include <sqlite3.h>
 
-// Makes the tables in an empty database, brings those of version 1 up in one transaction, leaves
-// those of this version as they are. Anything else is left alone: EIO.
+// Makes the tables in an empty database, brings those of an earlier version up in one transaction,
+// leaves those of this version as they are. Anything else is left alone: EIO.
 bool outbox_schema_bring_up(sqlite3 *database, GError **error);
 // Only looks: EIO unless the tables are those of this version.
 bool outbox_schema_check(sqlite3 *database, GError **error);

@@ -53,7 +53,7 @@ bool outbox_recall(Outbox *outbox, OutboxLetter *letter) {
   return true;
 }
 
-bool outbox_is_too_old(const Outbox *outbox, const OutboxLetter *letter) {
+static bool is_too_old(const Outbox *outbox, const OutboxLetter *letter) {
   int64_t age_s = outbox_now_s(outbox) - letter->row.queued_at;
   return age_s >= 0 && (uint64_t)age_s >= outbox->options.send_lifetime_s;
 }
@@ -66,7 +66,7 @@ static void give_up(Outbox *outbox, OutboxLetter *letter, const GPtrArray *outco
 
 // What has waited for the connection too long is given up with the one that was tried.
 static void check_age(Outbox *outbox, OutboxLetter *letter) {
-  if (letter->row.error != NULL && outbox_is_too_old(outbox, letter)) give_up(outbox, letter, NULL);
+  if (letter->row.error != NULL && is_too_old(outbox, letter)) give_up(outbox, letter, NULL);
 }
 
 // Letters that failed with one connection, or while its delay runs, are one failure; a try out of
@@ -87,7 +87,7 @@ static void delay(Outbox *outbox, OutboxLetter *letter, bool offline, const char
   letter->row.phase = OUTBOX_QUEUED;
   g_free(letter->row.error);
   letter->row.error = g_strdup(message);
-  if (outbox_is_too_old(outbox, letter)) {
+  if (is_too_old(outbox, letter)) {
     give_up(outbox, letter, outcomes);
     return;
   }
@@ -147,6 +147,8 @@ static void settle(Outbox *outbox, OutboxLetter *letter, const GPtrArray *outcom
     g_ptr_array_add(recipient->verdict == SENDER_TEMPORARY ? waiting : letter->recipients,
                     recipient);
   }
+  if (find_verdict(outcomes, SENDER_ACCEPTED) != NULL)
+    letter->row.accepted_at = outbox_now_s(outbox);
   const OutboxRecipient *refused = find_verdict(letter->recipients, SENDER_PERMANENT);
   if (waiting->len > 0)
     delay(outbox, letter, false, reply_of(g_ptr_array_index(waiting, 0)), waiting);

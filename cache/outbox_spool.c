@@ -140,7 +140,7 @@ static bool apply(OutboxJournal *journal, const SpoolJob *job, GError **error) {
     case SPOOL_ADVANCE:
       return outbox_journal_advance(journal, job->row.id, job->row.phase, job->recipients, error);
     case SPOOL_COPY:
-      return outbox_journal_set_copied(journal, &job->row, error);
+      return outbox_journal_note_copy(journal, &job->row, error);
     case SPOOL_REMOVE:
       return outbox_journal_remove(journal, job->row.id, error);
     case SPOOL_RESERVE:

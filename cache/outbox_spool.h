@@ -23,7 +23,7 @@ typedef enum {
   SPOOL_PUT,      // row and recipients
   SPOOL_RELABEL,  // row's name, place, mode and times
   SPOOL_ADVANCE,  // row.phase and recipients; only row.id and row.phase are set
-  SPOOL_COPY,     // row.copied; only row.id and row.copied are set
+  SPOOL_COPY,     // row.copied and row.accepted_at; only these and row.id are set
   SPOOL_REMOVE,   // the row, and then the file; only row.id is set
   SPOOL_RESERVE,  // numbers below row.id
   SPOOL_LIST,     // no row: `drops` becomes those after row.origin

@@ -183,6 +183,41 @@ static void test_crash(Fixture *fixture, gconstpointer unused) {
   g_assert_cmpuint(fake_server_count(), ==, 1);
 }
 
+static int64_t seconds;
+
+static int64_t tell_time(gpointer unused) {
+  return seconds * G_USEC_PER_SEC;
+}
+
+// How long it is tried counts from when the letter was taken, however long that took.
+static void test_late_letter(Fixture *fixture, gconstpointer unused) {
+  fixture->options.now_us = tell_time;
+  seconds = 1000000000;
+  fixture_reopen(fixture);
+  SCRIPT(ANSWER_FAILED, ANSWER_SAVED);
+  fake_server_expect(FAKE_STALL);
+  fixture_copy_letter(fixture, "one");
+  fake_server_wait_stalled();
+  seconds += 6 * 24 * 3600;
+  fake_server_go_on();
+  wait_asked(fixture, 2);
+  assert_done(fixture, "one;one;");
+}
+
+// Not for ever, also not by starting again and again.
+static void test_too_late(Fixture *fixture, gconstpointer unused) {
+  fixture->options.now_us = tell_time;
+  seconds = 1000000000;
+  fixture_reopen(fixture);
+  SCRIPT(ANSWER_FAILED, NONE, ANSWER_FAILED);
+  fixture_copy_letter(fixture, "one");
+  wait_asked(fixture, 2);
+  seconds += 6 * 24 * 3600;
+  fixture_reopen(fixture);
+  wait_asked(fixture, 3);
+  assert_done(fixture, "one;one;one look;");
+}
+
 static void copy_to_two(Fixture *fixture, const char *name) {
   g_autofree char *text = g_strdup_printf(
       "From: a@example.org\nTo: b@example.org, c@example.org\nSubject: %s\n\nx\n", name);
@@ -285,6 +320,8 @@ int main(int argc, char **argv) {
       {"/outbox/copy/saved", test_saved, 0},
       {"/outbox/copy/failures", test_failures, 0},
       {"/outbox/copy/crash", test_crash, 0},
+      {"/outbox/copy/late-letter", test_late_letter, 0},
+      {"/outbox/copy/too-late", test_too_late, 0},
       {"/outbox/copy/some", test_some, 0},
       {"/outbox/copy/late-answer", test_late_answer, 0},
       {"/outbox/copy/written-anew", test_written_anew, 0},

@@ -55,6 +55,7 @@ static const OutboxRow full_row = {
     .error = (char *)"words\nof two lines",
     .broken = ENOSPC,
     .perhaps_sent = true,
+    .accepted_at = 9,
     .envelope = {.from = (char *)"",
                  .recipients = addressees,
                  .notify = (char *)"SUCCESS,DELAY",
@@ -120,6 +121,7 @@ static void assert_rows_equal(const OutboxRow *a, const OutboxRow *b) {
   g_assert_cmpint(a->date, ==, b->date);
   g_assert_cmpstr(a->error, ==, b->error);
   g_assert_cmpint(a->broken, ==, b->broken);
+  g_assert_cmpint(a->accepted_at, ==, b->accepted_at);
   g_assert_cmpint(a->perhaps_sent, ==, b->perhaps_sent);
   g_assert_cmpstr(a->envelope.from, ==, b->envelope.from);
   g_assert_cmpstr(a->envelope.notify, ==, b->envelope.notify);
@@ -238,7 +240,7 @@ static void assert_left_alone(Fixture *fixture) {
 
 static void test_foreign(Fixture *fixture, gconstpointer unused) {
   g_clear_pointer(&fixture->journal, outbox_journal_free);
-  run_sql(fixture->path, "PRAGMA user_version = 3");
+  run_sql(fixture->path, "PRAGMA user_version = 4");
   assert_left_alone(fixture);
   remove(fixture->path);
   run_sql(fixture->path, "CREATE TABLE other (x)");

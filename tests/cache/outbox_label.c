@@ -215,6 +215,59 @@ static void test_removed_and_made(Fixture *fixture, gconstpointer unused) {
   FIXTURE_ASSERT_SENDS(fixture, "mail", "other");
 }
 
+// The program ends between the two: what was meant is not known, so the letter is not lost and not
+// sent.
+static void test_removed_and_crashed(Fixture *fixture, gconstpointer unused) {
+  fixture_copy_letter(fixture, "mail");
+  unlink_as_other(fixture, "mail");
+  fixture_wait_disk(fixture);
+  fixture_crash(fixture);
+  fixture_assert_names(fixture, "", "mail mail.error");
+  g_autofree char *note = fixture_read(fixture, OUTBOX_FAILED_INO, "mail.error");
+  g_assert_nonnull(strstr(note, "another program removed it"));
+  g_assert_cmpint(fixture_rename(fixture, OUTBOX_FAILED_INO, "mail", "mail", 0), ==, 0);
+  FIXTURE_ASSERT_SENDS(fixture, "mail");
+}
+
+// It ends just after them: the letter that was there and the one that took its name are on disk.
+static void test_removed_made_and_crashed(Fixture *fixture, gconstpointer unused) {
+  fixture_copy_letter(fixture, "mail");
+  unlink_as_other(fixture, "mail");
+  write_as_other(fixture, "mail", "other");
+  fixture_crash(fixture);
+  fixture_wait_sent(fixture);
+  g_assert_cmpuint(fake_server_count(), ==, 2);
+}
+
+static void wait_long(gpointer unused) {
+  g_usleep(600 * 1000);
+}
+
+static void note_answer(const GError *error, gpointer answered) {
+  g_assert_no_error(error);
+  *(bool *)answered = true;
+}
+
+static bool was_answered;
+
+static bool is_answered(Fixture *fixture) {
+  return was_answered;
+}
+
+// However long the disk takes for the removal: the program cannot go on before.
+static void test_slow_disk(Fixture *fixture, gconstpointer unused) {
+  fixture->options.after_step = wait_long;
+  fixture_reopen(fixture);
+  fixture_copy_letter(fixture, "mail");
+  was_answered = false;
+  outbox_unlink(fixture->outbox, OUTBOX_INO, "mail", fixture_other_process(), note_answer,
+                &was_answered);
+  fixture_wait(fixture, is_answered);
+  write_as_other(fixture, "mail", "other");
+  fixture->options.after_step = NULL;
+  FIXTURE_ASSERT_SENDS(fixture, "mail", "other");
+}
+
 // Removed for good: by who wrote it, by one program before another writes, or if nothing follows.
 static void test_removed(Fixture *fixture, gconstpointer unused) {
   fixture_copy_letter(fixture, "own");
@@ -244,6 +297,9 @@ static const Case cases[] = {
     {"touched", test_touched},
     {"removed and made", test_removed_and_made},
     {"removed", test_removed},
+    {"removed, and a crash", test_removed_and_crashed},
+    {"removed and made, and a crash", test_removed_made_and_crashed},
+    {"a slow disk", test_slow_disk},
     {"append", test_append},
     {"copy onto a draft", test_copy_onto_draft},
     {"rename onto a draft", test_rename_onto_draft},
