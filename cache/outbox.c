@@ -11,6 +11,8 @@
 #include "cache/outbox_rules.h"
 
 #define RESERVE_NAME "reserve"
+// How long it is believed how large a letter the server takes.
+#define MAX_SIZE_US (INT64_C(3600) * G_USEC_PER_SEC)
 
 G_DEFINE_QUARK(mailfs_outbox_error, outbox_error)
 
@@ -190,6 +192,10 @@ uint64_t outbox_ino_of_number(uint64_t number) {
   return INODE_OUTBOX_BASE + 2 * number;
 }
 
+uint64_t outbox_max_size(const Outbox *outbox) {
+  return outbox_now_us(outbox) - outbox->max_size_us < MAX_SIZE_US ? outbox->max_size : 0;
+}
+
 SpoolJob *outbox_new_job(const OutboxLetter *letter, SpoolChange change) {
   SpoolJob *job = spool_job_new(change);
   outbox_row_copy(&job->row, &letter->row);
@@ -243,7 +249,7 @@ void outbox_push(Outbox *outbox, OutboxLetter *letter, SpoolJob *job, OutboxAnsw
   OutboxErrand *errand = g_new0(OutboxErrand, 1);
   *errand = (OutboxErrand){letter, letter->revision, letter->commit, answered, done, data};
   letter->pins++;
-  job->max_size = outbox->max_size;
+  job->max_size = outbox_max_size(outbox);
   job->detail = errand;
   job->free_detail = g_free;
   job->done = take_answer;

@@ -137,7 +137,7 @@ static bool push_drop(Outbox *outbox, Drop *drop, GError **error) {
   fill_row(outbox, drop, &job->row);
   job->take = job->sync = job->put_refused = true;
   job->check = drop->broken == NULL;
-  job->max_size = outbox->max_size;
+  job->max_size = outbox_max_size(outbox);
   if (drop->broken != NULL)
     g_set_error(&job->refused, OUTBOX_ERROR, EINVAL,
                 "who is to get it is not known, the envelope it came with is broken: %s",

@@ -61,7 +61,7 @@ static void queue_twin(Outbox *outbox, OutboxLetter *twin) {
   twin->commit++;
   twin->checked = twin->revision;
   outbox_hurry(outbox);
-  outbox_agenda_add(outbox, twin, g_get_monotonic_time());
+  outbox_agenda_add(outbox, twin, outbox_now_us(outbox));
   outbox_run_agenda(outbox);
 }
 

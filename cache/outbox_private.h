@@ -72,7 +72,8 @@ struct Outbox {
   int64_t resume_us;     // no connection is tried before, monotonic
   bool out_of_turn;      // the next try is not the one that the delay was for
   bool denied;           // the server did not let us in
-  uint64_t max_size;     // of a letter, as the server last said; 0: not known
+  uint64_t max_size;     // of a letter, as the server last said; 0: never
+  int64_t max_size_us;   // when it did
 };
 
 // One open file.
@@ -110,6 +111,9 @@ typedef struct {
   OutboxDone done;  // NULL: nobody
   gpointer data;
 } OutboxErrand;
+// How large a letter the server takes, 0: not known. What it said an hour ago does not count: it
+// may take more by now, and only a letter that is tried can tell.
+uint64_t outbox_max_size(const Outbox *outbox);
 // A job for the spool with a copy of the letter's row and recipients. The row of a failed letter
 // that is being written anew says, for a crash, that it is not whole.
 SpoolJob *outbox_new_job(const OutboxLetter *letter, SpoolChange change);

@@ -49,7 +49,7 @@ bool outbox_recall(Outbox *outbox, OutboxLetter *letter) {
   if (!courier_withdraw(outbox->courier, letter->row.id)) return false;
   take_back(outbox, letter->row.id);
   letter->row.phase = OUTBOX_QUEUED;
-  outbox_agenda_add(outbox, letter, g_get_monotonic_time());
+  outbox_agenda_add(outbox, letter, outbox_now_us(outbox));
   return true;
 }
 
@@ -81,20 +81,26 @@ static void note_offline(Outbox *outbox, const char *message) {
   outbox_agenda_each_queued(outbox, check_age);
 }
 
-// A try that failed by the connection is paced by the connection; the letter itself stays due.
-static void delay(Outbox *outbox, OutboxLetter *letter, bool offline, const char *message,
-                  const GPtrArray *outcomes) {
+static void queue_again(Outbox *outbox, OutboxLetter *letter, int64_t wait_us,
+                        const char *message) {
   letter->row.phase = OUTBOX_QUEUED;
   g_free(letter->row.error);
   letter->row.error = g_strdup(message);
+  letter->row.next_try = outbox_now_s(outbox) + wait_us / G_USEC_PER_SEC;
+  outbox_agenda_add(outbox, letter, outbox_now_us(outbox) + wait_us);
+}
+
+// A try that failed by the connection is paced by the connection: the letter itself stays due, and
+// has not failed once more.
+static void delay(Outbox *outbox, OutboxLetter *letter, bool offline, const char *message,
+                  const GPtrArray *outcomes) {
+  if (!offline) letter->row.attempts++;
+  int64_t wait_us = offline ? 0 : outbox_retry_delay_us(outbox, letter->row.attempts);
+  queue_again(outbox, letter, wait_us, message);
   if (is_too_old(outbox, letter)) {
     give_up(outbox, letter, outcomes);
     return;
   }
-  letter->row.attempts++;
-  int64_t wait_us = offline ? 0 : outbox_retry_delay_us(outbox, letter->row.attempts);
-  letter->row.next_try = outbox_now_s(outbox) + wait_us / G_USEC_PER_SEC;
-  outbox_agenda_add(outbox, letter, outbox_now_us(outbox) + wait_us);
   outbox_store(outbox, letter, NULL, NULL);
   outbox_tell_drains(outbox, letter, offline ? OUTBOX_FATE_OFFLINE : OUTBOX_FATE_DELAYED);
 }
@@ -138,6 +144,28 @@ static const char *reply_of(const OutboxRecipient *recipient) {
   return recipient->reply != NULL ? recipient->reply : "no reason given";
 }
 
+// RFC 5321 4.5.3.1.10: a server takes so many recipients at a time, and says so with 452 or, alas,
+// 552. What enhanced code these have tells them from a disk or a mailbox that is full.
+static bool was_one_too_many(const OutboxRecipient *recipient) {
+  const char *reply = reply_of(recipient);
+  bool has_code = g_str_has_prefix(reply, "452") || g_str_has_prefix(reply, "552");
+  bool is_enhanced = has_code && strlen(reply) > 5 && g_ascii_isdigit(reply[4]) && reply[5] == '.';
+  return is_enhanced ? g_str_has_prefix(reply + 5, ".5.3") : has_code;
+}
+
+// Those that were too many for one letter are next at once, as long as some are accepted each time.
+static void wait_for(Outbox *outbox, OutboxLetter *letter, const GPtrArray *waiting,
+                     bool has_advanced) {
+  const OutboxRecipient *first = g_ptr_array_index(waiting, 0);
+  if (has_advanced) letter->row.attempts = 0;
+  if (!has_advanced || !was_one_too_many(first)) {
+    delay(outbox, letter, false, reply_of(first), waiting);
+    return;
+  }
+  queue_again(outbox, letter, 0, reply_of(first));
+  outbox_store(outbox, letter, NULL, NULL);
+}
+
 // Accepted and refused recipients are settled; the others are tried again until they are too.
 static void settle(Outbox *outbox, OutboxLetter *letter, const GPtrArray *outcomes) {
   g_autoptr(GPtrArray) waiting =
@@ -147,11 +175,11 @@ static void settle(Outbox *outbox, OutboxLetter *letter, const GPtrArray *outcom
     g_ptr_array_add(recipient->verdict == SENDER_TEMPORARY ? waiting : letter->recipients,
                     recipient);
   }
-  if (find_verdict(outcomes, SENDER_ACCEPTED) != NULL)
-    letter->row.accepted_at = outbox_now_s(outbox);
+  bool has_advanced = find_verdict(outcomes, SENDER_ACCEPTED) != NULL;
+  if (has_advanced) letter->row.accepted_at = outbox_now_s(outbox);
   const OutboxRecipient *refused = find_verdict(letter->recipients, SENDER_PERMANENT);
   if (waiting->len > 0)
-    delay(outbox, letter, false, reply_of(g_ptr_array_index(waiting, 0)), waiting);
+    wait_for(outbox, letter, waiting, has_advanced);
   else if (refused != NULL)
     outbox_fail(outbox, letter, true, reply_of(refused), NULL, NULL, NULL);
   else
@@ -162,7 +190,10 @@ void outbox_take_result(const CourierResult *result, const GError *error, gpoint
   Outbox *outbox = data;
   OutboxLetter *letter = take_back(outbox, result->id);
   if (error != NULL) g_warning("outbox: %s", error->message);
-  if (result->max_size > 0) outbox->max_size = result->max_size;
+  if (result->max_size > 0) {
+    outbox->max_size = result->max_size;
+    outbox->max_size_us = outbox_now_us(outbox);
+  }
   if (result->uncertain) letter->row.perhaps_sent = true;
   if (result->uncertain) letter->has_looked = false;
   outbox->denied = result->denied;

@@ -110,6 +110,9 @@ static bool take_recipient(SmtpDelivery *delivery, size_t recipient, SmtpEnvelop
   if (envelope->mail_refused) return true;
   if (reply->code == 503) envelope->out_of_step = true;
   smtp_delivery_tell(delivery, recipient, reply);
+  // RFC 5321 4.5.3.1.10: a bare 552 is what old servers say for 452, too many recipients.
+  if (reply->code == 552 && reply->enhanced[0] == 0 && delivery->accepted > 0)
+    delivery->outcomes[recipient].verdict = SENDER_TEMPORARY;
   if (connection->is_over) smtp_delivery_tell_all(delivery, reply);
   return true;
 }

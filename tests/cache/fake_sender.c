@@ -216,6 +216,8 @@ static SenderVerdict verdict_of(FakeStep step, unsigned recipient) {
       return recipient == 1 ? SENDER_PERMANENT : SENDER_ACCEPTED;
     case FAKE_LATER_SECOND:
       return recipient == 1 ? SENDER_TEMPORARY : SENDER_ACCEPTED;
+    case FAKE_ONE_ONLY:
+      return recipient > 0 ? SENDER_TEMPORARY : SENDER_ACCEPTED;
     case FAKE_ACCEPT:
     case FAKE_HANG_UP:
     case FAKE_TAKE_HANG_UP:
@@ -238,6 +240,10 @@ static bool fake_send(Sender *sender, const SenderLetter *letter, SenderOutcome 
   bool taken = false;
   for (unsigned i = 0; letter->recipients[i] != NULL; i++) {
     set_outcome(&outcomes[i], verdict_of(step, i));
+    if (step == FAKE_ONE_ONLY && i > 0) {
+      g_free(outcomes[i].reply);
+      outcomes[i].reply = g_strdup("452 4.5.3 too many recipients");
+    }
     if (outcomes[i].verdict != SENDER_ACCEPTED) continue;
     g_string_append_printf(text, " %s", letter->recipients[i]);
     taken = true;

@@ -23,6 +23,7 @@ typedef enum {
   FAKE_DENIED,         // the login is refused
   FAKE_STALL,          // nothing is said until the waker cancels, or fake_server_go_on
   FAKE_LEAVE,          // 421 for all, and the connection is over
+  FAKE_ONE_ONLY,       // 452 for all but the first recipient
 } FakeStep;
 
 // There is one at a time: sender_open's like has no place for a pointer.
