@@ -16,6 +16,8 @@
 #define AHEAD_BYTES 16384
 // Told to SMTP servers in libcurl's EHLO: the machine's own name is nobody's business.
 #define EHLO_NAME "localhost"
+// How long an SMTP server may take for its greeting (RFC 5321 4.5.3.2.1), and for the login.
+#define SMTP_GREETING_S 300
 
 ssize_t wire_recv(Wire *wire, void *buffer, size_t size, GError **error) {
   return wire->ops->recv(wire, buffer, size, error);
@@ -47,6 +49,7 @@ typedef struct {
   CURLM *multi;  // connects; holds the easy handle for as long as the connection lives
   CURL *easy;
   WireSocket socket;
+  bool is_smtp;
   WireDialogue *dialogue;  // until logged in
   char reason[CURL_ERROR_SIZE];
   // What wire_wait received in order to know that there is something.
@@ -231,11 +234,12 @@ static CurlWire *curl_wire_new(const Account *account, Waker *waker, WireDialogu
   self->wire.ops = &curl_wire_ops;
   wire_socket_init(&self->socket, account, waker);
   self->dialogue = dialogue;
+  self->is_smtp = account->protocol == ACCOUNT_SMTP;
   self->multi = curl_multi_init();
   self->easy = curl_easy_init();
   if (self->multi == NULL || self->easy == NULL) g_error("libcurl: out of memory");
   g_autofree char *url = g_strconcat(self->socket.server, "/", NULL);
-  if (account->protocol == ACCOUNT_SMTP) {
+  if (self->is_smtp) {
     g_free(url);
     url = g_strconcat(self->socket.server, "/" EHLO_NAME, NULL);
   }
@@ -246,16 +250,28 @@ static CurlWire *curl_wire_new(const Account *account, Waker *waker, WireDialogu
   curl_easy_setopt(self->easy, CURLOPT_DEBUGDATA, self->dialogue);
   curl_easy_setopt(self->easy, CURLOPT_VERBOSE, 1L);
   set_transport(self->easy, account);
+  if (self->is_smtp)
+    curl_easy_setopt(self->easy, CURLOPT_SERVER_RESPONSE_TIMEOUT, (long)SMTP_GREETING_S);
   set_tls(self->easy, account);
   return self;
 }
 
+// How long all of it may last, by what was reached: libcurl is told likewise.
+static int64_t patience_us(const CurlWire *self) {
+  curl_off_t connected_us = 0;
+  if (self->is_smtp) curl_easy_getinfo(self->easy, CURLINFO_CONNECT_TIME_T, &connected_us);
+  unsigned greeting_ms = connected_us > 0 ? SMTP_GREETING_S * 1000 : 0;
+  unsigned most_ms = MAX(self->socket.timeout_ms, greeting_ms);
+  if (greeting_ms > 0) curl_easy_setopt(self->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)most_ms);
+  return most_ms * INT64_C(1000);
+}
+
 // Connects and logs in, or stops at a cancel (the code is then CURLE_ABORTED_BY_CALLBACK) or when
-// the account's time-out is over.
+// the time for it is over.
 static CURLcode perform(CurlWire *self) {
   struct curl_waitfd cancel = {.fd = waker_cancel_fd(self->socket.waker),
                                .events = CURL_WAIT_POLLIN};
-  int64_t deadline = g_get_monotonic_time() + self->socket.timeout_ms * INT64_C(1000);
+  int64_t begun_us = g_get_monotonic_time();
   curl_multi_add_handle(self->multi, self->easy);
   for (;;) {
     int running = 0, messages = 0;
@@ -263,7 +279,7 @@ static CURLcode perform(CurlWire *self) {
     if (curl_multi_perform(self->multi, &running) != CURLM_OK) return CURLE_FAILED_INIT;
     CURLMsg *message = curl_multi_info_read(self->multi, &messages);
     if (message != NULL) return message->data.result;
-    int64_t left_ms = (deadline - g_get_monotonic_time()) / 1000;
+    int64_t left_ms = (begun_us + patience_us(self) - g_get_monotonic_time()) / 1000;
     if (left_ms <= 0) return CURLE_OPERATION_TIMEDOUT;
     curl_multi_poll(self->multi, &cancel, 1, (int)left_ms, NULL);
   }

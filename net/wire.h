@@ -46,7 +46,9 @@ struct Wire {
 };
 
 // Connects to the account's server, starts and verifies TLS, logs in. Blocks, at most
-// account->timeout_ms without progress; `waker` cancels. `name` ("imap1") begins its log lines.
+// account->timeout_ms for all of it; an SMTP server that was reached has five minutes for its
+// greeting (RFC 5321 4.5.3.2.1) and what follows, if that is longer. `waker` cancels. `name`
+// ("imap1") begins its log lines.
 // Errors: HOST, OFFLINE, TIMEOUT, UNTRUSTED, DENIED (with the server's words; a renewable secret
 // was asked again and tried once more if its value changed), BUSY (a greeting or login put off:
 // [UNAVAILABLE], [IN-USE], an SMTP 4xx), REFUSED (an SMTP 5xx greeting), PROTOCOL, CANCELLED. What

@@ -18,6 +18,8 @@ static char *failure_text(NetError kind, const char *server, const Account *acco
     case NET_ERROR_HOST:
       return g_strdup_printf("%s: no such host: %s", server, reason);
     case NET_ERROR_TIMEOUT:
+      if (account->protocol == ACCOUNT_SMTP)
+        return g_strdup_printf("%s did not answer in time", server);
       return g_strdup_printf("%s did not answer within %u s", server,
                              (account->timeout_ms + 999) / 1000);
     case NET_ERROR_UNTRUSTED:

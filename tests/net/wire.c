@@ -66,6 +66,32 @@ static void test_silent(void) {
   g_assert_cmpuint(loopback_free(loopback), ==, 0);
 }
 
+static gpointer greet_late(gpointer loopback) {
+  loopback_await(loopback);
+  g_usleep(1500 * 1000);
+  loopback_continue(loopback);
+  return NULL;
+}
+
+// Only the connection itself is the account's time-out: a busy SMTP server greets when it can.
+static void test_late_greeting(void) {
+  const char *const dialogues[] = {
+      "wait\nS: 220 hello\nC: EHLO localhost\nS: 250-hello\nS: 250 AUTH PLAIN\n"
+      "C: AUTH PLAIN\nS: 334 \nC: *\nS: 235 welcome\n",
+      NULL};
+  Loopback *loopback = loopback_new(dialogues, false);
+  g_autoptr(Account) account = account_at("smtp", loopback_port(loopback));
+  account->timeout_ms = 200;
+  g_autoptr(Waker) waker = waker_new();
+  GThread *thread = g_thread_new("greet", greet_late, loopback);
+  g_autoptr(GError) error = NULL;
+  Wire *wire = wire_open(account, waker, "test1", &error);
+  g_assert_no_error(error);
+  g_thread_join(thread);
+  wire_free(wire);
+  g_assert_cmpuint(loopback_free(loopback), ==, 0);
+}
+
 static const struct {
   const char *name, *scheme;
   const char *dialogues[3];
@@ -451,6 +477,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/wire/refused", test_refused);
   g_test_add_func("/wire/unknown-host", test_unknown_host);
   g_test_add_func("/wire/silent", test_silent);
+  g_test_add_func("/wire/late-greeting", test_late_greeting);
   g_test_add_func("/wire/bad-proxy", test_bad_proxy);
   g_test_add_func("/wire/login-command", test_login_command);
   g_test_add_func("/wire/token", test_token);
