@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cache/directory.h"
 #include "cache/drop_format.h"
 #include "cache/outbox.h"
 
@@ -35,29 +36,13 @@ static bool fail(const char *path, int code, GError **error) {
   return false;
 }
 
-static bool sync_directory(const char *path, GError **error) {
-  int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  bool synced = fd >= 0 && fsync(fd) == 0;
-  if (!synced) fail(path, errno, error);
-  if (fd >= 0) close(fd);
-  return synced;
-}
-
-// Each directory that is made is on disk before the next is made in it.
-static bool make_durably(const char *path, GError **error) {
-  if (mkdir(path, 0700) == 0 || errno == ENOENT) {
-    bool made = errno != ENOENT || g_file_test(path, G_FILE_TEST_IS_DIR);
-    g_autofree char *above = g_path_get_dirname(path);
-    if (made) return sync_directory(above, error);
-    if (strcmp(above, path) == 0) return fail(path, ENOENT, error);
-    return make_durably(above, error) && make_durably(path, error);
-  }
-  return errno == EEXIST || fail(path, errno, error);
-}
-
 int drop_directory_open(const char *account_directory, GError **error) {
   g_autofree char *path = g_build_filename(account_directory, DROP_DIRECTORY, NULL);
-  if (!make_durably(path, error)) return -1;
+  int code = directory_make(path);
+  if (code != 0) {
+    fail(path, code, error);
+    return -1;
+  }
   int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   struct stat status;
   if (fd < 0 || fstat(fd, &status) < 0) {

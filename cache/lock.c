@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cache/directory.h"
 #include "net/error.h"
 
 // flock has no timed wait, so a waiter looks again this often.
@@ -24,8 +25,9 @@ static void set_file_error(GError **error, int code, const char *doing, const ch
 // The directory's descriptor, or -1. Looked at through the descriptor, so that what was checked is
 // what is used.
 static int open_own_directory(const char *directory, GError **error) {
-  if (g_mkdir_with_parents(directory, 0700) < 0) {
-    set_file_error(error, errno, "cannot make the directory", directory);
+  int code = directory_make(directory);
+  if (code != 0) {
+    set_file_error(error, code, "cannot make the directory", directory);
     return -1;
   }
   int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

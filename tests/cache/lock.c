@@ -4,6 +4,8 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,6 +20,23 @@ typedef struct {
   char *base;
   char *directory;  // two levels below base, not made yet
 } Fixture;
+
+// The inodes of what was synced, as text.
+static GString *synced;
+
+int fsync(int fd) {
+  struct stat status;
+  g_assert_cmpint(fstat(fd, &status), ==, 0);
+  if (synced != NULL) g_string_append_printf(synced, " %ju ", (uintmax_t)status.st_ino);
+  return fdatasync(fd);
+}
+
+static void assert_synced(const char *path) {
+  struct stat status;
+  g_assert_cmpint(stat(path, &status), ==, 0);
+  g_autofree char *inode = g_strdup_printf(" %ju ", (uintmax_t)status.st_ino);
+  g_assert_nonnull(strstr(synced->str, inode));
+}
 
 static void fixture_set_up(Fixture *fixture, gconstpointer unused) {
   fixture->base = g_dir_make_tmp("mailfs-lock-XXXXXX", NULL);
@@ -52,6 +71,18 @@ static void makes_private_directories(Fixture *fixture, gconstpointer unused) {
   g_assert_cmpuint(mode_of(parent), ==, 0700);
   g_assert_cmpuint(mode_of(fixture->directory), ==, 0700);
   g_assert_cmpuint(mode_of(file), ==, 0600);
+}
+
+// What a power failure would take away, letters lie in.
+static void makes_them_durably(Fixture *fixture, gconstpointer unused) {
+  g_autoptr(GError) error = NULL;
+  synced = g_string_new(NULL);
+  g_autoptr(DirectoryLock) lock = directory_lock_new(fixture->directory, 0, &error);
+  g_assert_no_error(error);
+  g_autofree char *parent = g_path_get_dirname(fixture->directory);
+  assert_synced(fixture->base);
+  assert_synced(parent);
+  g_string_free(g_steal_pointer(&synced), TRUE);
 }
 
 // A process that takes the lock, says so through a pipe, and holds it until it is told to end by
@@ -197,6 +228,7 @@ static const struct {
   void (*run)(Fixture *fixture, gconstpointer unused);
 } rows[] = {
     {"/lock/makes-private-directories", makes_private_directories},
+    {"/lock/makes-them-durably", makes_them_durably},
     {"/lock/names-the-holder", names_the_holder},
     {"/lock/waits", waits_for_the_holder_to_let_go},
     {"/lock/holder-killed", is_free_when_the_holder_was_killed},
