@@ -79,6 +79,7 @@ static void makes_them_durably(Fixture *fixture, gconstpointer unused) {
   synced = g_string_new(NULL);
   g_autoptr(DirectoryLock) lock = directory_lock_new(fixture->directory, 0, &error);
   g_assert_no_error(error);
+  g_assert_nonnull(lock);
   g_autofree char *parent = g_path_get_dirname(fixture->directory);
   assert_synced(fixture->base);
   assert_synced(parent);

@@ -222,6 +222,23 @@ static void test_takes_more_by_now(Fixture *fixture, gconstpointer unused) {
   g_assert_cmpuint(fake_server_count(), ==, 2);
 }
 
+// The note says when it was given up, not when it was written.
+static void test_when(Fixture *fixture, gconstpointer unused) {
+  fixture->options.now_us = tell_time;
+  fixture->options.retry_ms = 0;
+  seconds = 1000000000;
+  fixture_reopen(fixture);
+  fake_server_expect(FAKE_LATER);
+  fake_server_expect(FAKE_REFUSE);
+  fixture_copy_letter(fixture, "mail");
+  while (fixture->outbox->under_way->len > 0)
+    g_main_context_iteration(fixture->context, true);
+  seconds += 3661;
+  outbox_run_agenda(fixture->outbox);
+  fixture_wait_sent(fixture);
+  assert_note(fixture, "mail.error", "\nWhen: 2001-09-09 02:47:41 UTC\n");
+}
+
 // A server that takes one recipient at a time gets the letter for the next at once; what it said of
 // those before makes no delay for those after.
 static void test_too_many_recipients(Fixture *fixture, gconstpointer unused) {
@@ -390,6 +407,7 @@ static const Case cases[] = {
     {"too large", test_too_large},
     {"takes more by now", test_takes_more_by_now},
     {"too many recipients", test_too_many_recipients},
+    {"when", test_when},
     {"offline is no attempt", test_offline_is_no_attempt},
     {"perhaps sent", test_perhaps_sent},
     {"hang-up before the end", test_hang_up_before_end},

@@ -1,6 +1,7 @@
 """A submission server that fails: what the user sees of it, over TLS and with the program killed."""
 
 import signal
+import time
 import unittest
 
 from integration.outbox import OutboxCase
@@ -111,6 +112,34 @@ class Failing(OutboxCase):
         self.write(mount, "sentinel", b"To: one@example.org\nSubject: sentinel\n\nhello\n")
         self.wait_taken(mount, "sentinel")
         self.assertEqual([letter.header["Subject"] for letter in stub.accepted], ["sentinel"])
+
+    def test_a_server_that_stalls_at_starttls(self):
+        # The letter waits, an unmount does not, and the letter goes when the server is well again.
+        stub = self.stub("STARTTLS:stall", starttls=True, stall=60)
+        mount = self.mount_for(stub)
+        self.write(mount, "letter", THREE)
+        process.wait_until(lambda: "STARTTLS" in stub.commands, 20, "STARTTLS")
+        began = time.monotonic()
+        mount.unmount()
+        self.assertLess(time.monotonic() - began, 20)
+        stub.failures = []
+        mount.start()
+        self.wait_taken(mount, "letter")
+        self.assertEqual(len(stub.accepted), 1)
+
+    def test_a_server_that_stalls_at_quit(self):
+        # What it took is sent; its goodbye is waited for one second, at the end of the program too.
+        stub = self.stub("QUIT:stall", stall=60)
+        mount = self.mount_for(stub)
+        for number in 1, 2:
+            self.write(mount, "letter", THREE)
+            self.wait_taken(mount, "letter")
+            began = time.monotonic()
+            mount.unmount()
+            self.assertLess(time.monotonic() - began, 20)
+            self.assertEqual(len(stub.accepted), number)
+            mount.start()
+        self.assertEqual(mount.ls("outbox"), ["failed"])
 
     def test_a_size_that_is_too_small(self):
         # The first letter tells how much the server takes; the writer of the next is told at once.

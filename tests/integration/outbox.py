@@ -363,6 +363,35 @@ class Outbox(OutboxCase):
         self.assertEqual(numbers, set(range(50)))
         process.wait_until(lambda: mount.ls("outbox") == ["failed"], 20, "an empty outbox")
 
+    def test_a_bounce(self):
+        # What the server takes and cannot deliver comes back into the mount, to the sender.
+        mount = self.mount()
+        self.write(mount, "doomed", b"To: bounced@example.org\nSubject: bounce-test\n\nhello\n")
+        [bounce] = self.arrived("alice", "bounce-test")
+        self.assertIn(b"\r\nSubject: Undelivered Mail Returned to Sender\r\n", bounce)
+        self.assertEqual(parse(bounce)["To"], ALICE)
+        self.assertEqual(mount.ls("outbox/failed"), [])
+        process.wait_until(lambda: mount.sh("grep -ls bounce-test INBOX/*", check=False).stdout, 30,
+                           "the bounce in the mount")
+
+
+class SizeLimit(OutboxCase):
+    size_limit = 20_000
+
+    def test_a_letter_that_is_too_large(self):
+        # Postfix tells its limit at the first connection: that letter fails with it, the next one's
+        # writer is told at once, and what fits goes.
+        mount = self.mount()
+        large = b"To: bob@example.org\nSubject: limit-test\n\n" + b"one line of many\n" * 2000
+        self.write(mount, "first", large)
+        self.assertRegex(self.wait_failed(mount, "first"), "bytes, the server takes 20000|exceeds")
+        second = self.write(mount, "second", large, check=False)
+        self.assertIn("Message too long", second.stderr)
+        self.wait_failed(mount, "second")
+        self.write(mount, "third", b"To: bob@example.org\nSubject: limit-small\n\nhello\n")
+        self.arrived("bob", "limit-small")
+        self.assertEqual(self.letters("bob", "limit-test"), [])
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -1,10 +1,12 @@
 """What was sent lies in the Sent folder too."""
 
+import time
 import unittest
 
 from integration.outbox import OutboxCase
 from lab import process
 from lab.imap_truth import ImapTruth
+from lab.smtp_stub import SmtpStub
 
 LETTER = b"""From: alice@example.org
 To: bob@example.org
@@ -80,6 +82,48 @@ class Sent(OutboxCase):
         self.wait_failed(mount, "mail")
         self.arrived("bob", "kept-some")
         self.wait_kept("Sent", b"kept-some")
+
+    def stub_mount(self):
+        """A mount whose letters go to a server of ours, so that Dovecot is only asked for the copy."""
+        certificates = self.dovecot.certificates
+        stub = self.enterContext(SmtpStub(certificate=certificates.certificate, key=certificates.key))
+        return stub, self.mount(smtp=f"smtps://alice@localhost:{stub.port}")
+
+    def send_and_crash(self, stub, mount, word, seconds):
+        count = len(stub.accepted)
+        self.write(mount, "mail", LETTER % word)
+        process.wait_until(lambda: len(stub.accepted) > count, 30, "a letter accepted")
+        time.sleep(seconds)
+        mount.crash()
+
+    def test_killed_before_the_copy(self):
+        # Dovecot is away when the letter is sent, and kill -9 comes before it is back: the next start
+        # keeps the copy.
+        stub, mount = self.stub_mount()
+        self.dovecot.stop()
+        try:
+            self.send_and_crash(stub, mount, b"kept-killed", 1)
+        finally:
+            self.dovecot.start()
+        self.assertEqual(self.kept("Sent", b"kept-killed"), [])
+        mount.start()
+        self.wait_kept("Sent", b"kept-killed")
+        self.assertEqual(len(stub.accepted), 1)
+
+    def test_killed_while_it_is_copied(self):
+        # kill -9 at any time between the two: one copy, and the letter goes again only if the answer
+        # to it was not noted yet.
+        stub, mount = self.stub_mount()
+        for number, seconds in enumerate((0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)):
+            word = b"kept-between-%d." % number
+            self.send_and_crash(stub, mount, word, seconds)
+            mount.start()
+            self.wait_kept("Sent", word)
+            self.wait_taken(mount, "mail")
+            mount.unmount()
+            mount.start()
+            self.assertEqual(len(self.kept("Sent", word)), 1, seconds)
+        self.assertLessEqual(len(stub.accepted), 14)
 
 
 if __name__ == "__main__":

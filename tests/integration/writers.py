@@ -226,6 +226,35 @@ class Specials(WritersCase):
         os.killpg(group, signal.SIGINT)
         self.assert_failed_killed(mount, "sigint", "sigint-test")
 
+    def test_sigpipe(self):
+        # tee ends by SIGPIPE when nobody reads what it passes on: half a letter, not sent.
+        mount = self.shared()
+        running = mount.popen("sh", "-c", "tee outbox/sigpipe | head -n 1")
+        self.addCleanup(running.communicate)
+        half = text_of("sigpipe-test")
+        running.stdin.write(half)
+        running.stdin.flush()
+        process.wait_until(lambda: mount.sh("cat outbox/sigpipe", check=False).stdout == half, 10,
+                           "half a letter")
+        running.stdin.write("and more\n")
+        running.stdin.flush()
+        self.assertIn("was killed before it had finished", self.wait_failed(mount, "sigpipe"))
+        self.assert_not_sent(mount, "sigpipe-test")
+
+    def test_killed_before_its_rename(self):
+        # A dot-file whose writer was killed is no letter by another name, nor is it from failed/.
+        mount = self.shared()
+        for name in ".half", "half":
+            running = self.writer(mount, name, "", "killed-rename-test")
+            running.kill()
+            running.wait()
+        self.wait_failed(mount, "half")
+        process.wait_until(lambda: self.state(mount, ".half") == "draft", 10, "a draft")
+        for old in ".half", "failed/half":
+            done = mount.run("mv", f"outbox/{old}", "outbox/renamed", check=False)
+            self.assertIn("Operation canceled", done.stderr)
+        self.assert_not_sent(mount, "killed-rename-test")
+
     def test_ulimit(self):
         # The signal of ulimit -f ends cat, and the shell closes the file: half a letter, not sent.
         mount = self.shared()

@@ -20,6 +20,7 @@ class LabCase(unittest.TestCase):
 
     sends = False
     extra = ""  # for dovecot.conf
+    size_limit = 50_000_000  # of a letter, Postfix's
     users = ("alice", "bob")
 
     @classmethod
@@ -40,7 +41,7 @@ class LabCase(unittest.TestCase):
         Maildir(cls.dovecot.maildir("bob")).folder("INBOX")
         cls.dovecot.start()
         if cls.sends:
-            cls.postfix = Postfix(cls.directory, cls.dovecot).start()
+            cls.postfix = Postfix(cls.directory, cls.dovecot, cls.size_limit).start()
 
     @classmethod
     def _clean_up(cls):

@@ -5,6 +5,7 @@ has no way out: whatever is not for those users is refused at RCPT or has no tra
 
     refused@example.org    550 5.7.1, always
     later@example.org      450 4.2.0, always
+    bounced@example.org    accepted, and then returned to the sender: Dovecot has no such user
 """
 
 import os
@@ -145,7 +146,8 @@ class Postfix:
         recipients = os.path.join(self.config, "recipients")
         access = os.path.join(self.config, "access")
         self._write(recipients, "".join(f"{user}@{DOMAIN} {user}\n" for user in self.dovecot.users)
-                    + f"refused@{DOMAIN} refused\nlater@{DOMAIN} later\n")
+                    + f"refused@{DOMAIN} refused\nlater@{DOMAIN} later\n"
+                    + f"bounced@{DOMAIN} bounced\n")
         self._write(access, ACCESS)
         self._write(os.path.join(self.config, "master.cf"), MASTER.format(**ports))
         self._write(os.path.join(self.config, "main.cf"), MAIN.format(
