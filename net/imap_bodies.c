@@ -220,11 +220,15 @@ static void note_withheld(Answer *answer, const ImapValue *items, uint32_t uid) 
       uid_set_add(answer->withheld, uid);
 }
 
+// Behind a body that was counted too small stands the rest of it: a line that cannot be read makes a
+// body that came before on it doubtful, and the stream, of which nobody knows where it goes on.
 static bool end_response(Answer *answer, const ImapEvent *event, GError **error) {
   const ImapResponse *response = event->response;
   bool is_incomplete = answer->is_wanted, has_ended = answer->has_ended;
   answer->is_wanted = answer->has_ended = false;
-  if (is_incomplete) return wrong_response(error, "the server broke off within the message");
+  bool is_cut = has_ended && event->type == IMAP_EVENT_BAD;
+  if (is_incomplete || is_cut)
+    return wrong_response(error, "the server broke off within the message");
   if (g_strcmp0(response->code, "EXPUNGEISSUED") == 0) answer->has_expunged = true;
   if (!response->name || strcmp(response->name, "FETCH") != 0 || !response->values) return true;
   const ImapValue *items = response->values->first;
