@@ -8,6 +8,7 @@
 #include "net/imap_error.h"
 #include "net/imap_message.h"
 #include "net/imap_private.h"
+#include "net/imap_search.h"
 
 // More ranges than this are no folder's, and shall not fill our memory: a million messages of which
 // each second one is gone are half as many.
@@ -22,19 +23,16 @@ typedef struct {
   const MailboxUpdateFuncs *funcs;
   MailboxUpdate *update;
   Way way;
-  uint64_t n_new;
-  UidSet *news;           // the new ones that were told
-  UidSet *vanished;       // of the known, told on when all was read
-  bool is_counted;        // the server said how many messages there are
-  bool tells_present;     // what is told now is told of all messages that are there
-  bool missed_flags;      // of a folder that was not yet known to be the same
-  bool missed_message;    // a FETCH of we do not know which
-  bool hides_message;     // because it cannot be read
-  bool tells_hidden;      // what is told now is told of all new messages, of most of them again
-  bool missed_vanished;   // VANISHED likewise
-  bool has_answer;        // of SEARCH
-  bool is_answer_broken;  // it cannot be read
-  bool has_failed;        // a callback did: nothing more is told
+  UidSet *news;          // the new ones that were told
+  UidSet *news_before;   // those told before the hidden ones were asked for; NULL: not yet
+  UidSet *vanished;      // of the known, told on when all was read
+  bool is_counted;       // the server said how many messages there are
+  bool tells_present;    // what is told now is told of all messages that are there
+  bool missed_flags;     // of a folder that was not yet known to be the same
+  bool missed_message;   // a FETCH of we do not know which
+  bool hides_message;    // because it cannot be read, or the server refused to go on
+  bool missed_vanished;  // VANISHED likewise
+  bool has_failed;       // a callback did: nothing more is told
 } Update;
 
 // Nothing is told before it is certain that the folder is the one that the caller knows.
@@ -72,10 +70,17 @@ static bool note_known(Update *update, uint32_t uid, GError **error) {
 }
 
 static bool note_new(Update *update, uint32_t uid, GError **error) {
-  update->n_new++;
-  if (update->tells_hidden) return true;
   uid_set_add(update->news, uid);
   return uid_set_n_kept(update->news) < 2 * RANGES_MAX || pass_limit(update, error);
+}
+
+// When the hidden ones are asked for, most are told again; and one that came since the folder was
+// opened is the next update's, which will ask for all of it.
+static bool is_for_another(const Update *update, uint32_t uid) {
+  uint32_t uidnext = update->imap->status.uidnext;
+  if (!update->news_before) return false;
+  bool is_later = uidnext != 0 && uid >= uidnext && uid > uid_set_last(update->news);
+  return is_later || uid_set_contains(update->news_before, uid);
 }
 
 // VANISHED may come before it is certain whose it is; then it has to be an answer to EXAMINE.
@@ -117,7 +122,7 @@ static bool take_fetch(Update *update, const ImapEvent *event, GError **error) {
     return true;
   }
   bool is_new = message.uid > update->known->last_uid;
-  if (is_new && update->tells_hidden && uid_set_contains(update->news, message.uid)) return true;
+  if (is_new && is_for_another(update, message.uid)) return true;
   if (is_new ? !note_new(update, message.uid, error) : !note_known(update, message.uid, error))
     return false;
   bool taken = update->funcs->message(&message, update->funcs->data, error);
@@ -161,31 +166,22 @@ static bool take_examine(const ImapEvent *event, gpointer data, GError **error) 
   return true;
 }
 
-// The set behind `ALL` in ESEARCH (RFC 4731; without hits there is none); in SEARCH nothing else
-// stands but (MODSEQ n).
-static bool is_answer(const ImapResponse *response) {
-  const ImapValue *value = response->values;
-  if (strcmp(response->name, "ESEARCH") == 0) {
-    while (value && !imap_value_is_atom(value, "ALL"))
-      value = value->next;
-    return !value || (value->next && value->next->kind == IMAP_SET);
-  }
-  while (value && (value->kind == IMAP_SET || value->kind == IMAP_LIST))
-    value = value->next;
-  return !value;
-}
+// One SEARCH for UIDs from `first` to `last`.
+typedef struct {
+  Update *update;
+  ImapSearch answer;
+  uint32_t first, last;
+  UidSet *found;
+} Search;
 
 static bool take_search(const ImapEvent *event, gpointer data, GError **error) {
-  static const char *const names[] = {"SEARCH", "ESEARCH", NULL};
-  Update *update = data;
-  const ImapResponse *response = event->response;
-  if (update->has_failed) return true;
-  if (!response || !response->name || !g_strv_contains(names, response->name))
-    return take_event(event, data, error);
-  if (event->type == IMAP_EVENT_RANGE) return add_present(update, event->range, error);
-  update->has_answer = true;
-  update->is_answer_broken |= event->type == IMAP_EVENT_BAD || !is_answer(response);
-  return true;
+  Search *search = data;
+  if (search->update->has_failed) return true;
+  if (!imap_search_note(&search->answer, event)) return take_event(event, search->update, error);
+  if (event->type != IMAP_EVENT_RANGE) return true;
+  uid_set_add_range(search->found, MAX(event->range.first, search->first),
+                    MIN(event->range.last, search->last));
+  return uid_set_n_kept(search->found) < 2 * RANGES_MAX || pass_limit(search->update, error);
 }
 
 // ---- Asking.
@@ -265,6 +261,17 @@ static bool receive_fetch(Update *update, GError **error) {
   return false;
 }
 
+// The new messages. Some servers give up at one whose envelope they cannot make.
+static bool receive_new(Update *update, GError **error) {
+  g_autoptr(GError) failure = NULL;
+  if (receive_fetch(update, &failure)) return true;
+  update->hides_message |= g_error_matches(failure, NET_ERROR, NET_ERROR_REFUSED);
+  if (update->hides_message && !update->has_failed && !net_error_ends_connection(failure))
+    return true;
+  g_propagate_error(error, g_steal_pointer(&failure));
+  return false;
+}
+
 // The reply to CHANGEDSINCE. A folder that keeps no mod-sequences refuses it; any other that does
 // is compared as well.
 static bool receive_changes(Update *update, GError **error) {
@@ -279,25 +286,25 @@ static bool receive_changes(Update *update, GError **error) {
   return false;
 }
 
-static bool refuse_answer(GError **error, const char *words) {
-  g_set_error_literal(error, NET_ERROR, NET_ERROR_REFUSED, words);
-  return false;
-}
-
-// What is there by asking for nothing else: the sure way where the others leave a doubt. A server
-// says SEARCH or ESEARCH also where it found nothing.
-static bool search_present(Update *update, GError **error) {
-  ImapSession *session = update->imap->session;
+// `range` is how IMAP writes it.
+static bool run_search(Search *search, const char *range, GError **error) {
+  ImapSession *session = search->update->imap->session;
   const char *what =
       imap_session_has(session, "ESEARCH") ? "UID SEARCH RETURN (ALL) UID" : "UID SEARCH UID";
-  g_autofree char *words = g_strdup_printf("%s 1:%" PRIu32, what, update->known->last_uid);
+  g_autofree char *words = g_strdup_printf("%s %s", what, range);
+  return imap_session_run_words(session, words, take_search, search, error) &&
+         imap_search_check(&search->answer, error);
+}
+
+// What is there by asking for nothing else: the sure way where the others leave a doubt.
+static bool search_present(Update *update, GError **error) {
+  Search search = {.update = update,
+                   .first = 1,
+                   .last = update->known->last_uid,
+                   .found = update->update->present};
+  g_autofree char *range = g_strdup_printf("1:%" PRIu32, search.last);
   update->update->is_present_told = true;
-  if (is_empty(update)) return true;
-  if (!imap_session_run_words(session, words, take_search, update, error)) return false;
-  if (update->is_answer_broken)
-    return refuse_answer(error, "asked which messages there are, the server says what is no list");
-  return update->has_answer ||
-         refuse_answer(error, "asked which messages there are, the server says nothing");
+  return is_empty(update) || run_search(&search, range, error);
 }
 
 // The flags of all messages, which tell by the way which are there.
@@ -311,22 +318,23 @@ static bool compare(Update *update, GError **error) {
 // A line that could not be read, of an envelope without end, may have been a new message's: those
 // that were not told are told without.
 static bool list_hidden(Update *update, GError **error) {
+  g_autoptr(UidSet) nothing = uid_set_new();
   if (!update->hides_message) return true;
-  update->tells_hidden = true;
+  update->news_before = uid_set_subtract(update->news, nothing);
   return send_new(update->imap, update->known, "UID FLAGS INTERNALDATE RFC822.SIZE", error) &&
          receive_fetch(update, error);
 }
 
 // True if what was told leaves open which messages are there.
 static bool doubts_present(const Update *update) {
-  uint64_t exists = update->imap->status.exists;
-  uint64_t shown = uid_set_count(update->update->present) + update->n_new;
+  uint64_t exists = update->imap->status.exists, n_new = uid_set_count(update->news);
+  uint64_t shown = uid_set_count(update->update->present) + n_new;
   switch (update->way) {
     case BY_QRESYNC:
-      return update->missed_vanished;
+      return update->missed_vanished || exists > update->known->count + n_new;
     case BY_CONDSTORE:
       // Without a message that went, as many are there as were known and as are new.
-      return update->missed_message || exists != update->known->count + update->n_new;
+      return update->missed_message || exists != update->known->count + n_new;
     case BY_COMPARING:
       return update->missed_message || shown < exists || (shown == 0 && !update->is_counted);
     default:
@@ -338,11 +346,45 @@ static bool doubts_present(const Update *update) {
 static bool check_shown(const Update *update, GError **error) {
   uint32_t exists = update->imap->status.exists;
   bool shows_all = update->update->is_present_told || update->way == BY_LISTING;
-  bool shows_some = update->n_new > 0 || !uid_set_is_empty(update->update->present);
+  bool shows_some = !uid_set_is_empty(update->news) || !uid_set_is_empty(update->update->present);
   if (!shows_all || shows_some || exists == 0) return true;
   g_set_error(error, NET_ERROR, NET_ERROR_BUSY,
               "the server counts %" PRIu32 " messages and shows none", exists);
   return false;
+}
+
+static bool lacks_new(const Update *update) {
+  bool shows_all = update->update->is_present_told || update->way == BY_LISTING;
+  uint64_t shown = uid_set_count(update->update->present) + uid_set_count(update->news);
+  return shows_all && shown < update->imap->status.exists;
+}
+
+// Of a message that the server finds, but says nothing of, the UID is all there is to be told.
+static bool tell_untold(Update *update, const UidSet *found, GError **error) {
+  g_autoptr(UidSet) untold = uid_set_subtract(found, update->news);
+  const MailboxUpdateFuncs *funcs = update->funcs;
+  if (uid_set_count(untold) > RANGES_MAX) return pass_limit(update, error);
+  for (size_t i = 0; i < uid_set_n_ranges(untold); i++) {
+    UidRange range = uid_set_range(untold, i);
+    for (uint64_t uid = range.first; uid <= range.last; uid++) {
+      MailboxMessage message = {.uid = (uint32_t)uid, .internaldate = -1, .size = -1};
+      if (is_for_another(update, message.uid)) continue;
+      if (!funcs->message(&message, funcs->data, error)) return false;
+    }
+  }
+  return true;
+}
+
+// A server that counts more messages than it told may have left out new ones, with an OK: what is
+// above last_uid now is all that a later update asks for, so they would be left out for ever.
+static bool find_new(Update *update, GError **error) {
+  g_autoptr(UidSet) found = uid_set_new();
+  uint32_t last_uid = update->known->last_uid;
+  if (!lacks_new(update) || last_uid == UINT32_MAX) return true;
+  Search search = {.update = update, .first = last_uid + 1, .last = UINT32_MAX, .found = found};
+  g_autofree char *range = g_strdup_printf("%" PRIu32 ":*", search.first);
+  if (!run_search(&search, range, error)) return false;
+  return tell_untold(update, found, error);
 }
 
 static bool tell_vanished(Update *update, GError **error) {
@@ -357,7 +399,7 @@ static bool tell_vanished(Update *update, GError **error) {
 static bool receive_all(Update *update, GError **error) {
   bool has_modseq = update->imap->status.highestmodseq != 0;
   update->tells_present = update->way == BY_COMPARING;
-  if (!receive_fetch(update, error)) return false;
+  if (!receive_new(update, error)) return false;
   if (update->way == BY_CONDSTORE && !receive_changes(update, error)) return false;
   if (update->way == BY_COMPARING && !receive_fetch(update, error)) return false;
   bool keeps_track = update->way == BY_QRESYNC || update->way == BY_CONDSTORE;
@@ -365,7 +407,7 @@ static bool receive_all(Update *update, GError **error) {
   if (!list_hidden(update, error)) return false;
   update->update->is_present_told = update->way == BY_COMPARING;
   if (doubts_present(update) && !search_present(update, error)) return false;
-  return check_shown(update, error) && tell_vanished(update, error);
+  return check_shown(update, error) && find_new(update, error) && tell_vanished(update, error);
 }
 
 static bool update_folder(Update *update, GError **error) {
@@ -402,6 +444,7 @@ bool imap_update(Mailbox *mailbox, const MailboxKnown *known, const MailboxUpdat
   bool good = update_folder(&update, error);
   update.imap->is_fetching = false;
   uid_set_free(update.news);
+  uid_set_free(update.news_before);
   uid_set_free(update.vanished);
   return good;
 }

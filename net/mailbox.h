@@ -93,7 +93,8 @@ typedef struct {
 // in between, with less than what was asked for). Of messages that are no more either `vanished`
 // tells at the end, range by range in rising order, for UIDs up to last_uid that were known or not;
 // or `present` is filled with all UIDs up to last_uid that are still there, and `is_present_told`
-// set. Neither ever rests on what could not be read.
+// set. Neither ever rests on what could not be read. Of a new message of which the server says
+// nothing, though it counts and finds it, the UID alone is told.
 typedef struct {
   MailboxMessageFunc message;
   bool (*vanished)(UidRange range, gpointer data, GError **error);
@@ -249,6 +250,7 @@ bool mailbox_take_news(Mailbox *mailbox);
 bool mailbox_append(Mailbox *mailbox, const MailboxAppend *message, bool *uncertain,
                     GError **error);
 // Opens the folder, and tells whether it has, as it is now, a message with that header field.
+// REFUSED: also where the server does not say it in a readable way.
 bool mailbox_find(Mailbox *mailbox, const char *folder, const char *field, const char *value,
                   bool *found, GError **error);
 // True where the server itself keeps what is sent through its own submission service; no I/O.
