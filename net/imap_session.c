@@ -173,13 +173,17 @@ static void end_idle(ImapSession *session, GString *bytes) {
   g_string_append(bytes, "DONE\r\n");
 }
 
-// Reads until the server agrees to a literal; false without error: it refused the command.
+// Reads until the server agrees to a literal; false without error: it refused the command. An OK to
+// a command of which it has a part only is none.
 static bool await_go_ahead(ImapSession *session, const ImapSent *sent, GError **error) {
   while (!sent->ended) {
     ImapTook took = imap_session_take_next(session, NULL, error);
     if (took == IMAP_TOOK_GO_AHEAD) return true;
     if (took == IMAP_TOOK_NOTHING) return false;
   }
+  if (!sent->refusal)
+    g_set_error_literal(error, NET_ERROR, NET_ERROR_PROTOCOL,
+                        "the server says OK to half a command");
   return false;
 }
 
