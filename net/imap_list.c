@@ -19,6 +19,7 @@ typedef struct {
   GArray *namespaces;   // Namespace
   bool has_namespaces;  // it is known which folders are personal
   bool has_dropped;     // something came before that
+  bool is_broken;       // a line that cannot be read may have been a folder's
   GHashTable *told;     // names
   size_t names_bytes;   // of them
   unsigned n_statuses;
@@ -136,6 +137,7 @@ static bool tell_inbox_status(Listing *listing, GError **error) {
 // `* LIST (attributes) delimiter name` (RFC 3501 7.2.2).
 static bool tell_folder(Listing *listing, const ImapResponse *response, GError **error) {
   const char *name = imap_value_text(imap_value_nth(response->values, 2));
+  if (!name) listing->is_broken = true;
   if (!name || !*name || !is_personal(listing->namespaces, name)) return true;
   if (!is_new(listing, name)) return true;
   if (g_hash_table_size(listing->told) > MAX_FOLDERS || listing->names_bytes > MAX_NAMES_BYTES)
@@ -172,9 +174,16 @@ static bool tell_listed(Listing *listing, const ImapResponse *response, GError *
   return is_list ? tell_folder(listing, response, error) : tell_status(listing, response, error);
 }
 
+// A line of which not even the name can be read may be anything's.
+static bool may_be_list(const ImapEvent *event) {
+  const char *name = event->response ? event->response->name : NULL;
+  return event->type == IMAP_EVENT_BAD && (!name || strcmp(name, "LIST") == 0);
+}
+
 static bool take_event(const ImapEvent *event, gpointer data, GError **error) {
   Listing *listing = data;
   const ImapResponse *response = event->response;
+  listing->is_broken |= may_be_list(event);
   if (event->type != IMAP_EVENT_RESPONSE || listing->has_failed) return true;
   if (strcmp(response->name, "NAMESPACE") == 0) note_namespace(listing, response);
   listing->has_failed = !tell_listed(listing, response, error);
@@ -206,12 +215,19 @@ static char *list_words(ImapMailbox *imap, bool wants_status) {
                                                : ")");
 }
 
+// Half a tree would make the other half go.
 static bool run_list(ImapMailbox *imap, const char *words, Listing *listing, GError **error) {
-  return imap_session_run_words(imap->session, words, take_event, listing, error);
+  listing->is_broken = false;
+  if (!imap_session_run_words(imap->session, words, take_event, listing, error)) return false;
+  if (!listing->is_broken) return true;
+  g_set_error_literal(error, NET_ERROR, NET_ERROR_REFUSED,
+                      "the server lists a folder in a way that cannot be read");
+  return false;
 }
 
 // NAMESPACE and LIST go in one flight. What a server lists before it has said its namespaces is
-// asked for again, and so is what it lists for none of the extensions that it offers.
+// asked for again, and so is what cannot be read, and what it lists for none of the extensions that
+// it offers.
 static bool list_folders(ImapMailbox *imap, Listing *listing, GError **error) {
   static const char plain[] = "LIST \"\" \"*\"";
   ImapSession *session = imap->session;
@@ -228,7 +244,8 @@ static bool list_folders(ImapMailbox *imap, Listing *listing, GError **error) {
     imap_error_add(&failure, another);
   bool is_refused = g_error_matches(failure, NET_ERROR, NET_ERROR_REFUSED) && !listing->has_failed;
   if (is_refused && strcmp(words, plain) != 0) return run_list(imap, plain, listing, error);
-  if (!failure) return !listing->has_dropped || run_list(imap, words, listing, error);
+  bool is_whole = !listing->has_dropped && !listing->is_broken;
+  if (!failure) return is_whole || run_list(imap, words, listing, error);
   g_propagate_error(error, g_steal_pointer(&failure));
   return false;
 }
@@ -250,12 +267,13 @@ bool imap_list(Mailbox *mailbox, MailboxFolderFunc each, MailboxStatusFunc statu
 
 typedef struct {
   const char *name;
-  bool found;
+  bool found;  // or perhaps
 } Search;
 
 static bool match_folder(const ImapEvent *event, gpointer data, GError **error) {
   Search *search = data;
   const ImapResponse *response = event->response;
+  search->found |= may_be_list(event);
   if (event->type != IMAP_EVENT_RESPONSE || strcmp(response->name, "LIST") != 0) return true;
   const char *name = imap_value_text(imap_value_nth(response->values, 2));
   if (name && strcmp(name, search->name) == 0 && !is_missing(response->values))

@@ -205,7 +205,8 @@ typedef Mailbox *(*MailboxOpen)(const Account *account, Waker *waker, const char
 
 // Tells every personal folder (RFC 2342: those of other users and shared ones are left out) once,
 // parents not necessarily first; and in the same round trip `status` (may be NULL) the state of
-// each where the server has LIST-STATUS (RFC 5819), perhaps before its folder. LIMIT: more than
+// each where the server has LIST-STATUS (RFC 5819), perhaps before its folder. REFUSED: also where
+// the server lists something, twice, that cannot be read: it may be a folder. LIMIT: more than
 // 100,000 folders, 16 MiB of their names, or 200,000 states.
 bool mailbox_list(Mailbox *mailbox, MailboxFolderFunc each, MailboxStatusFunc status, gpointer data,
                   GError **error);
