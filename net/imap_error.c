@@ -53,6 +53,7 @@ void imap_error_add(GError **failure, GError *another) {
 
 void imap_error_set(GError **error, const ImapResponse *response) {
   g_autofree char *words = imap_printable(response->text);
+  g_autofree char *code = imap_printable(response->code ? response->code : "");
   g_set_error(error, NET_ERROR, error_of(response), "the server says %s%s%s%s %s", response->name,
-              response->code ? " [" : "", response->code ? response->code : "", response->code ? "]" : "", words);
+              response->code ? " [" : "", code, response->code ? "]" : "", words);
 }
