@@ -237,8 +237,8 @@ static bool end_response(Answer *answer, const ImapEvent *event, GError **error)
   if (!response->name || strcmp(response->name, "FETCH") != 0 || !response->values) return true;
   const ImapValue *items = response->values->first;
   uint32_t uid = imap_message_uid(items);
+  if (imap_value_item(items, "FLAGS")) answer->imap->has_news = true;
   if (!has_ended) {
-    if (imap_value_item(items, "FLAGS")) answer->imap->has_news = true;
     note_withheld(answer, items, uid);
     return true;
   }

@@ -108,6 +108,12 @@ static void take_vanished_end(Update *update, const ImapEvent *event) {
   if (!is_whole || value->next) update->missed_vanished = true;
 }
 
+// A change that a server tells of in between, by the message's place alone: what was told of that
+// message may be of before.
+static bool is_of_flags(const ImapValue *items) {
+  return imap_value_item(items, "FLAGS") && !imap_value_item(items, "UID");
+}
+
 // A response that turned bad is told as far as it came: one malformed envelope hides no message.
 // `first:*` names the last message even where all UIDs are below `first` (RFC 3501 6.4.8).
 static bool take_fetch(Update *update, const ImapEvent *event, GError **error) {
@@ -119,6 +125,7 @@ static bool take_fetch(Update *update, const ImapEvent *event, GError **error) {
   if (!items || !imap_message_reader_read(update->reader, items, &message)) {
     update->missed_message = true;
     update->hides_message |= event->type == IMAP_EVENT_BAD;
+    update->imap->has_news |= event->type == IMAP_EVENT_RESPONSE && is_of_flags(items);
     return true;
   }
   bool is_new = message.uid > update->known->last_uid;

@@ -67,8 +67,10 @@ static void hear_words(ImapMailbox *imap, const ImapResponse *response) {
     hear_warning(imap, response);
 }
 
-// Something changed in the open folder. Some servers repeat how many messages there are.
+// Something changed in the open folder. Some servers repeat how many messages there are. Without a
+// name: it cannot be read, and may be anything.
 static bool is_change(ImapMailbox *imap, const ImapResponse *response, bool may_be_answer) {
+  if (!response->name) return !may_be_answer;
   if (strcmp(response->name, "EXISTS") == 0) {
     bool is_repeated = imap->told_exists == response->number;
     imap->told_exists = response->number;
@@ -95,9 +97,21 @@ static void hear_change(ImapMailbox *imap, const ImapResponse *response) {
   if (!is_left && imap_session_state(imap->session) == IMAP_EXAMINED) hear_of_folder(imap);
 }
 
+// A line that cannot be read is as good as one that says that something changed, unless it is part
+// of an answer, which is for whoever asked to doubt.
+static void hear_broken(ImapMailbox *imap, const ImapResponse *response) {
+  static const char *const names[] = {"STATUS", "LIST", NULL};
+  bool is_of_tree = response->name && g_strv_contains(names, response->name);
+  if (!response->name && (imap->is_fetching || imap->is_listing)) return;
+  if (imap->is_notified && !imap->is_listing && (is_of_tree || !response->name))
+    hear_of_tree(imap);
+  if (!is_of_tree) hear_change(imap, response);
+}
+
 void imap_overhear(const ImapEvent *event, gpointer data) {
   ImapMailbox *imap = data;
   const ImapResponse *response = event->response;
+  if (event->type == IMAP_EVENT_BAD) hear_broken(imap, response);
   if (event->type != IMAP_EVENT_RESPONSE || !response->name) return;
   bool is_answer = imap->is_listing || (!imap->watcher && !imap->is_notified);
   if (response->text)
