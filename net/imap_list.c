@@ -16,11 +16,12 @@ typedef struct {
 } Namespace;
 
 typedef struct {
+  ImapMailbox *imap;
   GArray *namespaces;   // Namespace
   bool has_namespaces;  // it is known which folders are personal
   bool has_dropped;     // something came before that
   bool is_broken;       // a line that cannot be read may have been a folder's
-  GHashTable *told;     // names
+  GHashTable *told;     // names, to whether they exist
   size_t names_bytes;   // of them
   unsigned n_statuses;
   char *inbox;            // as it was listed; NULL: not yet
@@ -113,12 +114,19 @@ static bool is_missing(const ImapValue *attributes) {
   return value != NULL;
 }
 
-// False if it was told before. INBOX is one folder however it is spelled; servers repeat it.
-static bool is_new(Listing *listing, const char *name) {
+// False if it was told before. INBOX is one folder however it is spelled; servers repeat it. One
+// that exists no more by now was deleted meanwhile (RFC 5465 5.4).
+static bool is_new(Listing *listing, const char *name, bool exists) {
   const char *key = is_inbox(name) ? "INBOX" : name;
-  bool is_added = g_hash_table_add(listing->told, g_strdup(key));
-  if (is_added) listing->names_bytes += strlen(key);
-  return is_added;
+  gpointer existed;
+  if (g_hash_table_lookup_extended(listing->told, key, NULL, &existed)) {
+    bool is_news = GPOINTER_TO_INT(existed) && !exists && listing->imap->is_notified;
+    listing->imap->has_missed |= is_news;
+    return false;
+  }
+  g_hash_table_insert(listing->told, g_strdup(key), GINT_TO_POINTER(exists));
+  listing->names_bytes += strlen(key);
+  return true;
 }
 
 static bool pass_limit(GError **error) {
@@ -139,7 +147,7 @@ static bool tell_folder(Listing *listing, const ImapResponse *response, GError *
   const char *name = imap_value_text(imap_value_nth(response->values, 2));
   if (!name) listing->is_broken = true;
   if (!name || !*name || !is_personal(listing->namespaces, name)) return true;
-  if (!is_new(listing, name)) return true;
+  if (!is_new(listing, name, !is_missing(response->values))) return true;
   if (g_hash_table_size(listing->told) > MAX_FOLDERS || listing->names_bytes > MAX_NAMES_BYTES)
     return pass_limit(error);
   MailboxFolder folder = {.name = name,
@@ -155,7 +163,9 @@ static bool tell_status(Listing *listing, const ImapResponse *response, GError *
   const char *name = imap_value_text(response->values);
   const ImapValue *items = imap_value_nth(response->values, 1);
   MailboxStatus status;
-  if (!listing->status || !name || !items || !imap_read_status(items->first, &status)) return true;
+  if (!listing->imap->is_status_asked || !name || !items ||
+      !imap_read_status(items->first, &status))
+    return true;
   if (!is_personal(listing->namespaces, name)) return true;
   if (++listing->n_statuses > MAX_STATUSES) return pass_limit(error);
   if (!is_inbox(name)) return listing->status(name, &status, listing->data, error);
@@ -234,6 +244,7 @@ static bool list_folders(ImapMailbox *imap, Listing *listing, GError **error) {
   g_autoptr(GError) failure = NULL;
   g_autofree char *words = list_words(imap, listing->status != NULL);
   bool has_namespace = imap_session_has(session, "NAMESPACE");
+  imap->is_status_asked = strstr(words, "STATUS (") != NULL;
   listing->has_namespaces = !has_namespace;
   if (has_namespace && !imap_send_words(session, "NAMESPACE", error)) return false;
   if (!imap_send_words(session, words, error)) return false;
@@ -256,16 +267,21 @@ bool imap_list(Mailbox *mailbox, MailboxFolderFunc each, MailboxStatusFunc statu
   g_autoptr(GArray) namespaces = g_array_new(FALSE, FALSE, sizeof(Namespace));
   g_autoptr(GHashTable) told = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   g_array_set_clear_func(namespaces, clear_namespace);
-  Listing listing = {
-      .namespaces = namespaces, .told = told, .each = each, .status = status, .data = data};
+  Listing listing = {.imap = imap,
+                     .namespaces = namespaces,
+                     .told = told,
+                     .each = each,
+                     .status = status,
+                     .data = data};
   imap->is_listing = true;
   bool listed = list_folders(imap, &listing, error);
-  imap->is_listing = false;
+  imap->is_listing = imap->is_status_asked = false;
   g_free(listing.inbox);
   return listed;
 }
 
 typedef struct {
+  ImapMailbox *imap;
   const char *name;
   bool found;  // or perhaps
 } Search;
@@ -276,16 +292,21 @@ static bool match_folder(const ImapEvent *event, gpointer data, GError **error) 
   search->found |= may_be_list(event);
   if (event->type != IMAP_EVENT_RESPONSE || strcmp(response->name, "LIST") != 0) return true;
   const char *name = imap_value_text(imap_value_nth(response->values, 2));
-  if (name && strcmp(name, search->name) == 0 && !is_missing(response->values))
+  if (!name || strcmp(name, search->name) != 0)
+    search->imap->has_missed |= search->imap->is_notified;
+  else if (!is_missing(response->values))
     search->found = true;
   return true;
 }
 
-bool imap_has_folder(ImapSession *session, const char *folder) {
+bool imap_has_folder(ImapMailbox *imap, const char *folder) {
   if (is_inbox(folder)) return true;
-  g_autoptr(ImapCommand) command = imap_session_command(session, "LIST \"\"");
+  g_autoptr(ImapCommand) command = imap_session_command(imap->session, "LIST \"\"");
   imap_command_add_string(command, folder);
   imap_command_end(command);
-  Search search = {.name = folder};
-  return !imap_session_run(session, command, match_folder, &search, NULL) || search.found;
+  Search search = {.imap = imap, .name = folder};
+  imap->is_listing = true;
+  bool is_answered = imap_session_run(imap->session, command, match_folder, &search, NULL);
+  imap->is_listing = false;
+  return !is_answered || search.found;
 }

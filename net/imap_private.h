@@ -16,7 +16,8 @@ typedef struct {
   char *warning;                    // that the watcher is to be told; NULL: none
   bool has_news;                    // of the open folder
   bool has_missed;                  // of others
-  bool is_listing;                  // LIST and STATUS are answers now
+  bool is_listing;                  // LIST is an answer now
+  bool is_status_asked;             // STATUS is
   bool is_fetching;                 // FETCH is
   bool is_leaving;                  // what comes may still be of the folder before
   int64_t told_exists;              // in the open folder, -1: it changed since
@@ -37,7 +38,7 @@ static inline ImapMailbox *imap_of(Mailbox *mailbox) {
 // the event was one of those.
 bool imap_note_status(const ImapEvent *event, MailboxStatus *status);
 // Sends EXAMINE; `condition` is its parameter list ("(CONDSTORE)"), NULL: none. Whatever comes of
-// it, the folder that was open no longer is (RFC 3501 6.3.1).
+// it, the folder that was open no longer is (RFC 3501 6.3.1); what was noted of it becomes news of others.
 bool imap_send_examine(ImapMailbox *imap, const char *folder, const char *condition,
                        GError **error);
 // Takes its reply: `handler` is told all of it.
@@ -67,7 +68,7 @@ bool imap_keeps_sent(Mailbox *mailbox);
 bool imap_find(Mailbox *mailbox, const char *folder, const char *field, const char *value,
                bool *found, GError **error);
 // False if the server, asked for this folder alone, does not list it; true also when it cannot say.
-bool imap_has_folder(ImapSession *session, const char *folder);
+bool imap_has_folder(ImapMailbox *imap, const char *folder);
 // What a STATUS response tells of a folder (RFC 3501 7.2.4); false: nothing useful.
 bool imap_read_status(const ImapValue *items, MailboxStatus *status);
 // The items that make a MailboxMessage, as the server offers them.

@@ -431,7 +431,10 @@ static bool update_folder(Update *update, GError **error) {
   }
   update->update->status = imap->status;
   if (!is_same(update)) return drop_replies(imap, error);
+  bool had_news = imap->has_news;
+  imap->has_news = false;
   if (receive_all(update, &failure)) return true;
+  imap->has_news |= had_news;
   drop_replies_after(imap, &failure);
   g_propagate_error(error, g_steal_pointer(&failure));
   return false;

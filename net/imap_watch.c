@@ -113,12 +113,12 @@ void imap_overhear(const ImapEvent *event, gpointer data) {
   const ImapResponse *response = event->response;
   if (event->type == IMAP_EVENT_BAD) hear_broken(imap, response);
   if (event->type != IMAP_EVENT_RESPONSE || !response->name) return;
-  bool is_answer = imap->is_listing || (!imap->watcher && !imap->is_notified);
+  bool may_be_news = imap->watcher || imap->is_notified;
   if (response->text)
     hear_words(imap, response);
-  else if (strcmp(response->name, "STATUS") == 0 && !is_answer)
+  else if (strcmp(response->name, "STATUS") == 0 && may_be_news && !imap->is_status_asked)
     hear_status(imap, response);
-  else if (strcmp(response->name, "LIST") == 0 && !is_answer)
+  else if (strcmp(response->name, "LIST") == 0 && may_be_news && !imap->is_listing)
     hear_of_tree(imap);
   else
     hear_change(imap, response);
