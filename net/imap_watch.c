@@ -103,8 +103,7 @@ static void hear_broken(ImapMailbox *imap, const ImapResponse *response) {
   static const char *const names[] = {"STATUS", "LIST", NULL};
   bool is_of_tree = response->name && g_strv_contains(names, response->name);
   if (!response->name && (imap->is_fetching || imap->is_listing)) return;
-  if (imap->is_notified && !imap->is_listing && (is_of_tree || !response->name))
-    hear_of_tree(imap);
+  if (imap->is_notified && !imap->is_listing && (is_of_tree || !response->name)) hear_of_tree(imap);
   if (!is_of_tree) hear_change(imap, response);
 }
 
@@ -136,7 +135,8 @@ bool imap_take_news(Mailbox *mailbox) {
 typedef struct {
   ImapMailbox *imap;
   const MailboxNewsFuncs *funcs;
-  bool is_told;  // the caller knows that `kind` is watched
+  MailboxWatch hoped;  // what it might come to when it began
+  bool is_told;        // the caller knows that `kind` is watched
   MailboxWatch kind;
 } Watch;
 
@@ -207,7 +207,7 @@ static void tell_watching(Watch *watch) {
 
 // The caller may now want to watch something else.
 static bool is_less(const Watch *watch) {
-  return watch->kind == MAILBOX_WATCHES_ALL && !watch->imap->is_notified;
+  return imap_can_watch(&watch->imap->mailbox) < watch->hoped;
 }
 
 static WireWait doubt(ImapMailbox *imap, GError **error) {
@@ -239,7 +239,7 @@ static bool watch_for(Watch *watch, int timeout_ms, GError **error) {
   for (;;) {
     if (!begin_idle(imap, error)) return false;
     tell_watching(watch);
-    if (imap->is_idle_refused) return true;
+    if (imap->is_idle_refused || is_less(watch)) return true;
     int64_t left_ms = (end_us - g_get_monotonic_time() + 999) / 1000;
     bool renews = timeout_ms < 0 || left_ms > RENEW_MS;
     WireWait wait = listen(watch, renews ? RENEW_MS : MAX(left_ms, 0), error);
@@ -262,7 +262,7 @@ static void tell_missed(ImapMailbox *imap, const MailboxNewsFuncs *funcs) {
 
 bool imap_watch(Mailbox *mailbox, int timeout_ms, const MailboxNewsFuncs *funcs, GError **error) {
   ImapMailbox *imap = imap_of(mailbox);
-  Watch watch = {.imap = imap, .funcs = funcs};
+  Watch watch = {.imap = imap, .funcs = funcs, .hoped = imap_can_watch(mailbox)};
   tell_missed(imap, funcs);
   imap->watcher = funcs;
   bool good = set_notify(imap, error) && watch_for(&watch, timeout_ms, error);
