@@ -149,7 +149,6 @@ static const MailboxOps imap_ops = {
     .receive = imap_receive,
     .watch = imap_watch,
     .can_watch = imap_can_watch,
-    .take_news = imap_take_news,
     .append = imap_append,
     .find = imap_find,
     .keeps_sent = imap_keeps_sent,

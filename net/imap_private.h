@@ -62,7 +62,6 @@ bool imap_receive(Mailbox *mailbox, const MailboxBodyFuncs *funcs, GError **erro
 void imap_free_requests(ImapMailbox *imap);
 bool imap_watch(Mailbox *mailbox, int timeout_ms, const MailboxNewsFuncs *funcs, GError **error);
 MailboxWatch imap_can_watch(Mailbox *mailbox);
-bool imap_take_news(Mailbox *mailbox);
 bool imap_append(Mailbox *mailbox, const MailboxAppend *message, bool *uncertain, GError **error);
 bool imap_keeps_sent(Mailbox *mailbox);
 bool imap_find(Mailbox *mailbox, const char *folder, const char *field, const char *value,

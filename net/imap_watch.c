@@ -123,13 +123,6 @@ void imap_overhear(const ImapEvent *event, gpointer data) {
     hear_change(imap, response);
 }
 
-bool imap_take_news(Mailbox *mailbox) {
-  ImapMailbox *imap = imap_of(mailbox);
-  bool has_news = imap->has_news;
-  imap->has_news = false;
-  return has_news;
-}
-
 // ---- Watching.
 
 typedef struct {

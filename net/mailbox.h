@@ -184,7 +184,6 @@ typedef struct {
   bool (*receive)(Mailbox *mailbox, const MailboxBodyFuncs *funcs, GError **error);
   bool (*watch)(Mailbox *mailbox, int timeout_ms, const MailboxNewsFuncs *funcs, GError **error);
   MailboxWatch (*can_watch)(Mailbox *mailbox);
-  bool (*take_news)(Mailbox *mailbox);
   bool (*append)(Mailbox *mailbox, const MailboxAppend *message, bool *uncertain, GError **error);
   bool (*find)(Mailbox *mailbox, const char *folder, const char *field, const char *value,
                bool *found, GError **error);
@@ -241,9 +240,6 @@ bool mailbox_receive(Mailbox *mailbox, const MailboxBodyFuncs *funcs, GError **e
 bool mailbox_watch(Mailbox *mailbox, int timeout_ms, const MailboxNewsFuncs *funcs, GError **error);
 // The most that a watch may come to on this connection, by what the server said until now; no I/O.
 MailboxWatch mailbox_can_watch(Mailbox *mailbox);
-// True once for all that the server told by the way of changes in the open folder, outside of
-// update and watch.
-bool mailbox_take_news(Mailbox *mailbox);
 // Adds a message to a folder (RFC 3501 6.3.11); its bytes go out as they are read. GONE: no such
 // folder; BUSY: over quota; what else the server says is as elsewhere. An error of `read`, or fewer
 // or more bytes than `size`, ends the connection, and nothing was added. `*uncertain`: the

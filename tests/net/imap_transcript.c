@@ -13,7 +13,6 @@
 //   do parts NAME UIDVALIDITY UID 0.100 300.50
 //   do receive                     E: body uid=7 offset=0 BYTES, E: withheld 7
 //   do watch MS                    E: folder-news NAME [status], E: tree-news, E: watching all
-//   do news                        E: news, E: no news
 //   do append FOLDER FLAGS DATE SIZE TEXT   E: uncertain. FLAGS - is none, DATE -1 the server's
 //   do find FOLDER FIELD VALUE      E: found, E: not found
 //   do quota                       E: quota 10 of 20
@@ -218,12 +217,6 @@ static bool do_watch(Player *player, char **words, GError **error) {
   return mailbox_watch(player->mailbox, (int)g_ascii_strtoll(words[1], NULL, 10), &funcs, error);
 }
 
-static bool do_news(Player *player, char **words, GError **error) {
-  bool has_news = mailbox_take_news(player->mailbox);
-  g_ptr_array_add(player->events, g_strdup(has_news ? "news" : "no news"));
-  return true;
-}
-
 static bool do_quota(Player *player, char **words, GError **error) {
   MailboxQuota quota;
   if (!mailbox_quota(player->mailbox, &quota, error)) return false;
@@ -286,10 +279,10 @@ static void play_line(Player *player, const char *line) {
     unsigned n_words;
     bool (*play)(Player *player, char **words, GError **error);
   } verbs[] = {
-      {"list", 1, do_list},     {"update", 6, do_update}, {"request", 4, do_request},
-      {"anew", 4, do_request},  {"parts", 5, do_parts},   {"receive", 1, do_receive},
-      {"watch", 2, do_watch},   {"news", 1, do_news},     {"quota", 1, do_quota},
-      {"append", 6, do_append}, {"find", 4, do_find},
+      {"list", 1, do_list},    {"update", 6, do_update}, {"request", 4, do_request},
+      {"anew", 4, do_request}, {"parts", 5, do_parts},   {"receive", 1, do_receive},
+      {"watch", 2, do_watch},  {"quota", 1, do_quota},   {"append", 6, do_append},
+      {"find", 4, do_find},
   };
   if (strcmp(line, "refuse") == 0) {
     player->refuses = true;
