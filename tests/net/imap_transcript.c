@@ -155,7 +155,8 @@ static bool do_update(Player *player, char **words, GError **error) {
                               .last_uid = (uint32_t)number(words[3]),
                               .count = (uint32_t)number(words[4]),
                               .modseq = number(words[5])};
-  const MailboxUpdateFuncs funcs = {note_message, note_vanished, player};
+  const MailboxUpdateFuncs funcs = {
+      .message = note_message, .vanished = note_vanished, .data = player};
   g_autoptr(UidSet) present = uid_set_new();
   MailboxUpdate update = {.present = present};
   if (!mailbox_update(player->mailbox, &known, &funcs, &update, error)) return false;
@@ -165,15 +166,21 @@ static bool do_update(Player *player, char **words, GError **error) {
   return true;
 }
 
-static bool add_range(UidRange range, gpointer uids) {
-  uid_set_add_range(uids, range.first, range.last);
-  return true;
+// "3,5:9" as a set.
+static UidSet *set_of(const char *text) {
+  UidSet *set = uid_set_new();
+  g_auto(GStrv) ranges = g_strsplit(text, ",", -1);
+  for (char **range = ranges; *range; range++) {
+    const char *colon = strchr(*range, ':');
+    uint32_t first = (uint32_t)number(*range);
+    uid_set_add_range(set, first, colon ? (uint32_t)number(colon + 1) : first);
+  }
+  return set;
 }
 
 static bool do_request(Player *player, char **words, GError **error) {
   g_autofree char *folder = g_strcompress(words[1]);
-  g_autoptr(UidSet) uids = uid_set_new();
-  g_assert_true(uid_set_parse(words[3], add_range, uids));
+  g_autoptr(UidSet) uids = set_of(words[3]);
   const MailboxRequest request = {.folder = folder,
                                   .uidvalidity = (uint32_t)number(words[2]),
                                   .anew = strcmp(words[0], "anew") == 0,
