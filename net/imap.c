@@ -47,6 +47,11 @@ static void leave_folder(ImapMailbox *imap, const char *folder) {
   imap->folder = g_strdup(folder);
 }
 
+bool imap_take_status(const ImapEvent *event, gpointer data, GError **error) {
+  imap_note_status(event, &((ImapMailbox *)data)->status);
+  return true;
+}
+
 bool imap_send_examine(ImapMailbox *imap, const char *folder, const char *condition,
                        GError **error) {
   g_autoptr(ImapCommand) command = imap_session_command(imap->session, "EXAMINE");

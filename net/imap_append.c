@@ -40,11 +40,6 @@ bool imap_keeps_sent(Mailbox *mailbox) {
   return imap_session_has(imap_of(mailbox)->session, "X-GM-EXT-1");
 }
 
-static bool note_status(const ImapEvent *event, gpointer data, GError **error) {
-  imap_note_status(event, &((ImapMailbox *)data)->status);
-  return true;
-}
-
 typedef struct {
   ImapSearch answer;
   bool has_hit;
@@ -62,7 +57,7 @@ bool imap_find(Mailbox *mailbox, const char *folder, const char *field, const ch
   ImapMailbox *imap = imap_of(mailbox);
   g_autoptr(GError) failure = NULL;
   if (!imap_send_examine(imap, folder, NULL, error)) return false;
-  if (!imap_receive_examine(imap, note_status, imap, &failure)) {
+  if (!imap_receive_examine(imap, imap_take_status, imap, &failure)) {
     imap_explain_refusal(imap, folder, &failure);
     g_propagate_error(error, g_steal_pointer(&failure));
     return false;

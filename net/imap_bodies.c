@@ -272,11 +272,6 @@ static bool take_event(const ImapEvent *event, gpointer data, GError **error) {
   return !answer->has_failed;
 }
 
-static bool take_examine(const ImapEvent *event, gpointer data, GError **error) {
-  imap_note_status(event, &((ImapMailbox *)data)->status);
-  return true;
-}
-
 static void tell_withheld(const Answer *answer) {
   const UidSet *withheld = answer->request->withheld;
   if (answer->request->has_expunged) return;
@@ -335,7 +330,7 @@ static void drop_fetches(ImapMailbox *imap, GError **failure) {
 static bool receive_examine(ImapMailbox *imap, GError **error) {
   g_autofree char *folder = g_strdup(imap->folder);
   g_autoptr(GError) failure = NULL;
-  if (imap_receive_examine(imap, take_examine, imap, &failure)) return true;
+  if (imap_receive_examine(imap, imap_take_status, imap, &failure)) return true;
   if (!net_error_ends_connection(failure)) {
     drop_fetches(imap, &failure);
     imap_explain_refusal(imap, folder, &failure);

@@ -41,6 +41,8 @@ bool imap_note_status(const ImapEvent *event, MailboxStatus *status);
 // it, the folder that was open no longer is (RFC 3501 6.3.1); what was noted of it becomes news of others.
 bool imap_send_examine(ImapMailbox *imap, const char *folder, const char *condition,
                        GError **error);
+// An ImapHandler for its reply where nothing but the status counts; `data` is the ImapMailbox.
+bool imap_take_status(const ImapEvent *event, gpointer data, GError **error);
 // Takes its reply: `handler` is told all of it.
 bool imap_receive_examine(ImapMailbox *imap, ImapHandler handler, gpointer data, GError **error);
 // Makes of a refusal to open `folder` what it means, asking the server whether the folder exists;
