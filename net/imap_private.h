@@ -38,7 +38,7 @@ static inline ImapMailbox *imap_of(Mailbox *mailbox) {
 // the event was one of those.
 bool imap_note_status(const ImapEvent *event, MailboxStatus *status);
 // Sends EXAMINE; `condition` is its parameter list ("(CONDSTORE)"), NULL: none. Whatever comes of
-// it, the folder that was open no longer is (RFC 3501 6.3.1); what was noted of it becomes news of others.
+// it, the folder that was open no longer is (RFC 3501 6.3.1), and news of it are news of others.
 bool imap_send_examine(ImapMailbox *imap, const char *folder, const char *condition,
                        GError **error);
 // An ImapHandler for its reply where nothing but the status counts; `data` is the ImapMailbox.
