@@ -17,7 +17,7 @@ typedef enum { LANE_IDLE, LANE_CONNECTING, LANE_CONNECTED } LaneState;
 typedef struct {
   LaneState state;
   int64_t rests_until_us;
-  bool past_end;
+  unsigned past_end;  // letters whose end may be on its way
 } Lane;
 
 struct CourierDesk {
@@ -112,7 +112,7 @@ void courier_desk_close(CourierDesk *desk, bool past_end[COURIER_LANES]) {
   pthread_mutex_lock(&desk->mutex);
   desk->closed = true;
   for (unsigned i = 0; i < COURIER_LANES; i++)
-    past_end[i] = desk->lanes[i].past_end;
+    past_end[i] = desk->lanes[i].past_end > 0;
   pthread_cond_broadcast(&desk->changed);
   pthread_mutex_unlock(&desk->mutex);
 }
@@ -176,6 +176,21 @@ CourierTask *courier_desk_take(CourierDesk *desk, unsigned lane, int keep_ms) {
   return task;
 }
 
+CourierTask *courier_desk_take_next(CourierDesk *desk) {
+  pthread_mutex_lock(&desk->mutex);
+  CourierTask *task = desk->closed ? NULL : g_queue_pop_head(&desk->tasks);
+  if (task != NULL) announce(desk);
+  pthread_mutex_unlock(&desk->mutex);
+  return task;
+}
+
+void courier_desk_return(CourierDesk *desk, CourierTask *task) {
+  pthread_mutex_lock(&desk->mutex);
+  g_queue_push_head(&desk->tasks, task);
+  announce(desk);
+  pthread_mutex_unlock(&desk->mutex);
+}
+
 void courier_desk_put_back(CourierDesk *desk, unsigned lane, CourierTask *task) {
   pthread_mutex_lock(&desk->mutex);
   desk->lanes[lane].rests_until_us = g_get_monotonic_time() + REST_US;
@@ -212,17 +227,21 @@ bool courier_desk_begin_end(CourierDesk *desk, unsigned lane, CourierTask *task,
   pthread_mutex_lock(&desk->mutex);
   bool allowed = !desk->closed;
   if (allowed) {
-    desk->lanes[lane].past_end = true;
+    desk->lanes[lane].past_end++;
     ask_journal(desk, task);
   }
   pthread_mutex_unlock(&desk->mutex);
-  if (allowed) return await_journal(task, error);
-  g_set_error(error, NET_ERROR, NET_ERROR_CANCELLED, "stopping");
+  if (!allowed) {
+    g_set_error(error, NET_ERROR, NET_ERROR_CANCELLED, "stopping");
+    return false;
+  }
+  if (await_journal(task, error)) return true;
+  courier_desk_end_done(desk, lane);
   return false;
 }
 
 void courier_desk_end_done(CourierDesk *desk, unsigned lane) {
   pthread_mutex_lock(&desk->mutex);
-  desk->lanes[lane].past_end = false;
+  desk->lanes[lane].past_end--;
   pthread_mutex_unlock(&desk->mutex);
 }
