@@ -77,6 +77,7 @@ static void note_offline(Outbox *outbox, const char *message) {
   if (outbox->failures == 0) g_message("outbox: %s", message);
   if (outbox->failures == 0 || !outbox->out_of_turn) outbox->failures++;
   outbox->out_of_turn = false;
+  outbox->failed_us = now_us;
   outbox->resume_us = now_us + outbox_retry_delay_us(outbox, outbox->failures);
   outbox_agenda_each_queued(outbox, check_age);
 }
