@@ -69,6 +69,7 @@ static void address(CourierDelivery *delivery) {
   const Letter *letter = delivery->letter;
   delivery->recipients = unsettled_recipients(task, letter);
   delivery->stream = letter_stream_new(letter, delivery->fd);
+  delivery->envid = g_strdup(task->envelope.envid);
   delivery->sent = (SenderLetter){
       .from = letter_from(letter),
       .recipients = (const char *const *)delivery->recipients->pdata,
@@ -77,7 +78,7 @@ static void address(CourierDelivery *delivery) {
       .needs_utf8 = letter_needs_utf8(letter),
       .notify = envelope_notify(&task->envelope),
       .ret = envelope_return(&task->envelope),
-      .envid = task->envelope.envid,
+      .envid = delivery->envid,
       .read = read_letter,
       .data = delivery,
   };
@@ -110,6 +111,7 @@ void courier_delivery_free(CourierDelivery *delivery) {
   if (delivery->fd >= 0) close(delivery->fd);
   courier_result_free(delivery->result);
   courier_task_free(delivery->task);
+  g_free(delivery->envid);
   g_free(delivery);
 }
 
@@ -117,6 +119,7 @@ void courier_delivery_rewind(CourierDelivery *delivery) {
   letter_stream_free(delivery->stream);
   delivery->stream = letter_stream_new(delivery->letter, delivery->fd);
   delivery->reached_end = false;
+  delivery->is_ahead = false;
 }
 
 static CourierResult *take_outcomes(const CourierDelivery *delivery, const SenderOutcome *outcomes,

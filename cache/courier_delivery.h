@@ -21,6 +21,9 @@ typedef struct {
   GPtrArray *recipients;  // of const char *, the letter's, NULL-terminated
   SenderLetter sent;      // before_end, next and data are the lane's
   bool reached_end;       // before_end let the end go out
+  bool is_offered;        // the other lane may take the task, which is then not ours
+  bool is_ahead;          // it was taken while another was awaited
+  char *envid;
   gpointer lane;
 } CourierDelivery;
 

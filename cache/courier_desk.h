@@ -46,6 +46,10 @@ CourierTask *courier_desk_take(CourierDesk *desk, unsigned lane, int keep_ms);
 void courier_desk_put_back(CourierDesk *desk, unsigned lane, CourierTask *task);
 // A letter for the same connection, to follow the one that is sent: NULL if none waits.
 CourierTask *courier_desk_take_next(CourierDesk *desk);
+// It may be taken from this lane, if the one before it is awaited for three seconds; until it is
+// claimed. False: that was done, and the task belongs to the other lane.
+void courier_desk_offer(CourierDesk *desk, unsigned lane, CourierTask *task);
+bool courier_desk_claim(CourierDesk *desk, unsigned lane);
 // Gives back such a letter, of which nothing was sent; it is the next one taken.
 void courier_desk_return(CourierDesk *desk, CourierTask *task);
 // All that wait, of CourierTask *: there is no connection for them.

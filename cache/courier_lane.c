@@ -20,6 +20,8 @@ struct CourierLane {
   Sender *sender;         // NULL: not connected
   uint64_t max_size;      // of a letter; 0: not known
   bool turned_away;       // the last connection ended before the server heard of a letter
+  unsigned sent;          // letters, over this connection
+  bool is_shy;            // the server takes nothing behind a letter
   CourierDelivery *next;  // taken ahead; only while connected
 };
 
@@ -69,9 +71,21 @@ static void tell(CourierLane *lane, const CourierTask *task, CourierResult *resu
     post_send(lane->results, result);
 }
 
+// A letter that was taken ahead may have been taken by the other lane since.
+static bool claim(CourierLane *lane, CourierDelivery *delivery, GError **error) {
+  if (!delivery->is_offered || courier_desk_claim(lane->desk, lane->number)) {
+    delivery->is_offered = false;
+    return true;
+  }
+  delivery->task = NULL;
+  g_set_error_literal(error, NET_ERROR, NET_ERROR_CANCELLED, "another connection sends it");
+  return false;
+}
+
 static bool before_end(gpointer data, GError **error) {
   CourierDelivery *delivery = data;
   CourierLane *lane = delivery->lane;
+  if (delivery == lane->next && !claim(lane, delivery, error)) return false;
   delivery->reached_end = courier_desk_begin_end(lane->desk, lane->number, delivery->task, error);
   return delivery->reached_end;
 }
@@ -93,9 +107,12 @@ static CourierDelivery *prepare(CourierLane *lane, CourierTask *task) {
 static const SenderLetter *next_letter(gpointer data) {
   CourierLane *lane = ((CourierDelivery *)data)->lane;
   CourierTask *task;
-  while (lane->next == NULL && (task = courier_desk_take_next(lane->desk)) != NULL)
+  while (!lane->is_shy && lane->next == NULL && (task = courier_desk_take_next(lane->desk)) != NULL)
     lane->next = prepare(lane, task);
-  return lane->next != NULL ? &lane->next->sent : NULL;
+  if (lane->next == NULL) return NULL;
+  lane->next->is_ahead = lane->next->is_offered = true;
+  courier_desk_offer(lane->desk, lane->number, lane->next->task);
+  return &lane->next->sent;
 }
 
 static bool connect_sender(CourierLane *lane, GError **error) {
@@ -103,6 +120,7 @@ static bool connect_sender(CourierLane *lane, GError **error) {
   lane->sender = lane->options->open_sender(lane->options->account, lane->waker, lane->name, error);
   if (lane->sender == NULL) return false;
   lane->max_size = sender_max_size(lane->sender);
+  lane->sent = 0;
   courier_desk_set_connected(lane->desk, lane->number, true);
   return true;
 }
@@ -115,7 +133,7 @@ static void give_back(CourierLane *lane, CourierDelivery *delivery) {
     result->uncertain = true;
     courier_desk_end_done(lane->desk, lane->number);
     tell(lane, delivery->task, result);
-  } else {
+  } else if (claim(lane, delivery, NULL)) {
     courier_desk_return(lane->desk, g_steal_pointer(&delivery->task));
   }
   courier_delivery_free(delivery);
@@ -154,6 +172,9 @@ static CourierResult *send_letter(CourierLane *lane, CourierDelivery *delivery) 
   }
   CourierResult *result = courier_delivery_send(delivery, lane->sender);
   if (delivery->reached_end) courier_desk_end_done(lane->desk, lane->number);
+  // The second letter of a connection, begun behind the first: never again.
+  if (delivery->is_ahead && lane->sender->turned_away && lane->sent == 1) lane->is_shy = true;
+  lane->sent++;
   if (lane->sender->is_over) disconnect(lane);
   return result;
 }
@@ -220,6 +241,10 @@ static bool goes_on(const CourierLane *lane) {
 static CourierDelivery *take(CourierLane *lane) {
   CourierTask *task;
   CourierDelivery *delivery = g_steal_pointer(&lane->next);
+  if (delivery != NULL && !claim(lane, delivery, NULL)) {
+    disconnect(lane);
+    g_clear_pointer(&delivery, courier_delivery_free);
+  }
   while (delivery == NULL &&
          (task = courier_desk_take(lane->desk, lane->number, KEEP_CONNECTION_MS)) != NULL)
     delivery = prepare(lane, task);

@@ -121,6 +121,40 @@ static void test_unfit(Fixture *fixture, gconstpointer unused) {
   fixture_assert_names(fixture, "mail-1", "");
 }
 
+// A server that takes nothing behind a letter is not given anything there again.
+static void test_swallowed(Fixture *fixture, gconstpointer unused) {
+  copy_all(fixture, FAKE_AHEAD_ENVELOPE, FAKE_DROP, 10);
+  fake_server_go_on();
+  fixture_wait_sent(fixture);
+  g_assert_cmpuint(fake_server_count(), ==, 11);
+  g_assert_cmpuint(fake_server_begun(), ==, 1);
+  g_assert_cmpuint(fake_server_connections(), ==, 2);
+}
+
+static bool has_all_but_one(Fixture *fixture) {
+  return fake_server_count() == 2 && fixture->outbox->under_way->len == 1;
+}
+
+// An answer that takes long does not hold up the letter that was begun behind it: that goes by the
+// other connection, and what was begun of it is forgotten.
+static void test_slow_answer(Fixture *fixture, gconstpointer unused) {
+  fake_server_allow(2);
+  fake_server_pipeline(FAKE_AHEAD_ENVELOPE);
+  fixture->options.send_delay_ms = 3600 * 1000;
+  fixture_reopen(fixture);
+  fixture_copy_letter(fixture, "mail-0");
+  fixture_copy_letter(fixture, "mail-1");
+  fake_server_expect(FAKE_TAKE_STALL);
+  fixture_reopen(fixture);
+  fixture_wait(fixture, has_all_but_one);
+  g_assert_cmpuint(fake_server_begun(), ==, 1);
+  g_assert_cmpuint(fake_server_connections(), ==, 2);
+  fake_server_go_on();
+  fixture_wait_sent(fixture);
+  g_assert_cmpuint(fake_server_count(), ==, 2);
+  g_assert_cmpuint(times_taken("mail-1"), ==, 1);
+}
+
 // The end of the program while one letter's answer is awaited and another is begun: both are sent,
 // and the one that was not ended once.
 static void restart(Fixture *fixture, FakeAhead ahead) {
@@ -154,6 +188,8 @@ static const struct {
     {"the connection breaks behind the whole", test_breaks_whole},
     {"refused", test_refused},
     {"unfit", test_unfit},
+    {"swallowed", test_swallowed},
+    {"slow answer", test_slow_answer},
     {"restart", test_restart},
     {"restart behind the whole", test_restart_whole},
 };
