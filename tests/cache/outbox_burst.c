@@ -211,6 +211,7 @@ static void test_written_meanwhile(Fixture *fixture, gconstpointer unused) {
     fake_server_set(FAKE_ACCEPT);
     fixture_reopen(fixture);
     fixture_wait_sent(fixture);
+    fixture_reopen(fixture);
   }
 }
 
