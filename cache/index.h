@@ -69,6 +69,7 @@ typedef struct {
   char delimiter;
   unsigned attributes;   // MailboxAttributes
   MailboxStatus status;  // of the server when the listing was made
+  uint32_t n_messages;   // in the index, those of a listing under way too
   uint64_t generation;
   bool listed;
   int64_t synced_ns;  // since 1970, 0: never
@@ -174,6 +175,9 @@ bool index_set_flags(Index *index, uint64_t folder, uint64_t generation, uint32_
 UidSet *index_uids(Index *index, uint64_t folder, uint64_t generation, GError **error);
 bool index_last_uid(Index *index, uint64_t folder, uint64_t generation, uint32_t *uid,
                     GError **error);
+// How many it holds below a UID.
+bool index_count_below(Index *index, uint64_t folder, uint64_t generation, uint32_t uid,
+                       uint32_t *count, GError **error);
 bool index_has_uid(Index *index, uint64_t folder, uint64_t generation, uint32_t uid, bool *has,
                    GError **error);
 // Makes the messages of a range gone, telling each.

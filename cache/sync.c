@@ -64,25 +64,28 @@ static bool ignore_vanished(UidRange range, gpointer data, GError **error) {
 // which it knows nothing.
 static bool ask_again(Talk *talk, Mailbox *mailbox, const char *folder, uint32_t first,
                       GError **error) {
-  const MailboxUpdateFuncs funcs = {take_message, ignore_vanished, talk};
+  const MailboxUpdateFuncs funcs = {
+      .message = take_message, .vanished = ignore_vanished, .data = talk};
   const MailboxStatus *status = &talk->update.status;
   g_autoptr(UidSet) present = uid_set_new();
   MailboxUpdate update = {.present = present};
-  const MailboxKnown known = {
+  MailboxKnown known = {
       .folder = folder,
       .uidvalidity = status->uidvalidity,
       .last_uid = first - 1,
-      .count = status->exists,
       .modseq = status->highestmodseq,
   };
-  if (!mailbox_update(mailbox, &known, &funcs, &update, error)) return false;
+  if (!listing_count_below(talk->listing, first, &known.count, error) ||
+      !mailbox_update(mailbox, &known, &funcs, &update, error))
+    return false;
   if (update.status.uidvalidity == status->uidvalidity) return true;
   g_set_error(error, NET_ERROR, NET_ERROR_BUSY, "%s was renumbered while it was listed", folder);
   return false;
 }
 
 static bool talk_about(Talk *talk, Mailbox *mailbox, const MailboxKnown *known, GError **error) {
-  const MailboxUpdateFuncs funcs = {take_message, take_vanished, talk};
+  const MailboxUpdateFuncs funcs = {
+      .message = take_message, .vanished = take_vanished, .data = talk};
   uint32_t first;
   return mailbox_update(mailbox, known, &funcs, &talk->update, error) &&
          listing_missing(talk->listing, &first, error) &&
@@ -174,7 +177,7 @@ bool sync_folder(Index *index, Mailbox *mailbox, const IndexFolder *folder, Chan
       .folder = folder->server_name,
       .uidvalidity = folder->status.uidvalidity,
       .last_uid = last_uid,
-      .count = folder->status.exists,
+      .count = folder->n_messages,
       .modseq = folder->status.highestmodseq,
   };
   talk_init(&talk, index, folder, last_uid);

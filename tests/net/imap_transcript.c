@@ -13,7 +13,6 @@
 //   do parts NAME UIDVALIDITY UID 0.100 300.50
 //   do receive                     E: body uid=7 offset=0 BYTES, E: withheld 7
 //   do watch MS                    E: folder-news NAME [status], E: tree-news, E: watching all
-//   do news                        E: news, E: no news
 //   do append FOLDER FLAGS DATE SIZE TEXT   E: uncertain. FLAGS - is none, DATE -1 the server's
 //   do find FOLDER FIELD VALUE      E: found, E: not found
 //   do quota                       E: quota 10 of 20
@@ -156,7 +155,8 @@ static bool do_update(Player *player, char **words, GError **error) {
                               .last_uid = (uint32_t)number(words[3]),
                               .count = (uint32_t)number(words[4]),
                               .modseq = number(words[5])};
-  const MailboxUpdateFuncs funcs = {note_message, note_vanished, player};
+  const MailboxUpdateFuncs funcs = {
+      .message = note_message, .vanished = note_vanished, .data = player};
   g_autoptr(UidSet) present = uid_set_new();
   MailboxUpdate update = {.present = present};
   if (!mailbox_update(player->mailbox, &known, &funcs, &update, error)) return false;
@@ -166,15 +166,21 @@ static bool do_update(Player *player, char **words, GError **error) {
   return true;
 }
 
-static bool add_range(UidRange range, gpointer uids) {
-  uid_set_add_range(uids, range.first, range.last);
-  return true;
+// "3,5:9" as a set.
+static UidSet *set_of(const char *text) {
+  UidSet *set = uid_set_new();
+  g_auto(GStrv) ranges = g_strsplit(text, ",", -1);
+  for (char **range = ranges; *range; range++) {
+    const char *colon = strchr(*range, ':');
+    uint32_t first = (uint32_t)number(*range);
+    uid_set_add_range(set, first, colon ? (uint32_t)number(colon + 1) : first);
+  }
+  return set;
 }
 
 static bool do_request(Player *player, char **words, GError **error) {
   g_autofree char *folder = g_strcompress(words[1]);
-  g_autoptr(UidSet) uids = uid_set_new();
-  g_assert_true(uid_set_parse(words[3], add_range, uids));
+  g_autoptr(UidSet) uids = set_of(words[3]);
   const MailboxRequest request = {.folder = folder,
                                   .uidvalidity = (uint32_t)number(words[2]),
                                   .anew = strcmp(words[0], "anew") == 0,
@@ -216,12 +222,6 @@ static void note_watching(MailboxWatch watch, gpointer data) {
 static bool do_watch(Player *player, char **words, GError **error) {
   const MailboxNewsFuncs funcs = {note_folder_news, note_tree_news, note_watching, player};
   return mailbox_watch(player->mailbox, (int)g_ascii_strtoll(words[1], NULL, 10), &funcs, error);
-}
-
-static bool do_news(Player *player, char **words, GError **error) {
-  bool has_news = mailbox_take_news(player->mailbox);
-  g_ptr_array_add(player->events, g_strdup(has_news ? "news" : "no news"));
-  return true;
 }
 
 static bool do_quota(Player *player, char **words, GError **error) {
@@ -286,10 +286,10 @@ static void play_line(Player *player, const char *line) {
     unsigned n_words;
     bool (*play)(Player *player, char **words, GError **error);
   } verbs[] = {
-      {"list", 1, do_list},     {"update", 6, do_update}, {"request", 4, do_request},
-      {"anew", 4, do_request},  {"parts", 5, do_parts},   {"receive", 1, do_receive},
-      {"watch", 2, do_watch},   {"news", 1, do_news},     {"quota", 1, do_quota},
-      {"append", 6, do_append}, {"find", 4, do_find},
+      {"list", 1, do_list},    {"update", 6, do_update}, {"request", 4, do_request},
+      {"anew", 4, do_request}, {"parts", 5, do_parts},   {"receive", 1, do_receive},
+      {"watch", 2, do_watch},  {"quota", 1, do_quota},   {"append", 6, do_append},
+      {"find", 4, do_find},
   };
   if (strcmp(line, "refuse") == 0) {
     player->refuses = true;

@@ -33,7 +33,7 @@ static void append_line(GString *text, const Row *row) {
 }
 
 static const char examined[] =
-    "S: * 600000 EXISTS\nS: * OK [UIDVALIDITY 7] ok\nS: * OK [HIGHESTMODSEQ 950] ok\n";
+    "S: * 500000 EXISTS\nS: * OK [UIDVALIDITY 7] ok\nS: * OK [HIGHESTMODSEQ 950] ok\n";
 
 static Wire *server_of(const Row *row) {
   GString *text = g_string_new(NULL);
@@ -78,7 +78,7 @@ static void test_long_line(gconstpointer data) {
   g_assert_no_error(error);
   const MailboxKnown known = {
       .folder = "INBOX", .uidvalidity = 7, .last_uid = 10000000, .count = 700000, .modseq = 900};
-  const MailboxUpdateFuncs funcs = {no_message, add_vanished, told};
+  const MailboxUpdateFuncs funcs = {.message = no_message, .vanished = add_vanished, .data = told};
   MailboxUpdate update = {.present = told};
   bool good = mailbox_update(mailbox, &known, &funcs, &update, &error);
   g_assert_true(good == row->is_told);
