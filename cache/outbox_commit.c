@@ -105,7 +105,7 @@ void outbox_fail(Outbox *outbox, OutboxLetter *letter, bool by_server, const cha
   outbox_tell_changed(outbox, OUTBOX_INO);
   outbox_tell_changed(outbox, OUTBOX_FAILED_INO);
   // Some may have got it.
-  outbox_copy(outbox, letter, false);
+  outbox_copy(outbox, letter);
 }
 
 static void hold(Outbox *outbox, OutboxLetter *letter) {

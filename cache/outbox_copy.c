@@ -145,12 +145,12 @@ bool outbox_wants_copy(const Outbox *outbox, const OutboxLetter *letter) {
   return outbox->options.save_copy != NULL && !letter->row.copied && was_sent(letter);
 }
 
-void outbox_copy(Outbox *outbox, OutboxLetter *letter, bool looks_first) {
+void outbox_copy(Outbox *outbox, OutboxLetter *letter) {
   if (!outbox_wants_copy(outbox, letter) || letter->copying) return;
   Copying *copying = g_new0(Copying, 1);
   copying->outbox = outbox;
   copying->letter = letter;
-  copying->looks_first = looks_first;
+  copying->looks_first = letter->perhaps_copied;
   letter->copying = true;
   letter->pins++;
   g_ptr_array_add(outbox->copyings, copying);
@@ -158,6 +158,7 @@ void outbox_copy(Outbox *outbox, OutboxLetter *letter, bool looks_first) {
 }
 
 static bool copy_again(OutboxLetter *letter, gpointer letters) {
+  letter->perhaps_copied = !letter->row.copied && was_sent(letter);
   bool is_at_rest = letter->row.phase == OUTBOX_ACCEPTED || letter->row.phase == OUTBOX_FAILED;
   if (is_at_rest) g_ptr_array_add(letters, letter);
   return true;
@@ -167,7 +168,7 @@ void outbox_copy_what_is_left(Outbox *outbox) {
   g_autoptr(GPtrArray) letters = g_ptr_array_new();
   outbox_table_from(outbox->table, 0, copy_again, letters);
   for (unsigned i = 0; i < letters->len; i++)
-    outbox_copy(outbox, g_ptr_array_index(letters, i), true);
+    outbox_copy(outbox, g_ptr_array_index(letters, i));
 }
 
 // ---- Was it sent?

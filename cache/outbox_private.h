@@ -237,8 +237,8 @@ bool outbox_settle_drops(Outbox *outbox, GHashTable *origins, GError **error);
 void outbox_copying_free(gpointer copying);
 bool outbox_wants_copy(const Outbox *outbox, const OutboxLetter *letter);
 // Has a copy kept of a letter that was sent to somebody, if one is wanted and not on its way; an
-// ACCEPTED one is removed then. looks_first: it may be there already.
-void outbox_copy(Outbox *outbox, OutboxLetter *letter, bool looks_first);
+// ACCEPTED one is removed then.
+void outbox_copy(Outbox *outbox, OutboxLetter *letter);
 // All that an earlier end of the program left to do.
 void outbox_copy_what_is_left(Outbox *outbox);
 // Asks whether a letter that was perhaps sent was: true if there is somebody to ask, and then

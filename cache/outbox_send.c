@@ -114,7 +114,7 @@ static void finish(Outbox *outbox, OutboxLetter *letter) {
   outbox_tell_removed(outbox, OUTBOX_INO, letter->row.ino, letter->row.name);
   outbox_tell_changed(outbox, OUTBOX_INO);
   if (outbox_wants_copy(outbox, letter))
-    outbox_copy(outbox, letter, false);
+    outbox_copy(outbox, letter);
   else
     outbox_remove_letter(outbox, letter, NULL, NULL);
 }

@@ -35,6 +35,7 @@ typedef struct {
   bool moving;           // one of them is a rename's
   uint64_t twin;         // the inode that stat shows for it and its hard links; 0: its own
   bool copying;          // a copy of it is on its way
+  bool perhaps_copied;   // an earlier run may have kept one, and not have noted it
   bool has_looked;       // the server was asked whether it was sent, since that was last unsure
   bool aside;            // another process took its name while it was written
   int64_t due_us;        // HELD, QUEUED: when its next step is due, monotonic; 0: not on the agenda

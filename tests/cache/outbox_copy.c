@@ -48,19 +48,8 @@ static gboolean answer(gpointer data) {
   return G_SOURCE_REMOVE;
 }
 
-static char *subject_of(const Copy *copy) {
-  g_autoptr(Letter) letter = copy_read(copy, NULL);
-  g_assert_nonnull(letter);
-  g_autoptr(LetterStream) stream = letter_stream_new_copy(letter, copy->fd);
-  char text[4096];
-  ssize_t size = letter_stream_read(stream, text, sizeof text - 1, NULL);
-  text[MAX(size, 0)] = '\0';
-  const char *subject = strstr(text, "Subject: ") + strlen("Subject: ");
-  return g_strndup(subject, strcspn(subject, "\r"));
-}
-
 static void save(Copy *copy, CopyDone done, gpointer data, gpointer context) {
-  g_autofree char *subject = subject_of(copy);
+  g_autofree char *subject = fixture_subject_of(copy);
   Step step = saver.at < saver.n ? saver.steps[saver.at++] : ANSWER_SAVED;
   g_string_append_printf(saver.asked, "%s%s%s;", subject, copy->looks_first ? " look" : "",
                          copy->only_looks ? " sent?" : "");

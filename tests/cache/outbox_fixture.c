@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cache/copy.h"
 #include "cache/outbox_private.h"
 
 // Long enough that nothing is sent before the test says so, by a restart.
@@ -358,6 +359,17 @@ void fixture_copy_letter(Fixture *fixture, const char *name) {
 void fixture_assert_state(Fixture *fixture, const char *name, const char *state) {
   g_autofree char *found = fixture_state(fixture, OUTBOX_INO, name);
   g_assert_cmpstr(found, ==, state);
+}
+
+char *fixture_subject_of(const Copy *copy) {
+  g_autoptr(Letter) letter = copy_read(copy, NULL);
+  g_assert_nonnull(letter);
+  g_autoptr(LetterStream) stream = letter_stream_new_copy(letter, copy->fd);
+  char text[4096];
+  ssize_t size = letter_stream_read(stream, text, sizeof text - 1, NULL);
+  text[MAX(size, 0)] = '\0';
+  const char *subject = strstr(text, "Subject: ") + strlen("Subject: ");
+  return g_strndup(subject, strcspn(subject, "\r"));
 }
 
 void fixture_assert_sends(Fixture *fixture, unsigned count, const char *const *subjects) {

@@ -84,6 +84,8 @@ void fixture_copy_letter(Fixture *fixture, const char *name);
 void fixture_fail_letter(Fixture *fixture, const char *name);
 
 void fixture_assert_state(Fixture *fixture, const char *name, const char *state);
+// The subject of what is to be kept; newly allocated.
+char *fixture_subject_of(const Copy *copy);
 // Starts again, which ends every hold, and lets all be sent that was committed: letters of just
 // these subjects, in any order.
 void fixture_assert_sends(Fixture *fixture, unsigned count, const char *const *subjects);

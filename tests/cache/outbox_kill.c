@@ -1,7 +1,8 @@
 // Claim: at every change of the disk and at every step of sending, one after another, the program
 // may be killed or the power may fail: the next start loses no letter that was committed, sends
 // none that was not, and sends one twice only if its final dot had gone out and the answer was not
-// yet on disk; then it is the same letter, Message-ID and all. Each story runs in a process that
+// yet on disk; then it is the same letter, Message-ID and all. What somebody has got lies in the
+// Sent folder once. Each story runs in a process that
 // ends at one step; another starts from what is left, once more ended in between.
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +14,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cache/copy.h"
 #include "cache/outbox_journal.h"
+#include "cache/outbox_private.h"
 #include "crash_disk.h"
 #include "outbox_fixture.h"
 
@@ -48,6 +51,7 @@ typedef struct {
   atomic_bool cancelled;  // ... and answered
   atomic_bool flushed;    // UNFINISHED: what there is of it is safe
   atomic_uint taken;      // by the server
+  atomic_uint copies;     // in the Sent folder
   char message_id[MESSAGE_ID_MAX];
 } Known;
 
@@ -94,10 +98,56 @@ static void on_removed(uint64_t parent, uint64_t ino, const char *name, gpointer
 
 static void on_changed(uint64_t parent, gpointer data) {}
 
+// -- The Sent folder, which outlives the process.
+
+typedef struct {
+  Copy *copy;
+  CopyDone done;
+  gpointer data;
+} Kept;
+
+static gboolean answer_kept(gpointer item) {
+  g_autofree Kept *kept = item;
+  kept->done(kept->copy, NULL, kept->data);
+  copy_free(kept->copy);
+  return G_SOURCE_REMOVE;
+}
+
+static void keep_copy(Copy *copy, CopyDone done, gpointer data, gpointer saver) {
+  Story *story = saver;
+  g_autofree char *subject = fixture_subject_of(copy);
+  int which = 0;
+  while (strcmp(subjects[which], subject) != 0)
+    g_assert_cmpint(++which, <, LETTERS);
+  crash_disk_step();
+  bool is_there = copy->looks_first && atomic_load(&story->known[which].copies) > 0;
+  if (!is_there) atomic_fetch_add(&story->known[which].copies, 1);
+  copy->outcome = is_there ? COPY_FOUND : COPY_SAVED;
+  crash_disk_step();
+  Kept *kept = g_new0(Kept, 1);
+  *kept = (Kept){copy, done, data};
+  g_autoptr(GSource) source = g_idle_source_new();
+  g_source_set_callback(source, answer_kept, kept, NULL);
+  g_source_attach(source, story->fixture.context);
+}
+
+static bool nothing_is_copied(Fixture *fixture) {
+  return fixture->outbox->copyings->len == 0;
+}
+
+static void wait_copied(Story *story) {
+  fixture_wait_sent(&story->fixture);
+  fixture_wait(&story->fixture, nothing_is_copied);
+  fixture_wait_disk(&story->fixture);
+}
+
 static void open_outbox(Story *story) {
   static const OutboxListener listener = {on_removed, on_changed};
   Fixture *fixture = &story->fixture;
   g_autoptr(GError) error = NULL;
+  fixture->options.save_copy = keep_copy;
+  fixture->options.saver = story;
+  fixture->options.copy_folder = "Sent";
   fixture->outbox = outbox_open(&fixture->options, fixture->context, &error);
   g_assert_no_error(error);
   outbox_set_listener(fixture->outbox, &listener, story);
@@ -129,7 +179,7 @@ static void release(Story *story, StoryLetter which, OutboxHandle *handle) {
 static void send_letter(Story *story, StoryLetter which, FakeStep step) {
   fake_server_expect(step);
   release(story, which, write_letter(story, which));
-  fixture_wait_sent(&story->fixture);
+  wait_copied(story);
 }
 
 static void rename_letter(Story *story, StoryLetter which) {
@@ -188,7 +238,7 @@ static void tell_story(Story *story) {
   continue_letter(story, CONTINUED);
   cancel(story, OUTBOX_INO, CANCELLED);
   reopen(story, 0);
-  fixture_wait_sent(&story->fixture);
+  wait_copied(story);
   fixture_close(&story->fixture);
 }
 
@@ -225,6 +275,7 @@ static void check_letter(const Known *known, const Before *before, StoryLetter w
   if (before->cancelled) g_assert_false(in_failed);
   if (!known->begun || before->cancelled || before->settled) g_assert_cmpuint(again, ==, 0);
   g_assert_cmpuint(again, <=, 1);
+  g_assert_cmpuint(known->copies, ==, known->taken > 0 ? 1 : 0);
   // A killed program has left in the journal how far it was; a power failure may take that back.
   if (again > 0 && before->taken > 0 && is_exact) g_assert_true(which == TWICE || sent_data);
 }
@@ -237,7 +288,7 @@ static void start_again(Story *story, bool is_exact) {
     before[i] = (Before){story->known[i].settled, story->known[i].cancelled,
                          story->known[i].flushed, story->known[i].taken};
   open_outbox(story);
-  fixture_wait_sent(&story->fixture);
+  wait_copied(story);
   OutboxFile file;
   for (int i = 0; i < LETTERS; i++)
     check_letter(&story->known[i], &before[i], (StoryLetter)i, stored.sent_data[i], is_exact,
