@@ -198,84 +198,6 @@ static void test_too_large(Fixture *fixture, gconstpointer unused) {
   g_assert_cmpuint(fake_server_count(), ==, 2);
 }
 
-static int64_t seconds;
-
-static int64_t tell_time(gpointer unused) {
-  return seconds * G_USEC_PER_SEC;
-}
-
-// What it said is not believed for ever: the writer may try what the server takes by now.
-static void test_takes_more_by_now(Fixture *fixture, gconstpointer unused) {
-  g_autofree char *body = g_strnfill(900, '.');
-  g_autofree char *large = g_strconcat("To: bob@example.org\n\n", body, "\n", NULL);
-  fixture->options.now_us = tell_time;
-  seconds = 1000000000;
-  fixture_reopen(fixture);
-  fake_server_limit(900);
-  fixture_copy_letter(fixture, "small");
-  fixture_wait_sent(fixture);
-  seconds += 3599;
-  g_assert_cmpint(fixture_copy(fixture, "refused", large), ==, EMSGSIZE);
-  seconds++;
-  g_assert_cmpint(fixture_copy(fixture, "large", large), ==, 0);
-  fixture_wait_sent(fixture);
-  g_assert_cmpuint(fake_server_count(), ==, 2);
-}
-
-// The note says when it was given up, not when it was written.
-static void test_when(Fixture *fixture, gconstpointer unused) {
-  fixture->options.now_us = tell_time;
-  fixture->options.retry_ms = 0;
-  seconds = 1000000000;
-  fixture_reopen(fixture);
-  fake_server_expect(FAKE_LATER);
-  fake_server_expect(FAKE_REFUSE);
-  fixture_copy_letter(fixture, "mail");
-  while (fixture->outbox->under_way->len > 0)
-    g_main_context_iteration(fixture->context, true);
-  seconds += 3661;
-  outbox_run_agenda(fixture->outbox);
-  fixture_wait_sent(fixture);
-  assert_note(fixture, "mail.error", "\nWhen: 2001-09-09 02:47:41 UTC\n");
-}
-
-// A server that takes one recipient at a time gets the letter for the next at once; what it said of
-// those before makes no delay for those after.
-static void test_too_many_recipients(Fixture *fixture, gconstpointer unused) {
-  fixture->options.retry_ms = 3600 * 1000;
-  fixture_reopen(fixture);
-  fake_server_set(FAKE_ONE_ONLY);
-  fixture_copy(fixture, "mail", TO_THREE);
-  fixture_wait_sent(fixture);
-  assert_sent(0, "-> a@example.org\n");
-  assert_sent(1, "-> b@example.org\n");
-  assert_sent(2, "-> c@example.org\n");
-  fixture_assert_names(fixture, "", "");
-}
-
-// How long the server was out of reach says nothing of how long the letter is to wait for its first
-// temporary refusal.
-static void test_offline_is_no_attempt(Fixture *fixture, gconstpointer unused) {
-  fixture->options.now_us = tell_time;
-  fixture->options.retry_ms = 0;
-  seconds = 1000000000;
-  fixture_reopen(fixture);
-  for (unsigned i = 0; i < 6; i++)
-    fake_server_expect(FAKE_OFFLINE);
-  fake_server_expect(FAKE_LATER);
-  fixture_copy_letter(fixture, "mail");
-  OutboxFile file;
-  g_assert_true(outbox_lookup(fixture->outbox, OUTBOX_INO, "mail", &file));
-  while (fake_server_connections() == 0) {
-    seconds += 3600;
-    outbox_run_agenda(fixture->outbox);
-    while (fixture->outbox->under_way->len > 0)
-      g_main_context_iteration(fixture->context, true);
-  }
-  const OutboxLetter *letter = outbox_table_get(fixture->outbox->table, file.ino);
-  g_assert_cmpint(letter->row.next_try, ==, seconds + 60);
-}
-
 // What is refused after a try that nobody answered may have been sent by that.
 static void test_perhaps_sent(Fixture *fixture, gconstpointer unused) {
   fake_server_expect(FAKE_TAKE_HANG_UP);
@@ -405,10 +327,6 @@ static const Case cases[] = {
     {"offline", test_offline},
     {"denied", test_denied},
     {"too large", test_too_large},
-    {"takes more by now", test_takes_more_by_now},
-    {"too many recipients", test_too_many_recipients},
-    {"when", test_when},
-    {"offline is no attempt", test_offline_is_no_attempt},
     {"perhaps sent", test_perhaps_sent},
     {"hang-up before the end", test_hang_up_before_end},
     {"hang-up after the end", test_hang_up_after_end},

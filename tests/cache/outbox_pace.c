@@ -1,0 +1,114 @@
+// Claim: what a server says for now holds for now: a try that met none counts for nothing, a server
+// that gets on is gone on with at once, and its limit of an hour ago is asked for anew.
+#include <errno.h>
+#include <string.h>
+
+#include "cache/outbox_private.h"
+#include "outbox_fixture.h"
+
+static int64_t seconds;
+
+static int64_t tell_time(gpointer unused) {
+  return seconds * G_USEC_PER_SEC;
+}
+
+// What it said is not believed for ever: the writer may try what the server takes by now.
+static void test_takes_more_by_now(Fixture *fixture, gconstpointer unused) {
+  g_autofree char *body = g_strnfill(900, '.');
+  g_autofree char *large = g_strconcat("To: bob@example.org\n\n", body, "\n", NULL);
+  fixture->options.now_us = tell_time;
+  seconds = 1000000000;
+  fixture_reopen(fixture);
+  fake_server_limit(900);
+  fixture_copy_letter(fixture, "small");
+  fixture_wait_sent(fixture);
+  seconds += 3599;
+  g_assert_cmpint(fixture_copy(fixture, "refused", large), ==, EMSGSIZE);
+  seconds++;
+  g_assert_cmpint(fixture_copy(fixture, "large", large), ==, 0);
+  fixture_wait_sent(fixture);
+  g_assert_cmpuint(fake_server_count(), ==, 2);
+}
+
+// The note says when it was given up, not when it was written.
+static void test_when(Fixture *fixture, gconstpointer unused) {
+  fixture->options.now_us = tell_time;
+  fixture->options.retry_ms = 0;
+  seconds = 1000000000;
+  fixture_reopen(fixture);
+  fake_server_expect(FAKE_LATER);
+  fake_server_expect(FAKE_REFUSE);
+  fixture_copy_letter(fixture, "mail");
+  while (fixture->outbox->under_way->len > 0)
+    g_main_context_iteration(fixture->context, true);
+  seconds += 3661;
+  outbox_run_agenda(fixture->outbox);
+  fixture_wait_sent(fixture);
+  g_autofree char *note = fixture_read(fixture, OUTBOX_FAILED_INO, "mail.error");
+  g_assert_nonnull(strstr(note, "\nWhen: 2001-09-09 02:47:41 UTC\n"));
+}
+
+// A server that takes one recipient at a time gets the letter for the next at once; what it said of
+// those before makes no delay for those after.
+static void test_too_many_recipients(Fixture *fixture, gconstpointer unused) {
+  fixture->options.retry_ms = 3600 * 1000;
+  fixture_reopen(fixture);
+  fake_server_set(FAKE_ONE_ONLY);
+  fixture_copy(fixture, "mail", "To: a@example.org, b@example.org, c@example.org\n\nHi\n");
+  fixture_wait_sent(fixture);
+  static const char *const turns[] = {"-> a@example.org\n", "-> b@example.org\n",
+                                      "-> c@example.org\n"};
+  g_assert_cmpuint(fake_server_count(), ==, G_N_ELEMENTS(turns));
+  for (unsigned i = 0; i < G_N_ELEMENTS(turns); i++) {
+    g_autofree char *letter = fake_server_letter(i);
+    g_assert_nonnull(strstr(letter, turns[i]));
+  }
+  fixture_assert_names(fixture, "", "");
+}
+
+// How long the server was out of reach says nothing of how long the letter is to wait for its first
+// temporary refusal.
+static void test_offline_is_no_attempt(Fixture *fixture, gconstpointer unused) {
+  fixture->options.now_us = tell_time;
+  fixture->options.retry_ms = 0;
+  seconds = 1000000000;
+  fixture_reopen(fixture);
+  for (unsigned i = 0; i < 6; i++)
+    fake_server_expect(FAKE_OFFLINE);
+  fake_server_expect(FAKE_LATER);
+  fixture_copy_letter(fixture, "mail");
+  OutboxFile file;
+  g_assert_true(outbox_lookup(fixture->outbox, OUTBOX_INO, "mail", &file));
+  while (fake_server_connections() == 0) {
+    seconds += 3600;
+    outbox_run_agenda(fixture->outbox);
+    while (fixture->outbox->under_way->len > 0)
+      g_main_context_iteration(fixture->context, true);
+  }
+  const OutboxLetter *letter = outbox_table_get(fixture->outbox->table, file.ino);
+  g_assert_cmpint(letter->row.next_try, ==, seconds + 60);
+}
+
+typedef struct {
+  const char *name;
+  void (*run)(Fixture *fixture, gconstpointer unused);
+} Case;
+
+static const Case cases[] = {
+    {"takes more by now", test_takes_more_by_now},
+    {"when", test_when},
+    {"too many recipients", test_too_many_recipients},
+    {"offline is no attempt", test_offline_is_no_attempt},
+};
+
+int main(int argc, char **argv) {
+  fixture_begin_processes();
+  g_test_init(&argc, &argv, NULL);
+  for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+    g_autofree char *path = g_strconcat("/outbox/pace/", cases[i].name, NULL);
+    g_test_add(path, Fixture, NULL, fixture_set_up, cases[i].run, fixture_tear_down);
+  }
+  int result = g_test_run();
+  fixture_end_processes();
+  return result;
+}
