@@ -64,7 +64,8 @@ static bool ignore_vanished(UidRange range, gpointer data, GError **error) {
 // which it knows nothing.
 static bool ask_again(Talk *talk, Mailbox *mailbox, const char *folder, uint32_t first,
                       GError **error) {
-  const MailboxUpdateFuncs funcs = {take_message, ignore_vanished, talk};
+  const MailboxUpdateFuncs funcs = {
+      .message = take_message, .vanished = ignore_vanished, .data = talk};
   const MailboxStatus *status = &talk->update.status;
   g_autoptr(UidSet) present = uid_set_new();
   MailboxUpdate update = {.present = present};
@@ -82,7 +83,8 @@ static bool ask_again(Talk *talk, Mailbox *mailbox, const char *folder, uint32_t
 }
 
 static bool talk_about(Talk *talk, Mailbox *mailbox, const MailboxKnown *known, GError **error) {
-  const MailboxUpdateFuncs funcs = {take_message, take_vanished, talk};
+  const MailboxUpdateFuncs funcs = {
+      .message = take_message, .vanished = take_vanished, .data = talk};
   uint32_t first;
   return mailbox_update(mailbox, known, &funcs, &talk->update, error) &&
          listing_missing(talk->listing, &first, error) &&

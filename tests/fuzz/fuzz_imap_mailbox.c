@@ -162,7 +162,8 @@ static bool ask_list(Caller *caller, GError **error) {
 }
 
 static bool update(Caller *caller, MailboxKnown known, GError **error) {
-  const MailboxUpdateFuncs funcs = {take_message, take_vanished, caller};
+  const MailboxUpdateFuncs funcs = {
+      .message = take_message, .vanished = take_vanished, .data = caller};
   g_autoptr(UidSet) present = uid_set_new();
   MailboxUpdate result = {.present = present};
   known.folder = "INBOX";

@@ -156,7 +156,8 @@ static bool do_update(Player *player, char **words, GError **error) {
                               .last_uid = (uint32_t)number(words[3]),
                               .count = (uint32_t)number(words[4]),
                               .modseq = number(words[5])};
-  const MailboxUpdateFuncs funcs = {note_message, note_vanished, player};
+  const MailboxUpdateFuncs funcs = {
+      .message = note_message, .vanished = note_vanished, .data = player};
   g_autoptr(UidSet) present = uid_set_new();
   MailboxUpdate update = {.present = present};
   if (!mailbox_update(player->mailbox, &known, &funcs, &update, error)) return false;

@@ -78,7 +78,7 @@ static void test_long_line(gconstpointer data) {
   g_assert_no_error(error);
   const MailboxKnown known = {
       .folder = "INBOX", .uidvalidity = 7, .last_uid = 10000000, .count = 700000, .modseq = 900};
-  const MailboxUpdateFuncs funcs = {no_message, add_vanished, told};
+  const MailboxUpdateFuncs funcs = {.message = no_message, .vanished = add_vanished, .data = told};
   MailboxUpdate update = {.present = told};
   bool good = mailbox_update(mailbox, &known, &funcs, &update, &error);
   g_assert_true(good == row->is_told);
