@@ -20,6 +20,8 @@ static const char HAS_IDS[] =
 static const char ID_TAKEN[] =
     "SELECT uidvalidity FROM inode JOIN folder ON folder.ino = inode.parent"
     " WHERE inode.parent = ?1 AND id = ?2 AND gone = 0";
+static const char NUMBER[] =
+    "SELECT uid FROM inode WHERE parent = ?1 AND id = ?2 AND generation = ?3 AND gone = 0";
 static const char FLAGS_OF[] =
     "SELECT ino, flags FROM inode WHERE parent = ?1 AND uid = ?2 AND generation = ?3 AND gone = 0";
 static const char SET_FLAGS[] = "UPDATE inode SET flags = ?2 WHERE ino = ?1";
@@ -84,7 +86,9 @@ static bool insert_message(Index *index, sqlite3_stmt *statement, const IndexAdd
   char uid[16];
   g_auto(Texts) texts = {0};
   g_snprintf(uid, sizeof uid, "%u", (unsigned)message->uid);
-  g_autofree char *id = addition->has_ids ? distinct_id(index, addition->folder, uid, error) : NULL;
+  g_autofree char *id = message->id != NULL ? g_strdup(message->id)
+                        : addition->has_ids ? distinct_id(index, addition->folder, uid, error)
+                                            : NULL;
   texts_init(&texts, message);
   g_autofree char *name = name_message(message->internaldate, texts.from_name, texts.from_address,
                                        texts.subject, id != NULL ? id : uid);
@@ -199,6 +203,20 @@ bool index_has_uid(Index *index, uint64_t folder, uint64_t generation, uint32_t 
   int code = sqlite3_step(statement);
   *has = code == SQLITE_ROW;
   if (code != SQLITE_ROW && code != SQLITE_DONE) index_fail(index, "look for a UID", error);
+  sqlite3_reset(statement);
+  return code == SQLITE_ROW || code == SQLITE_DONE;
+}
+
+bool index_number(Index *index, uint64_t folder, uint64_t generation, const char *id, uint32_t *uid,
+                  GError **error) {
+  sqlite3_stmt *statement = index_statement(index, NUMBER, error);
+  if (statement == NULL) return false;
+  sqlite3_bind_int64(statement, 1, (sqlite3_int64)folder);
+  index_bind_text(statement, 2, id);
+  sqlite3_bind_int64(statement, 3, (sqlite3_int64)generation);
+  int code = sqlite3_step(statement);
+  *uid = code == SQLITE_ROW ? (uint32_t)sqlite3_column_int64(statement, 0) : 0;
+  if (code != SQLITE_ROW && code != SQLITE_DONE) index_fail(index, "look for an id", error);
   sqlite3_reset(statement);
   return code == SQLITE_ROW || code == SQLITE_DONE;
 }

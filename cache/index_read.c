@@ -7,14 +7,15 @@
 
 // What of the tables makes an Inode, in the order read_inode takes it.
 #define INODE_COLUMNS                                                                   \
-  "inode.ino, inode.parent, inode.kind, inode.gone, inode.name, inode.first_seen,"      \
+  "inode.ino, inode.parent, inode.kind, inode.gone OR inode.hidden, inode.name,"        \
+  " inode.first_seen,"                                                                  \
   " coalesce(inode.id, inode.uid),"                                                     \
   " inode.internaldate, inode.size, inode.size_exact, folder.mtime, folder.subfolders," \
   " folder.listed"
 #define INODE_TABLES " FROM inode LEFT JOIN folder ON folder.ino = inode.ino AND inode.kind = 0"
 // What the listing of folder ?1 shows (see index.h).
-#define IS_SHOWN                                              \
-  " inode.gone = 0 AND (inode.kind = 0 OR inode.generation =" \
+#define IS_SHOWN                                                                   \
+  " inode.gone = 0 AND inode.hidden = 0 AND (inode.kind = 0 OR inode.generation =" \
   " (SELECT generation FROM folder WHERE ino = ?1))"
 
 static const char GET[] = "SELECT " INODE_COLUMNS INODE_TABLES " WHERE inode.ino = ?1";
@@ -36,12 +37,14 @@ static const char FOLDER[] = FOLDER_COLUMNS " WHERE folder.ino = ?1";
 static const char FOLDER_NAMED[] =
     FOLDER_COLUMNS " WHERE server_name = ?1 AND gone = 0 AND folder.ino <> 1";
 static const char MESSAGE[] =
-    "SELECT parent, folder.uidvalidity, uid, gone, has_body, size, size_exact, announced,"
+    "SELECT parent, folder.uidvalidity, uid, gone OR hidden, has_body, size, size_exact, announced,"
     " email_id IS NOT NULL"
     " FROM inode JOIN folder ON folder.ino = inode.parent WHERE inode.ino = ?1 AND kind = 1";
 static const char TWIN[] =
     "SELECT twin.ino, twin.size FROM inode JOIN inode AS twin ON twin.email_id = inode.email_id"
     " WHERE inode.ino = ?1 AND twin.ino <> ?1 AND twin.has_body = 1 LIMIT 1";
+static const char ARCHIVED[] =
+    "SELECT id, size FROM inode WHERE ino = ?1 AND archived = 1 AND hidden = 0";
 static const char DIGEST[] = "SELECT sha256 FROM inode WHERE ino = ?1";
 static const char DETAIL[] =
     "SELECT uid, flags, sender, subject, date, message_id, server_name"
@@ -275,6 +278,19 @@ IndexAnswer index_twin(Index *index, uint64_t ino, uint64_t *twin, uint64_t *siz
   IndexAnswer answer = index_answer(index, sqlite3_step(statement));
   if (answer == INDEX_FOUND) {
     *twin = (uint64_t)sqlite3_column_int64(statement, 0);
+    *size = (uint64_t)sqlite3_column_int64(statement, 1);
+  }
+  sqlite3_reset(statement);
+  return answer;
+}
+
+IndexAnswer index_archived(Index *index, uint64_t ino, char **id, uint64_t *size) {
+  sqlite3_stmt *statement = index_reading(index, ARCHIVED);
+  if (statement == NULL) return INDEX_FAILED;
+  sqlite3_bind_int64(statement, 1, (sqlite3_int64)ino);
+  IndexAnswer answer = index_answer(index, sqlite3_step(statement));
+  if (answer == INDEX_FOUND) {
+    *id = g_strdup((const char *)sqlite3_column_text(statement, 0));
     *size = (uint64_t)sqlite3_column_int64(statement, 1);
   }
   sqlite3_reset(statement);

@@ -188,6 +188,10 @@ static void do_job(Session *session, Job *job) {
     do_connect(session, job);
   } else if (job->kind == JOB_COPY) {
     session_copy(session, job, &job->error);
+  } else if (job->kind == JOB_EXPUNGE) {
+    session_expunge(session, job);
+    session_finish(session, job);
+    return;
   } else {
     do_listing(session, job);
     g_autoptr(GError) error = g_steal_pointer(&job->error);

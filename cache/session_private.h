@@ -72,5 +72,7 @@ bool session_may_sweep(const Session *session);
 void session_sweep(Session *session);
 // session_copy.c: puts a letter that was sent into its folder.
 bool session_copy(Session *session, Job *job, GError **error);
+// session_expunge.c: removes messages for good: those that the server lists just then.
+void session_expunge(Session *session, Job *job);
 // session_watch.c: waits for work, watching for news where the connection can. False: at once.
 bool session_watch(Session *session);

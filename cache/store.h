@@ -23,6 +23,13 @@ typedef struct Store Store;
 typedef struct Copy Copy;
 typedef void (*CopyDone)(const Copy *copy, const GError *error, gpointer data);
 
+// What becomes of a message that a user removes.
+typedef enum {
+  STORE_REMOVES_NOTHING,  // the store is for reading
+  STORE_REFUSES_REMOVAL,  // the user said so
+  STORE_EXPUNGES,         // the server removes it for good; only with a state_directory
+} StoreRemoval;
+
 typedef struct {
   const Account *account;      // lives as long as the store
   const char *directory;       // the account's own cache directory, locked by the caller
@@ -33,7 +40,12 @@ typedef struct {
   unsigned connections;        // at least 1, all
   uint64_t prefetch_bytes;     // how far bodies are fetched ahead of a reader; 0: never
   uint64_t cache_bytes;        // how much the bodies may take on disk; 0: as much as there is
-  MailboxOpen open_mailbox;    // NULL: mailbox_open; tests put another server here
+  // The account's own state directory, locked by the caller, for removals and the archive of a
+  // store without UIDs; NULL: it has neither.
+  const char *state_directory;
+  bool keeps_forever;  // what was once listed is put into the archive
+  StoreRemoval removal;
+  MailboxOpen open_mailbox;  // NULL: mailbox_open; tests put another server here
 } StoreOptions;
 
 // What is told, on the main loop, when the server's side has changed; the store is already new.
@@ -139,9 +151,17 @@ typedef void (*StoreFetched)(StoreBody *body, const GError *error, gpointer data
 StoreTicket *store_fetch(Store *store, uint64_t ino, StoreFetched done, gpointer data);
 
 // Puts a letter that was sent into its folder, or looks whether it is there: see cache/copy.h,
-// which is taken. `done` is told what came of this one try. Errors: any NetError; GONE: there is no such
-// folder.
+// which is taken. `done` is told what came of this one try. Errors: any NetError; GONE: there is no
+// such folder.
 void store_copy(Store *store, Copy *copy, CopyDone done, gpointer data);
+
+StoreRemoval store_removal(Store *store);
+// Removes a message, of a store that expunges: when it is answered without error, the message is
+// not shown any more, and never will be, and the server removes it as soon as it can be asked,
+// whatever happens meanwhile; who has it open can go on reading. Errors: a LEDGER_ERROR whose code
+// is an errno: ENOENT, ENOSPC, EIO, or ENOTSUP for a message that the server does not tell from
+// another. Nothing is removed then. Cancelling the ticket does not take it back.
+StoreTicket *store_remove(Store *store, uint64_t ino, StoreDone done, gpointer data);
 
 // Bytes that the account holds and may hold, from the last synchronisation: never waits, limit 0 if
 // the server has no quota.

@@ -60,6 +60,7 @@ StoreBody *store_body(Store *store, uint64_t ino) {
   else if (arrived == NULL && index_message(store_index(store), ino, &message) == INDEX_FOUND &&
            message.has_body)
     body = open_on_disk(store, ino, message.size);
+  if (body == NULL) body = store_archived(store, ino);
   if (body == NULL) return store_large_share(store, ino);
   if (store->readahead != NULL) readahead_found(store->readahead, ino);
   return body;
@@ -150,10 +151,12 @@ static void hurry(Fetch *fetch) {
     g_array_remove_index(job->bodies, i);
     break;
   }
-  if (job->bodies->len > 0)
+  if (job->bodies->len > 0) {
     job_board_push(store->board, job);
-  else
+  } else {
+    if (job->archives) store_end_archive_fetch(store, NULL);
     job_free(job);
+  }
   start(fetch);
 }
 
@@ -198,6 +201,30 @@ static uint64_t batch_bytes(const Store *store, uint64_t window_bytes) {
   return CLAMP(window_bytes / 4, BATCH_MIN_BYTES, store->batch_bytes);
 }
 
+// Takes as many of the steps into one job as it may have; how many is told.
+static unsigned push_batch(Store *store, const IndexFolder *folder, const IndexStep *steps,
+                           unsigned n, uint64_t most_bytes, bool archives) {
+  uint64_t bytes = 0;
+  unsigned taken = 0;
+  Job *job = job_new(JOB_BODIES, JOB_AHEAD, folder->ino);
+  job->folder = g_strdup(folder->server_name);
+  job->folder_ino = folder->ino;
+  job->uidvalidity = folder->status.uidvalidity;
+  job->archives = archives;
+  for (; taken < n && bytes < most_bytes && job->bodies->len < BATCH_MESSAGES; taken++) {
+    const IndexStep *step = &steps[taken];
+    JobBody body = {.ino = step->ino,
+                    .uid = step->uid,
+                    .has_email_id = step->has_email_id,
+                    .was_exact = step->size_exact};
+    g_array_append_val(job->bodies, body);
+    fetch_new(store, step->ino, folder->ino)->job = job;
+    bytes += step->size;
+  }
+  job_board_push(store->board, job);
+  return taken;
+}
+
 static void fetch_ahead(uint64_t folder_ino, const IndexStep *steps, unsigned n,
                         uint64_t window_bytes, gpointer data) {
   Store *store = data;
@@ -205,24 +232,21 @@ static void fetch_ahead(uint64_t folder_ino, const IndexStep *steps, unsigned n,
   if (store->problem != NULL || g_get_monotonic_time() < store->slow_until_us ||
       index_folder(store_index(store), folder_ino, &folder) != INDEX_FOUND)
     return;
-  for (unsigned i = 0; i < n;) {
-    uint64_t bytes = 0;
-    Job *job = job_new(JOB_BODIES, JOB_AHEAD, folder_ino);
-    job->folder = g_strdup(folder.server_name);
-    job->folder_ino = folder_ino;
-    job->uidvalidity = folder.status.uidvalidity;
-    for (; i < n && bytes < batch_bytes(store, window_bytes) && job->bodies->len < BATCH_MESSAGES;
-         i++) {
-      JobBody body = {.ino = steps[i].ino,
-                      .uid = steps[i].uid,
-                      .has_email_id = steps[i].has_email_id,
-                      .was_exact = steps[i].size_exact};
-      g_array_append_val(job->bodies, body);
-      fetch_new(store, steps[i].ino, folder_ino)->job = job;
-      bytes += steps[i].size;
-    }
-    job_board_push(store->board, job);
-  }
+  uint64_t most_bytes = batch_bytes(store, window_bytes);
+  for (unsigned i = 0; i < n;)
+    i += push_batch(store, &folder, &steps[i], n - i, most_bytes, false);
+}
+
+void store_fetch_for_archive(Store *store, uint64_t folder_ino, const IndexStep *steps,
+                             unsigned n) {
+  g_auto(IndexFolder) folder = {0};
+  g_autoptr(GArray) wanted = g_array_new(FALSE, FALSE, sizeof(IndexStep));
+  if (index_folder(store_index(store), folder_ino, &folder) != INDEX_FOUND) return;
+  for (unsigned i = 0; i < n; i++)
+    if (!g_hash_table_contains(store->fetches, &steps[i].ino)) g_array_append_val(wanted, steps[i]);
+  if (wanted->len == 0) return;
+  store->archiving.n_jobs++;
+  push_batch(store, &folder, &g_array_index(wanted, IndexStep, 0), wanted->len, UINT64_MAX, true);
 }
 
 void store_make_readahead(Store *store, uint64_t max_bytes) {
@@ -272,6 +296,8 @@ void store_note_body(Store *store, const Report *report) {
                       g_memdup2(&arrived, sizeof arrived));
   Fetch *fetch = body != NULL ? take_fetch(store, report->ino) : NULL;
   if (report->is_other) begin_edition(store, report->ino);
+  if (fetch != NULL && fetch->job != NULL && fetch->job->archives)
+    store_hold_for_archive(store, body);
   if (fetch != NULL && fetch->tickets->len == 0 && report->on_disk) {
     store_keep(store, g_hash_table_lookup(store->arrived, &report->ino), body);
     store_free_fetch(fetch);
@@ -366,4 +392,5 @@ void store_end_bodies(Store *store, Job *job) {
   if (job->bodies == NULL || job->bodies->len == 0) end_one(store, job, job->ino);
   for (unsigned i = 0; job->bodies != NULL && i < job->bodies->len; i++)
     end_one(store, job, g_array_index(job->bodies, JobBody, i).ino);
+  if (job->archives) store_end_archive_fetch(store, job->error);
 }

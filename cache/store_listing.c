@@ -244,6 +244,8 @@ void store_end_listing(Store *store, Job *job) {
   bool another = sync != NULL && sync->job != job;
   if (another) sync = NULL;  // nobody asked for this one
   store_tell_changes(store, job->changes);
+  if (job->error == NULL) store_hurry_removals(store);
+  if (job->error == NULL && job->kind == JOB_SYNC) store_archive(store);
   if (sync != NULL && is_put_off(sync, job)) return;
   if (sync != NULL && sync->again && job->error == NULL) {
     sync->again = false;

@@ -182,9 +182,16 @@ static GSource *watch(Mount *mount, int fd, GIOCondition condition, GUnixFDSourc
   return source;
 }
 
+static StoreRemoval removal(const Options *options) {
+  if (options->ro) return STORE_REMOVES_NOTHING;
+  bool expunges = g_strcmp0(options->delete, "expunge") == 0;
+  return expunges ? STORE_EXPUNGES : STORE_REFUSES_REMOVAL;
+}
+
 static bool open_store(Mount *mount, GError **error) {
   const Settings *settings = mount->settings;
   const Options *options = settings->options;
+  const MailboxTraits *traits = mailbox_traits(settings->mailbox);
   const StoreOptions wanted = {
       .account = settings->mailbox,
       .directory = settings->cache_directory,
@@ -195,6 +202,9 @@ static bool open_store(Mount *mount, GError **error) {
       .connections = (unsigned)options->connections,
       .prefetch_bytes = options->prefetch,
       .cache_bytes = options->cache_size,
+      .state_directory = traits->has_uids ? NULL : settings->state_directory,
+      .keeps_forever = strcmp(options->keep, "forever") == 0,
+      .removal = traits->has_uids ? STORE_REMOVES_NOTHING : removal(options),
   };
   mount->store = store_open(&wanted, mount->context, error);
   return mount->store != NULL;

@@ -49,6 +49,8 @@ void fake_go_on(Store *store);
 void fake_be_busy(Store *store, unsigned count);
 // What every message has as its date: 128 KiB of two-byte characters behind one of one byte.
 char *fake_long_text(void);
+// What a removal comes to: it is refused, or done at once, or ends as the outcome says.
+void fake_set_removal(Store *store, StoreRemoval removal);
 void fake_set_usage(Store *store, uint64_t used, uint64_t limit);
 
 // Any thread: blocks until `count` fetches, wants or synchronisations were asked for in all.

@@ -1,0 +1,89 @@
+// What goes into the archive: a round takes all bodies that are here, and tells what is to be
+// fetched for the next one.
+
+#include <errno.h>
+
+#include "cache/keeper_private.h"
+
+// So many messages are looked at in one round, and are missing at most.
+#define ROUND_MESSAGES 200
+
+// A body that is not what it should be is to be fetched again. False: the archive cannot take more.
+static bool put(Keeper *keeper, const LedgerCandidate *candidate, bool *is_here, GError **error) {
+  g_autoptr(GError) failure = NULL;
+  int fd = body_open(keeper->bodies, candidate->ino, candidate->size);
+  *is_here = fd >= 0 && archive_put(keeper->archive, candidate->id, fd, candidate->size,
+                                    candidate->sha256, &failure);
+  if (fd >= 0) body_close(keeper->bodies, candidate->ino, fd);
+  if (failure == NULL || g_error_matches(failure, LEDGER_ERROR, EILSEQ)) return true;
+  g_propagate_error(error, g_steal_pointer(&failure));
+  return false;
+}
+
+static void add_missing(KeeperJob *job, const LedgerCandidate *candidate, uint64_t *bytes) {
+  if (candidate->ino <= job->asked) return;
+  const IndexStep step = {.ino = candidate->ino, .uid = candidate->uid, .size = candidate->size};
+  g_array_append_val(job->missing, step);
+  *bytes += candidate->size;
+}
+
+// The inodes whose bodies are in the archive's directory now.
+static bool put_all(Keeper *keeper, KeeperJob *job, const GArray *candidates, GArray *put_there) {
+  uint64_t bytes = 0;
+  for (unsigned i = 0; i < candidates->len && bytes < job->most_bytes; i++) {
+    const LedgerCandidate *candidate = &g_array_index(candidates, LedgerCandidate, i);
+    bool is_here = false;
+    if (candidate->has_body && !put(keeper, candidate, &is_here, &job->error)) return false;
+    if (is_here)
+      g_array_append_val(put_there, candidate->ino);
+    else
+      add_missing(job, candidate, &bytes);
+    job->reached = candidate->ino;
+  }
+  job->is_end = candidates->len < ROUND_MESSAGES && bytes < job->most_bytes;
+  return true;
+}
+
+static bool keep_all(Keeper *keeper, const GArray *inos, unsigned *n_kept, GError **error) {
+  bool done = ledger_begin(keeper->ledger, error), kept;
+  *n_kept = 0;
+  for (unsigned i = 0; done && i < inos->len; i++) {
+    done = ledger_keep(keeper->ledger, g_array_index(inos, uint64_t, i), &kept, error);
+    if (done && kept) ++*n_kept;
+  }
+  done = done && ledger_commit(keeper->ledger, error);
+  ledger_rollback(keeper->ledger);
+  return done;
+}
+
+static bool mark_all(Keeper *keeper, const GArray *inos, GError **error) {
+  bool done = ledger_begin(keeper->ledger, error);
+  for (unsigned i = 0; done && i < inos->len; i++)
+    done = ledger_mark_archived(keeper->ledger, g_array_index(inos, uint64_t, i), error);
+  done = done && ledger_commit(keeper->ledger, error);
+  ledger_rollback(keeper->ledger);
+  return done;
+}
+
+// Only what the index knows to be in the archive is not needed in the cache any more.
+static void commit_round(Keeper *keeper, KeeperJob *job, const GArray *inos) {
+  g_autoptr(GError) error = NULL;
+  if (!archive_sync(keeper->archive, &error) || !keep_all(keeper, inos, &job->n_kept, &error) ||
+      !mark_all(keeper, inos, &error)) {
+    if (job->error == NULL) job->error = g_steal_pointer(&error);
+    return;
+  }
+  for (unsigned i = 0; i < inos->len; i++)
+    body_remove(keeper->bodies, g_array_index(inos, uint64_t, i));
+}
+
+void keeper_archive_round(Keeper *keeper, KeeperJob *job) {
+  g_autoptr(GArray) there = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+  job->missing = g_array_new(FALSE, TRUE, sizeof(IndexStep));
+  job->reached = job->after;
+  g_autoptr(GArray) candidates =
+      ledger_candidates(keeper->ledger, job->after, ROUND_MESSAGES, &job->error);
+  if (candidates == NULL) return;
+  put_all(keeper, job, candidates, there);
+  if (there->len > 0) commit_round(keeper, job, there);
+}
