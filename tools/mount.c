@@ -216,18 +216,16 @@ static void save_copy(Copy *copy, CopyDone done, gpointer data, gpointer store) 
 
 static bool open_outbox(Mount *mount, GError **error) {
   const Settings *settings = mount->settings;
-  const char *save_sent = settings->options->save_sent;
   if (settings->smtp == NULL) return true;
-  bool keeps_copies = strcmp(save_sent, "no") != 0 && !settings->options->ro;
   const OutboxOptions wanted = {
       .smtp = settings->smtp,
       .directory = settings->state_directory,
       .from = settings->from,
       .send_delay_ms = (unsigned)settings->options->send_delay * 1000,
       .send_lifetime_s = settings->options->send_lifetime,
-      .save_copy = keeps_copies ? save_copy : NULL,
+      .save_copy = settings->keeps_sent ? save_copy : NULL,
       .saver = mount->store,
-      .copy_folder = strcmp(save_sent, "auto") == 0 ? NULL : save_sent,
+      .copy_folder = settings->sent_folder,
   };
   mount->outbox = outbox_open(&wanted, mount->context, error);
   return mount->outbox != NULL;
