@@ -62,6 +62,8 @@ static bool check_abilities(const Settings *settings, GError **error) {
                   "delete=trash: a POP3 server has no trash; set expunge or refuse");
   if (is_pop3 && options->folders != NULL)
     return refuse(error, EX_CONFIG, "folders: a POP3 account has no folder but INBOX");
+  if (!is_pop3 && strcmp(options->keep, "forever") == 0)
+    return refuse(error, EX_CONFIG, "keep=forever: only a POP3 account is archived");
   if (settings->sent_folder != NULL && !mailbox_traits(settings->mailbox)->can_append)
     return refuse(error, EX_CONFIG,
                   "save_sent: a POP3 server takes no mail into a folder; set auto or no");

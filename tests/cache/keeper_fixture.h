@@ -44,7 +44,7 @@ int keeper_remove_one(KeeperFixture *fixture, const char *id);
 void keeper_end_one(KeeperFixture *fixture, KeeperTask task, const char *id);
 KeeperJob *keeper_archive_all(KeeperFixture *fixture);
 
-// The names that INBOX shows, each as "SUBJECT "; the caller's.
+// The ids of what INBOX shows, each followed by a space; the caller's.
 char *keeper_shown(KeeperFixture *fixture);
 // The ids of removals as of the start, each followed by a space; the caller's. Once.
 char *keeper_removals(KeeperFixture *fixture);

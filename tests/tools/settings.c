@@ -71,6 +71,8 @@ static const Refusal refusals[] = {
      "the user's name makes no sender address: set from"},
     {"pop3=pop3s://a@example.org,delete=trash", "/", EX_CONFIG,
      "delete=trash: a POP3 server has no trash; set expunge or refuse"},
+    {"imap=imaps://a@example.org,keep=forever", "/", EX_CONFIG,
+     "keep=forever: only a POP3 account is archived"},
     {"pop3=pop3s://a@example.org,folders=INBOX", "/", EX_CONFIG,
      "folders: a POP3 account has no folder but INBOX"},
     {"pop3=pop3s://a@example.org,save_sent=Sent", "/", EX_CONFIG,
