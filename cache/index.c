@@ -6,7 +6,7 @@
 #include "cache/index_private.h"
 
 // Raised whenever the tables below change; an index of another version is rebuilt.
-#define SCHEMA_VERSION 4
+#define SCHEMA_VERSION 5
 #define APPLICATION_ID 0x6d6c6673  // "mlfs"
 #define WRITER_PATIENCE_MS 20000
 #define EPOCH_2020 G_GINT64_CONSTANT(1577836800)
@@ -25,7 +25,8 @@ static const char SCHEMA[] =
     "  gone INTEGER NOT NULL DEFAULT 0,"
     "  name TEXT NOT NULL,"
     "  first_seen INTEGER NOT NULL,"  // nanoseconds
-    // Messages only. id: what stands for the UID in the name, where it is no longer the UID.
+    // Messages only. id: what stands for the UID in the name: always where the server has no UIDs,
+    // else where it is no longer the UID.
     "  generation INTEGER, uid INTEGER, id TEXT,"
     "  size INTEGER, size_exact INTEGER NOT NULL DEFAULT 0, announced INTEGER,"
     // shares: its body is the file of another message with its email_id, which counts for both.

@@ -45,7 +45,8 @@ typedef struct {
   const char *state_directory;
   bool keeps_forever;  // what was once listed is put into the archive
   StoreRemoval removal;
-  MailboxOpen open_mailbox;  // NULL: mailbox_open; tests put another server here
+  MailboxOpen open_mailbox;     // NULL: mailbox_open; tests put another server here
+  const MailboxTraits *traits;  // NULL: mailbox_traits of the account
 } StoreOptions;
 
 // What is told, on the main loop, when the server's side has changed; the store is already new.
@@ -119,7 +120,8 @@ void store_cancel(StoreTicket *ticket);
 
 StoreListing store_listing(Store *store, uint64_t folder);
 // Brings a folder's listing (the root: the folder tree) up to date; callers of one folder share one
-// synchronisation. Errors: any NetError; HOST, OFFLINE and DENIED come at once while known.
+// synchronisation. Errors: any NetError; HOST, OFFLINE and DENIED come at once while known, and
+// where there is an older listing, that the server lets nobody in for now (BUSY).
 StoreTicket *store_sync(Store *store, uint64_t folder, StoreDone done, gpointer data);
 
 // A StoreBody is a message's body, held open. Its exact size is known; of a large one the bytes may
@@ -152,7 +154,7 @@ StoreTicket *store_fetch(Store *store, uint64_t ino, StoreFetched done, gpointer
 
 // Puts a letter that was sent into its folder, or looks whether it is there: see cache/copy.h,
 // which is taken. `done` is told what came of this one try. Errors: any NetError; GONE: there is no
-// such folder.
+// such folder; UNSUPPORTED: the account's server takes no messages.
 void store_copy(Store *store, Copy *copy, CopyDone done, gpointer data);
 
 StoreRemoval store_removal(Store *store);
