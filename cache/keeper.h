@@ -5,9 +5,8 @@
 //   KEEPER_REMOVE     hidden in the index ──> noted in the ledger ──> out of the archive
 //   KEEPER_SETTLE     gone in the index ──> the ledger's note goes
 //   KEEPER_SHOW       the ledger's note goes ──> shown in the index
-//   KEEPER_ARCHIVE    bodies into the archive ──> rows in the ledger ──> marked in the index, out
-//   of
-//                     the cache
+//   KEEPER_ARCHIVE    bodies into the archive ──> marked in the index ──> rows in the ledger
+//                     ──> bodies out of the cache
 //
 // What is answered without error is on disk. A crash between two steps is mended at the next start:
 // the ledger says what is. Errors are a LEDGER_ERROR.
@@ -43,7 +42,7 @@ typedef struct KeeperJob {
   GError *error;     // REMOVE: ENOENT, ENOTSUP as in ledger_id_of
   char *id;          // REMOVE
   GArray *missing;   // ARCHIVE: of IndexStep, without their size_exact
-  unsigned n_kept;   // ARCHIVE
+  unsigned n_kept;   // ARCHIVE: how many it took
   uint64_t reached;  // ARCHIVE: the last that was looked at
   bool is_end;       // ARCHIVE: nothing follows
 } KeeperJob;

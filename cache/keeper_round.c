@@ -44,37 +44,43 @@ static bool put_all(Keeper *keeper, KeeperJob *job, const GArray *candidates, GA
   return true;
 }
 
-static bool keep_all(Keeper *keeper, const GArray *inos, unsigned *n_kept, GError **error) {
-  bool done = ledger_begin(keeper->ledger, error), kept;
-  *n_kept = 0;
-  for (unsigned i = 0; done && i < inos->len; i++) {
-    done = ledger_keep(keeper->ledger, g_array_index(inos, uint64_t, i), &kept, error);
-    if (done && kept) ++*n_kept;
-  }
-  done = done && ledger_commit(keeper->ledger, error);
-  ledger_rollback(keeper->ledger);
-  return done;
-}
+typedef bool (*Change)(Ledger *ledger, uint64_t ino, GError **error);
 
-static bool mark_all(Keeper *keeper, const GArray *inos, GError **error) {
+// All in one transaction, or none.
+static bool change_all(Keeper *keeper, const GArray *inos, Change change, GError **error) {
   bool done = ledger_begin(keeper->ledger, error);
   for (unsigned i = 0; done && i < inos->len; i++)
-    done = ledger_mark_archived(keeper->ledger, g_array_index(inos, uint64_t, i), error);
+    done = change(keeper->ledger, g_array_index(inos, uint64_t, i), error);
   done = done && ledger_commit(keeper->ledger, error);
   ledger_rollback(keeper->ledger);
   return done;
 }
 
-// Only what the index knows to be in the archive is not needed in the cache any more.
-static void commit_round(Keeper *keeper, KeeperJob *job, const GArray *inos) {
+// A listing that comes in between must not take away what is being kept: so the index knows first.
+static bool mark_and_keep(Keeper *keeper, const GArray *inos, GError **error) {
+  g_autoptr(GError) failure = NULL;
+  if (!change_all(keeper, inos, ledger_mark, error)) return false;
+  if (change_all(keeper, inos, ledger_keep, error)) return true;
+  // The next start would do that, too.
+  if (!change_all(keeper, inos, ledger_unmark, &failure)) g_warning("%s", failure->message);
+  return false;
+}
+
+static void drop_bodies(Keeper *keeper, const GArray *inos) {
   g_autoptr(GError) error = NULL;
-  if (!archive_sync(keeper->archive, &error) || !keep_all(keeper, inos, &job->n_kept, &error) ||
-      !mark_all(keeper, inos, &error)) {
-    if (job->error == NULL) job->error = g_steal_pointer(&error);
-    return;
-  }
   for (unsigned i = 0; i < inos->len; i++)
     body_remove(keeper->bodies, g_array_index(inos, uint64_t, i));
+  if (!change_all(keeper, inos, ledger_drop_body, &error)) g_info("%s", error->message);
+}
+
+static void commit_round(Keeper *keeper, KeeperJob *job, const GArray *inos) {
+  g_autoptr(GError) error = NULL;
+  if (archive_sync(keeper->archive, &error) && mark_and_keep(keeper, inos, &error)) {
+    drop_bodies(keeper, inos);
+    job->n_kept = inos->len;
+  } else if (job->error == NULL) {
+    job->error = g_steal_pointer(&error);
+  }
 }
 
 void keeper_archive_round(Keeper *keeper, KeeperJob *job) {

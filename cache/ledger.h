@@ -10,7 +10,8 @@
 //
 //   removing    hide (index) ──> note (ledger) ──> forgotten by the server ──> settle ──> unnote
 //                 └ the ledger fails ──> show again
-//   archiving   the body lies in the archive ──> keep (ledger) ──> mark (index)
+//   archiving   the body lies in the archive ──> mark (index) ──> keep (ledger)
+//                                 └ the ledger fails ──> unmark
 //
 // One thread at a time. May wait some seconds for another writer of the index. Errors are a
 // LEDGER_ERROR whose code is an errno: ENOSPC for a full disk, else EIO unless said otherwise.
@@ -82,8 +83,11 @@ typedef struct {
 void ledger_candidate_clear(LedgerCandidate *candidate);
 // An array of LedgerCandidate that clears them; the caller's.
 GArray *ledger_candidates(Ledger *ledger, uint64_t after, unsigned most, GError **error);
-// On the ledger: the archive has the body; all that the index tells is written down. *kept: false
-// if the message is not shown any more.
-bool ledger_keep(Ledger *ledger, uint64_t ino, bool *kept, GError **error);
-// On the index: the archive has it; its body is not in the cache any more.
-bool ledger_mark_archived(Ledger *ledger, uint64_t ino, GError **error);
+// On the index: the message stays from now on, whatever its server lists; if it is still shown.
+bool ledger_mark(Ledger *ledger, uint64_t ino, GError **error);
+bool ledger_unmark(Ledger *ledger, uint64_t ino, GError **error);
+// On the ledger: the archive has the body of a message that is marked; all that the index tells of
+// it is written down.
+bool ledger_keep(Ledger *ledger, uint64_t ino, GError **error);
+// On the index: the body is not in the cache any more.
+bool ledger_drop_body(Ledger *ledger, uint64_t ino, GError **error);

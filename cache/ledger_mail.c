@@ -34,8 +34,11 @@ static const char KEEP[] =
     "INSERT OR REPLACE INTO main.kept(id, name, size, sha256, announced, internaldate, first_seen,"
     " flags, sender, subject, date, message_id)"
     " SELECT id, name, size, sha256, announced, internaldate, first_seen, flags, sender, subject,"
-    " date, message_id FROM seen.inode WHERE ino = ?1 AND gone = 0 AND hidden = 0";
-static const char MARK[] = "UPDATE seen.inode SET archived = 1, has_body = 0 WHERE ino = ?1";
+    " date, message_id FROM seen.inode WHERE ino = ?1 AND archived = 1";
+static const char MARK[] =
+    "UPDATE seen.inode SET archived = 1 WHERE ino = ?1 AND gone = 0 AND hidden = 0";
+static const char UNMARK[] = "UPDATE seen.inode SET archived = 0 WHERE ino = ?1";
+static const char DROP_BODY[] = "UPDATE seen.inode SET has_body = 0 WHERE ino = ?1";
 
 static sqlite3_stmt *about(Ledger *ledger, const char *sql, const char *id, GError **error) {
   sqlite3_stmt *statement = ledger_statement(ledger, sql, error);
@@ -189,12 +192,18 @@ GArray *ledger_candidates(Ledger *ledger, uint64_t after, unsigned most, GError 
   return code == SQLITE_DONE ? g_steal_pointer(&candidates) : NULL;
 }
 
-bool ledger_keep(Ledger *ledger, uint64_t ino, bool *kept, GError **error) {
-  if (!run_at(ledger, KEEP, ino, "note a message", error)) return false;
-  *kept = sqlite3_changes(ledger_database(ledger)) > 0;
-  return true;
+bool ledger_mark(Ledger *ledger, uint64_t ino, GError **error) {
+  return run_at(ledger, MARK, ino, "mark a message", error);
 }
 
-bool ledger_mark_archived(Ledger *ledger, uint64_t ino, GError **error) {
-  return run_at(ledger, MARK, ino, "mark a message", error);
+bool ledger_unmark(Ledger *ledger, uint64_t ino, GError **error) {
+  return run_at(ledger, UNMARK, ino, "mark a message", error);
+}
+
+bool ledger_keep(Ledger *ledger, uint64_t ino, GError **error) {
+  return run_at(ledger, KEEP, ino, "note a message", error);
+}
+
+bool ledger_drop_body(Ledger *ledger, uint64_t ino, GError **error) {
+  return run_at(ledger, DROP_BODY, ino, "forget a body", error);
 }

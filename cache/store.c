@@ -271,6 +271,7 @@ void store_start(Store *store, StoreDone ready, gpointer data) {
     store->sessions[i] = session_new(&store->context, i);
   store->clock = clock_watch_new(store->main_context, renew_sessions, store);
   store_start_removals(store);
+  store_start_archive(store);
   store_sync(store, INODE_ROOT, ready, data);
 }
 

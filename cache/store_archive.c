@@ -10,6 +10,9 @@
 #define ROUND_BYTES ((uint64_t)512 << 10)
 // How soon what failed is tried again.
 #define RETRY_MS 60000
+// How often new mail is looked for while nobody does: what another client removes before that is
+// not archived.
+#define POLL_MS 300000
 
 static void begin_round(Store *store);
 
@@ -117,6 +120,28 @@ void store_archive(Store *store) {
   begin_round(store);
 }
 
+// ---- News.
+
+static gboolean poll_folder(gpointer data) {
+  Store *store = data;
+  g_auto(IndexFolder) folder = {0};
+  if (index_folder_named(store_index(store), LEDGER_FOLDER, &folder) == INDEX_FOUND &&
+      store_listing(store, folder.ino) != STORE_FRESH)
+    store_sync(store, folder.ino, NULL, NULL);
+  return G_SOURCE_CONTINUE;
+}
+
+static void poll_once(const GError *error, gpointer data) {
+  if (error == NULL) poll_folder(data);
+}
+
+void store_start_archive(Store *store) {
+  if (store->keeper == NULL || !store->keeps_forever) return;
+  store_sync(store, INODE_ROOT, poll_once, store);
+  store->archiving.poll = store_call_in(store, POLL_MS, poll_folder, store);
+  store_archive(store);
+}
+
 // ---- Reading.
 
 // What was put into the archive a moment ago is not in the cache any more, and the index tells.
@@ -136,6 +161,8 @@ void store_clear_archive(Store *store) {
   Archiving *archiving = &store->archiving;
   if (archiving->retry != NULL) g_source_destroy(archiving->retry);
   g_clear_pointer(&archiving->retry, g_source_unref);
+  if (archiving->poll != NULL) g_source_destroy(archiving->poll);
+  g_clear_pointer(&archiving->poll, g_source_unref);
   let_go(store);
   g_clear_pointer(&archiving->held, g_ptr_array_unref);
 }

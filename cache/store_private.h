@@ -46,6 +46,7 @@ typedef struct {
   bool has_failed;  // one of them did
   GPtrArray *held;  // of StoreBody: came for it; not to be evicted before the next round
   GSource *retry;   // NULL: none is set
+  GSource *poll;    // the next look for what is new
 } Archiving;
 
 struct Store {
@@ -175,6 +176,8 @@ void store_cancel_removal(StoreTicket *ticket);
 void store_clear_removals(Store *store);
 
 // store_archive.c
+// Looks for mail from now on, whether anybody reads or not.
+void store_start_archive(Store *store);
 // There may be something new for the archive.
 void store_archive(Store *store);
 // A body that came for it.

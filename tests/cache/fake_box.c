@@ -121,6 +121,30 @@ void fake_remove_message(const char *name, uint32_t uid) {
   pthread_mutex_unlock(&fake_box.lock);
 }
 
+unsigned fake_messages(const char *name) {
+  pthread_mutex_lock(&fake_box.lock);
+  unsigned count = fake_find_folder(name)->messages->len;
+  pthread_mutex_unlock(&fake_box.lock);
+  return count;
+}
+
+bool fake_has_message(const char *name, uint32_t uid) {
+  pthread_mutex_lock(&fake_box.lock);
+  bool has = fake_find_message(fake_find_folder(name), uid) != NULL;
+  pthread_mutex_unlock(&fake_box.lock);
+  return has;
+}
+
+bool fake_has_uidl(const char *name, const char *uidl) {
+  bool has = false;
+  pthread_mutex_lock(&fake_box.lock);
+  const GPtrArray *messages = fake_find_folder(name)->messages;
+  for (unsigned i = 0; i < messages->len; i++)
+    has = has || g_strcmp0(((FakeMessage *)messages->pdata[i])->uidl, uidl) == 0;
+  pthread_mutex_unlock(&fake_box.lock);
+  return has;
+}
+
 void fake_set_flags(const char *name, uint32_t uid, const char *flags) {
   pthread_mutex_lock(&fake_box.lock);
   FakeMessage *message = fake_find_message(fake_find_folder(name), uid);

@@ -18,6 +18,9 @@ void fake_renumber(const char *folder, uint32_t uidvalidity);
 // server claims it, -1: the truth.
 uint32_t fake_add_message(const char *folder, const char *subject, const char *body,
                           int64_t size_told);
+unsigned fake_messages(const char *folder);  // how many it has
+bool fake_has_message(const char *folder, uint32_t uid);
+bool fake_has_uidl(const char *folder, const char *uidl);
 void fake_remove_message(const char *folder, uint32_t uid);
 void fake_set_flags(const char *folder, uint32_t uid, const char *flags);
 // The message has other bytes from now on, which no honest server's has.
@@ -52,6 +55,7 @@ typedef enum {
   FAKE_WATCH,
   FAKE_APPEND,
   FAKE_FIND,
+  FAKE_EXPUNGE,
   FAKE_N_CALLS
 } FakeCall;
 void fake_fail(FakeCall call, int code, unsigned times);
@@ -70,8 +74,8 @@ void fake_await_watch(void);
 // Breaks all connections that watch.
 void fake_break_watches(void);
 
-// The server keeps what is sent by itself; an APPEND that fails has been done all the same, and the
-// connection does not tell. Both off after a reset.
+// The server keeps what is sent by itself; an APPEND or a removal that fails has been done all the
+// same, and the connection does not tell. Both off after a reset.
 void fake_keep_sent(bool keeps);
 void fake_lose_answers(bool loses);
 // All that was appended to the folder, each "flags date bytes;" in order; newly allocated.

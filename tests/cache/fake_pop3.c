@@ -139,6 +139,23 @@ static bool pop3_quota(Mailbox *mailbox, MailboxQuota *quota, GError **error) {
   return true;
 }
 
+// DELE and QUIT.
+static bool pop3_expunge(Mailbox *mailbox, const char *name, uint32_t uidvalidity,
+                         const UidSet *uids, GError **error) {
+  const FakePop3 *pop3 = (FakePop3 *)mailbox;
+  bool good = fake_enter(FAKE_EXPUNGE, error);
+  FakeFolder *folder = fake_find_folder("INBOX");
+  g_assert_true(pop3->is_listed);
+  g_assert_cmpuint(uidvalidity, ==, 1);
+  for (unsigned i = 0; (good || fake_box.loses_answers) && i < pop3->drops->len; i++) {
+    const FakeDrop *drop = &g_array_index(pop3->drops, FakeDrop, i);
+    FakeMessage *message = fake_find_message(folder, drop->there);
+    if (message != NULL && drop->uid != 0 && uid_set_contains(uids, drop->uid))
+      g_ptr_array_remove(folder->messages, message);
+  }
+  return fake_leave(good);
+}
+
 static void free_set(gpointer set) {
   uid_set_free(set);
 }
@@ -172,6 +189,7 @@ Mailbox *fake_pop3_open(const Account *account, Waker *waker, const char *name, 
       .wants_pause = pop3_wants_pause,
       .receive = pop3_receive,
       .can_watch = pop3_can_watch,
+      .expunge = pop3_expunge,
       .quota = pop3_quota,
       .free = pop3_free,
   };
