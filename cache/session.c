@@ -239,7 +239,7 @@ Session *session_new(SessionContext *context, unsigned number) {
   Session *session = g_new0(Session, 1);
   session->context = context;
   session->number = number;
-  session->name = g_strdup_printf("imap%u", number + 1);
+  session->name = g_strdup_printf("%s%u", mailbox_traits(context->account)->log_name, number + 1);
   session->waker = waker_new();
   session->thread = g_thread_new(session->name, run, session);
   return session;
