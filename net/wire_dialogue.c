@@ -100,8 +100,21 @@ bool wire_dialogue_is_of_system(const WireDialogue *dialogue) {
 
 bool wire_dialogue_is_busy(const WireDialogue *dialogue) {
   static const char *const signs[] = {
-      "[unavailable", "[inuse",   "[in-use",      "[limit",          "[throttled",
-      "[sys/temp",    "too many", "[login-delay", "try again later",
+      "[unavailable",
+      "[inuse",
+      "[in-use",
+      "[limit",
+      "[throttled",
+      "[sys/temp",
+      "too many",
+      "[login-delay",
+      "try again later",
+      // Of POP3 servers without response codes (RFC 1939 4).
+      "maildrop",
+      "lock busy",
+      "mailbox locked",
+      "mailbox is locked",
+      "mailbox in use",
   };
   if (dialogue->refusal == NULL) return false;
   if (dialogue->protocol == ACCOUNT_SMTP) return *dialogue->refusal == '4';

@@ -31,5 +31,6 @@ const char *wire_dialogue_refusal(const WireDialogue *dialogue);
 // mends: [SYS/PERM] (RFC 3206).
 bool wire_dialogue_is_of_system(const WireDialogue *dialogue);
 // True if that refusal asks for patience: an SMTP 4xx, BYE, a response code such as [UNAVAILABLE]
-// (RFC 5530), [SYS/TEMP] or [IN-USE] (RFC 2449, 3206), or words about too many connections.
+// (RFC 5530), [SYS/TEMP] or [IN-USE] (RFC 2449, 3206), or words about too many connections or a
+// maildrop that is locked.
 bool wire_dialogue_is_busy(const WireDialogue *dialogue);

@@ -151,6 +151,13 @@ static const struct {
       POP3_PLAIN_USER "C: USER alice\nS: +OK\nC: PASS secret\nS: -ERR [IN-USE] locked\n"},
      NET_ERROR_BUSY,
      "[IN-USE] locked"},
+    // An old server has no codes.
+    {"pop3-user-locked",
+     "pop3",
+     {POP3_PLAIN_USER "hold",
+      POP3_PLAIN_USER "C: USER alice\nS: +OK\nC: PASS secret\nS: -ERR maildrop already locked\n"},
+     NET_ERROR_BUSY,
+     "maildrop already locked"},
     {"pop3-user-denied",
      "pop3",
      {POP3_PLAIN_USER "hold",
