@@ -274,8 +274,7 @@ Session *session_new(SessionContext *context, unsigned number) {
   Session *session = g_new0(Session, 1);
   session->context = context;
   session->number = number;
-  const char *protocol = context->account->protocol == ACCOUNT_POP3 ? "pop3-" : "imap";
-  session->name = g_strdup_printf("%s%u", protocol, number + 1);
+  session->name = g_strdup_printf("%s%u", mailbox_traits(context->account)->log_name, number + 1);
   session->waker = waker_new();
   session->thread = g_thread_new(session->name, run, session);
   return session;
