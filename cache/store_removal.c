@@ -144,9 +144,11 @@ static gboolean ask(gpointer data) {
   return G_SOURCE_REMOVE;
 }
 
+// What was answered once is done, also where nothing more may be removed by now; but not by a mount
+// that is for reading.
 static void ask_in(Store *store, int64_t wait_ms) {
   Removals *removals = &store->removals;
-  bool wanted = store->removal == STORE_EXPUNGES && store->sessions != NULL &&
+  bool wanted = store->removal != STORE_REMOVES_NOTHING && store->sessions != NULL &&
                 g_hash_table_size(removals->ids) > 0;
   if (wanted && !removals->is_asked && removals->timer == NULL)
     removals->timer = store_call_in(store, wait_ms, ask, store);

@@ -109,12 +109,30 @@ static void test_offline(StoreFixture *fixture, gconstpointer data) {
   fake_fail(FAKE_OPEN, 0, 0);
   fake_fail(FAKE_EXPUNGE, 0, 0);
   fake_fail(FAKE_UPDATE, 0, 0);
+  fixture->removal = STORE_REFUSES_REMOVAL;
   start(fixture);
   assert_shown(fixture, "aa cc ");
   store_fixture_wait_until(fixture, is_settled);
   assert_shown(fixture, "aa cc ");
   g_assert_cmpuint(fake_messages("INBOX"), ==, 2);
   g_assert_false(fake_has_uidl("INBOX", "00000000000000bb"));
+}
+
+// A mount that is for reading leaves it to the next one that is not.
+static void test_read_only(StoreFixture *fixture, gconstpointer data) {
+  start(fixture);
+  fake_fail(FAKE_EXPUNGE, NET_ERROR_REFUSED, 1000);
+  remove_message(fixture, BB);
+  g_clear_pointer(&fixture->store, store_free);
+  fake_fail(FAKE_EXPUNGE, 0, 0);
+  fixture->removal = STORE_REMOVES_NOTHING;
+  unsigned asked = fake_calls(FAKE_EXPUNGE);
+  start(fixture);
+  g_usleep(500 * 1000);
+  store_fixture_sync(fixture, "INBOX", -1);
+  assert_shown(fixture, "aa cc ");
+  g_assert_cmpuint(fake_calls(FAKE_EXPUNGE), ==, asked);
+  g_assert_cmpuint(fake_messages("INBOX"), ==, 3);
 }
 
 // The connection breaks behind QUIT: the next listing tells that it was done.
@@ -184,6 +202,7 @@ int main(int argc, char **argv) {
       {"/store/removal/at once", test_at_once},
       {"/store/removal/open", test_open},
       {"/store/removal/offline", test_offline},
+      {"/store/removal/read-only", test_read_only},
       {"/store/removal/answer lost", test_answer_lost},
       {"/store/removal/broken before", test_broken_before},
       {"/store/removal/gone already", test_gone_already},
