@@ -139,7 +139,6 @@ static int copy_beside(Archive *archive, int from, const char *beside) {
   int fd = openat(archive->directory, beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd < 0) return errno;
   int code = copy_to(from, fd);
-  if (code == 0 && fsync(fd) < 0) code = errno;
   close(fd);
   return code;
 }
@@ -148,33 +147,58 @@ static int copy_beside(Archive *archive, int from, const char *beside) {
 static int link_beside(Archive *archive, int from, const char *beside) {
   char path[32];
   snprintf(path, sizeof path, "/proc/self/fd/%d", from);
-  if (linkat(AT_FDCWD, path, archive->directory, beside, AT_SYMLINK_FOLLOW) < 0) return errno;
-  return fsync(from) < 0 ? errno : 0;
+  return linkat(AT_FDCWD, path, archive->directory, beside, AT_SYMLINK_FOLLOW) < 0 ? errno : 0;
 }
 
-static int put_beside(Archive *archive, int from, const char *beside) {
+static int lay(Archive *archive, int from, const char *beside) {
   unlinkat(archive->directory, beside, 0);
   int code = link_beside(archive, from, beside);
-  if (code == 0) return 0;
-  unlinkat(archive->directory, beside, 0);
-  return code == ENOSPC || code == EDQUOT ? code : copy_beside(archive, from, beside);
+  return code == 0 || code == ENOSPC || code == EDQUOT ? code : copy_beside(archive, from, beside);
 }
 
-bool archive_put(Archive *archive, const char *id, int fd, uint64_t size,
+static void name_beside(const char *id, char beside[BESIDE_BYTES]) {
+  snprintf(beside, BESIDE_BYTES, ".%s", id);
+}
+
+bool archive_lay(Archive *archive, const char *id, int fd, uint64_t size,
                  const uint8_t sha256[BODY_SHA256_BYTES], GError **error) {
   char beside[BESIDE_BYTES];
   if (!is_id(id)) return fail(error, EINVAL, id, "take");
   if (!check(id, fd, size, sha256, error)) return false;
-  snprintf(beside, sizeof beside, ".%s", id);
-  int code = put_beside(archive, fd, beside);
-  if (code == 0 && renameat(archive->directory, beside, archive->directory, id) < 0) code = errno;
-  // It is still there, too, where both names are of one file.
+  name_beside(id, beside);
+  int code = lay(archive, fd, beside);
+  if (code == 0) return true;
   unlinkat(archive->directory, beside, 0);
-  return code == 0 || fail(error, code, id, "take");
+  return fail(error, code, id, "take");
 }
 
-bool archive_sync(Archive *archive, GError **error) {
-  return fsync(archive->directory) == 0 || fail(error, errno, "directory", "write");
+static int sync_one(Archive *archive, const char *beside) {
+  int fd = openat(archive->directory, beside, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0) return errno;
+  int code = fsync(fd) < 0 ? errno : 0;
+  close(fd);
+  return code;
+}
+
+static int rename_one(Archive *archive, const char *beside, const char *id) {
+  return renameat(archive->directory, beside, archive->directory, id) < 0 ? errno : 0;
+}
+
+bool archive_place(Archive *archive, const char *const *ids, size_t n, GError **error) {
+  char beside[BESIDE_BYTES];
+  int code = 0;
+  for (size_t i = 0; code == 0 && i < n; i++) {
+    name_beside(ids[i], beside);
+    code = sync_one(archive, beside);
+  }
+  for (size_t i = 0; i < n; i++) {
+    name_beside(ids[i], beside);
+    if (code == 0) code = rename_one(archive, beside, ids[i]);
+    // Still there, too, where both names are of one file.
+    unlinkat(archive->directory, beside, 0);
+  }
+  if (code == 0 && fsync(archive->directory) < 0) code = errno;
+  return code == 0 || fail(error, code, "directory", "write");
 }
 
 int archive_open(Archive *archive, const char *id, uint64_t size) {

@@ -1,7 +1,7 @@
-// The Archive is the directory of bodies that are kept for ever, a file each, named by the message's
-// id. A file there is in the archive only if the ledger says so (cache/ledger.h): it is written
-// beside, synced and renamed before the ledger knows of it, and removed after the ledger has
-// forgotten it; so what a crash leaves there without a row is nobody's.
+// The Archive is the directory of bodies that are kept for ever, a file each, named by the
+// message's id. A file there is in the archive only if the ledger says so (cache/ledger.h): it is
+// written beside, synced and renamed before the ledger knows of it, and removed after the ledger
+// has forgotten it; so what a crash leaves there without a row is nobody's.
 //
 // A body of the cache on the same file system gets another name, others are copied. Errors are a
 // LEDGER_ERROR whose code is an errno. Opening is for any thread, the rest for the keeper's.
@@ -27,12 +27,13 @@ void archive_sweep(Archive *archive, bool (*is_kept)(const char *id, gpointer da
 // True if there is no file.
 bool archive_is_empty(Archive *archive);
 
-// Puts the body there, of exactly that size and digest; its bytes are on disk then, its name after
-// archive_sync. EILSEQ: these are not its bytes.
-bool archive_put(Archive *archive, const char *id, int fd, uint64_t size,
+// Lays a body beside, of exactly that size and digest. EILSEQ: these are not its bytes.
+bool archive_lay(Archive *archive, const char *id, int fd, uint64_t size,
                  const uint8_t sha256[BODY_SHA256_BYTES], GError **error);
-// All names are on disk.
-bool archive_sync(Archive *archive, GError **error);
+// Puts bodies that were laid beside, of `n` ids, in their places: first all bytes reach the disk,
+// which is far less work for it than one after the other, then all names. With error, those that
+// are not in their places are taken away.
+bool archive_place(Archive *archive, const char *const *ids, size_t n, GError **error);
 // A descriptor for reading, the caller's, or -1 if there is no body of exactly that size.
 int archive_open(Archive *archive, const char *id, uint64_t size);
 void archive_remove(Archive *archive, const char *id);

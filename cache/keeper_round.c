@@ -9,10 +9,10 @@
 #define ROUND_MESSAGES 200
 
 // A body that is not what it should be is to be fetched again. False: the archive cannot take more.
-static bool put(Keeper *keeper, const LedgerCandidate *candidate, bool *is_here, GError **error) {
+static bool lay(Keeper *keeper, const LedgerCandidate *candidate, bool *is_here, GError **error) {
   g_autoptr(GError) failure = NULL;
   int fd = body_open(keeper->bodies, candidate->ino, candidate->size);
-  *is_here = fd >= 0 && archive_put(keeper->archive, candidate->id, fd, candidate->size,
+  *is_here = fd >= 0 && archive_lay(keeper->archive, candidate->id, fd, candidate->size,
                                     candidate->sha256, &failure);
   if (fd >= 0) body_close(keeper->bodies, candidate->ino, fd);
   if (failure == NULL || g_error_matches(failure, LEDGER_ERROR, EILSEQ)) return true;
@@ -27,17 +27,24 @@ static void add_missing(KeeperJob *job, const LedgerCandidate *candidate, uint64
   *bytes += candidate->size;
 }
 
-// The inodes whose bodies are in the archive's directory now.
-static bool put_all(Keeper *keeper, KeeperJob *job, const GArray *candidates, GArray *put_there) {
+// The messages whose bodies lie beside the archive now.
+typedef struct {
+  GArray *inos;    // of uint64_t
+  GPtrArray *ids;  // lent by the candidates
+} Laid;
+
+static bool lay_all(Keeper *keeper, KeeperJob *job, const GArray *candidates, Laid *laid) {
   uint64_t bytes = 0;
   for (unsigned i = 0; i < candidates->len && bytes < job->most_bytes; i++) {
     const LedgerCandidate *candidate = &g_array_index(candidates, LedgerCandidate, i);
     bool is_here = false;
-    if (candidate->has_body && !put(keeper, candidate, &is_here, &job->error)) return false;
-    if (is_here)
-      g_array_append_val(put_there, candidate->ino);
-    else
+    if (candidate->has_body && !lay(keeper, candidate, &is_here, &job->error)) return false;
+    if (is_here) {
+      g_array_append_val(laid->inos, candidate->ino);
+      g_ptr_array_add(laid->ids, candidate->id);
+    } else {
       add_missing(job, candidate, &bytes);
+    }
     job->reached = candidate->ino;
   }
   job->is_end = candidates->len < ROUND_MESSAGES && bytes < job->most_bytes;
@@ -73,23 +80,27 @@ static void drop_bodies(Keeper *keeper, const GArray *inos) {
   if (!change_all(keeper, inos, ledger_drop_body, &error)) g_info("%s", error->message);
 }
 
-static void commit_round(Keeper *keeper, KeeperJob *job, const GArray *inos) {
+static void commit_round(Keeper *keeper, KeeperJob *job, const Laid *laid) {
   g_autoptr(GError) error = NULL;
-  if (archive_sync(keeper->archive, &error) && mark_and_keep(keeper, inos, &error)) {
-    drop_bodies(keeper, inos);
-    job->n_kept = inos->len;
+  const char *const *ids = (const char *const *)laid->ids->pdata;
+  if (archive_place(keeper->archive, ids, laid->ids->len, &error) &&
+      mark_and_keep(keeper, laid->inos, &error)) {
+    drop_bodies(keeper, laid->inos);
+    job->n_kept = laid->inos->len;
   } else if (job->error == NULL) {
     job->error = g_steal_pointer(&error);
   }
 }
 
 void keeper_archive_round(Keeper *keeper, KeeperJob *job) {
-  g_autoptr(GArray) there = g_array_new(FALSE, FALSE, sizeof(uint64_t));
   job->missing = g_array_new(FALSE, TRUE, sizeof(IndexStep));
   job->reached = job->after;
   g_autoptr(GArray) candidates =
       ledger_candidates(keeper->ledger, job->after, ROUND_MESSAGES, &job->error);
   if (candidates == NULL) return;
-  put_all(keeper, job, candidates, there);
-  if (there->len > 0) commit_round(keeper, job, there);
+  g_autoptr(GArray) inos = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+  g_autoptr(GPtrArray) ids = g_ptr_array_new();
+  Laid laid = {inos, ids};
+  lay_all(keeper, job, candidates, &laid);
+  if (inos->len > 0) commit_round(keeper, job, &laid);
 }

@@ -32,7 +32,8 @@ typedef struct {
   GHashTable *ids;  // set of strings
   bool is_asked;    // a job for them is under way, or what came of it is being noted
   unsigned n_failed;
-  GSource *timer;  // NULL: the next try is not set
+  int64_t first_us;  // when the first of those was removed that are to be asked for next
+  GSource *timer;    // NULL: the next try is not set
 } Removals;
 
 // The way of all mail into the archive: round after round, until nothing is left.

@@ -3,8 +3,10 @@
 #include "cache/store_private.h"
 #include "net/error.h"
 
-// How soon the server is asked: many removals are one session.
-#define SOON_MS 200
+// How soon after the last of many removals the server is asked, so that they are one session, and
+// after the first at the latest.
+#define SOON_MS 300
+#define LATEST_MS 10000
 // After it could not be, and while it cannot.
 #define RETRY_MS 5000
 #define RETRY_MAX_MS 300000
@@ -17,6 +19,7 @@ typedef struct {
 } Removal;
 
 static void ask_in(Store *store, int64_t wait_ms);
+static void ask_soon(Store *store);
 
 static void tell_changed(Store *store, uint64_t folder) {
   index_refresh(store->index);
@@ -38,7 +41,7 @@ static void take_noted(KeeperJob *job, gpointer data) {
   if (job->error == NULL) {
     g_hash_table_add(store->removals.ids, g_steal_pointer(&job->id));
     tell_changed(store, removal->folder);
-    ask_in(store, SOON_MS);
+    ask_soon(store);
   }
   answer(removal, job->error);
 }
@@ -154,11 +157,26 @@ static void ask_in(Store *store, int64_t wait_ms) {
     removals->timer = store_call_in(store, wait_ms, ask, store);
 }
 
+static void stop_timer(Removals *removals) {
+  if (removals->timer != NULL) g_source_destroy(removals->timer);
+  g_clear_pointer(&removals->timer, g_source_unref);
+}
+
+// Put off while more come.
+static void ask_soon(Store *store) {
+  Removals *removals = &store->removals;
+  int64_t now_us = g_get_monotonic_time();
+  bool is_first = removals->timer == NULL;
+  if (is_first) removals->first_us = now_us;
+  bool is_late = now_us - removals->first_us > LATEST_MS * 1000;
+  if (!is_first && !is_late && removals->n_failed == 0) stop_timer(removals);
+  ask_in(store, SOON_MS);
+}
+
 void store_hurry_removals(Store *store) {
   Removals *removals = &store->removals;
   if (removals->n_failed == 0 || removals->timer == NULL) return;
-  g_source_destroy(removals->timer);
-  g_clear_pointer(&removals->timer, g_source_unref);
+  stop_timer(removals);
   ask_in(store, SOON_MS);
 }
 
@@ -175,7 +193,6 @@ void store_start_removals(Store *store) {
 
 void store_clear_removals(Store *store) {
   Removals *removals = &store->removals;
-  if (removals->timer != NULL) g_source_destroy(removals->timer);
-  g_clear_pointer(&removals->timer, g_source_unref);
+  stop_timer(removals);
   g_clear_pointer(&removals->ids, g_hash_table_unref);
 }

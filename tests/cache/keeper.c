@@ -185,11 +185,14 @@ static void test_bytes(KeeperFixture *fixture, gconstpointer data) {
   g_assert_cmpint(write(memory, body, strlen(body)), ==, (ssize_t)strlen(body));
   g_autoptr(GError) error = NULL;
   Archive *archive = keeper_archive(fixture->keeper);
-  g_assert_true(archive_put(archive, "cc", memory, strlen(body), sha256, &error));
-  g_assert_true(archive_put(archive, "cc", memory, strlen(body), sha256, &error));
+  const char *const cc[] = {"cc"};
+  for (int i = 0; i < 2; i++) {
+    g_assert_true(archive_lay(archive, "cc", memory, strlen(body), sha256, &error));
+    g_assert_true(archive_place(archive, cc, 1, &error));
+  }
   close(memory);
   g_assert_true(keeper_has(fixture, "cc"));
-  g_assert_false(archive_put(archive, "../cc", -1, 1, sha256, &error));
+  g_assert_false(archive_lay(archive, "../cc", -1, 1, sha256, &error));
   g_assert_error(error, LEDGER_ERROR, EINVAL);
 }
 
