@@ -45,8 +45,9 @@ typedef struct {
   const char *state_directory;
   bool keeps_forever;  // what was once listed is put into the archive
   StoreRemoval removal;
-  MailboxOpen open_mailbox;     // NULL: mailbox_open; tests put another server here
-  const MailboxTraits *traits;  // NULL: mailbox_traits of the account
+  MailboxOpen open_mailbox;  // NULL: mailbox_open; tests put another server here
+  // What kind of server it is; NULL: mailbox_traits of the account.
+  const MailboxTraits *traits;
 } StoreOptions;
 
 // What is told, on the main loop, when the server's side has changed; the store is already new.

@@ -108,6 +108,7 @@ static void test_all(StoreFixture *fixture, gconstpointer data) {
   g_clear_pointer(&fixture->store, store_free);
   store_fixture_wipe(fixture);
   g_auto(Answer) wiped = store_fixture_start(fixture, 1);
+  g_assert_nonnull(wiped.error);
   g_assert_true(store_has_tree(fixture->store));
   g_assert_cmpuint(count_shown(fixture), ==, MESSAGES);
   assert_all(fixture, MESSAGES);
