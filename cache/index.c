@@ -6,7 +6,7 @@
 #include "cache/index_private.h"
 
 // Raised whenever the tables below change; an index of another version is rebuilt.
-#define SCHEMA_VERSION 3
+#define SCHEMA_VERSION 4
 #define APPLICATION_ID 0x6d6c6673  // "mlfs"
 #define WRITER_PATIENCE_MS 20000
 #define EPOCH_2020 G_GINT64_CONSTANT(1577836800)
@@ -25,7 +25,8 @@ static const char SCHEMA[] =
     "  gone INTEGER NOT NULL DEFAULT 0,"
     "  name TEXT NOT NULL,"
     "  first_seen INTEGER NOT NULL,"  // nanoseconds
-    // Messages only. id: what stands for the UID in the name, where it is no longer the UID.
+    // Messages only. id: what stands for the UID in the name: always where the server has no UIDs,
+    // else where it is no longer the UID.
     "  generation INTEGER, uid INTEGER, id TEXT,"
     "  size INTEGER, size_exact INTEGER NOT NULL DEFAULT 0, announced INTEGER,"
     // shares: its body is the file of another message with its email_id, which counts for both.
@@ -49,6 +50,8 @@ static const char SCHEMA[] =
     "  synced_ns INTEGER NOT NULL DEFAULT 0, mtime INTEGER NOT NULL,"
     "  subfolders INTEGER NOT NULL DEFAULT 0, marked INTEGER NOT NULL DEFAULT 0,"
     "  touched INTEGER NOT NULL DEFAULT 0,"
+    // The highest UID of ours that a message of a server without UIDs had; 0: it has its own.
+    "  last_number INTEGER NOT NULL DEFAULT 0,"
     "  bytes INTEGER NOT NULL DEFAULT 0, messages INTEGER NOT NULL DEFAULT 0);"
     "CREATE INDEX folder_by_server_name ON folder(server_name);"
     // Listings under way, or broken off by a crash.

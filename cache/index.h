@@ -69,6 +69,9 @@ typedef struct {
   char delimiter;
   unsigned attributes;   // MailboxAttributes
   MailboxStatus status;  // of the server when the listing was made
+  // The highest UID that was ever given to one of its messages here, where the server has no UIDs
+  // (MailboxTraits.has_uids): it is never given again. 0: none was.
+  uint32_t last_number;
   uint64_t generation;
   bool listed;
   int64_t synced_ns;  // since 1970, 0: never
@@ -111,7 +114,7 @@ IndexAnswer index_following(Index *index, uint64_t folder, IndexOrder order, uin
                             IndexStepFunc each, gpointer data);
 
 typedef enum {
-  INDEX_UID,
+  INDEX_UID,  // or the id, where the server has no UIDs
   INDEX_FLAGS,
   INDEX_FROM,
   INDEX_SUBJECT,
@@ -157,15 +160,17 @@ bool index_new_generation(Index *index, uint64_t folder, uint64_t *generation, G
 typedef struct {
   uint64_t folder, generation;
   int64_t now_ns;
-  uint32_t last_uid;  // no message above it was added
+  uint32_t last_uid;     // no message above it was added
+  uint32_t last_number;  // nor was such a UID given by us
   bool has_ids;       // some messages of the folder are called by other than their UIDs
   uint64_t n, bytes;  // added since the last count
 } IndexAddition;
 bool index_begin_addition(Index *index, IndexAddition *addition, GError **error);
-// One that is there already is passed over.
+// One that is there already is passed over. A message that comes with its header is known by its id
+// and by what the header says (cache/summary.h): it is as old as its Date, but not newer than now.
 bool index_add_message(Index *index, IndexAddition *addition, const MailboxMessage *message,
                        GError **error);
-// Before each commit: the folder holds so many more.
+// Before each commit: the folder holds so many more, and UIDs of ours up to the last are given.
 bool index_count_addition(Index *index, IndexAddition *addition, GError **error);
 // Stores flags where they differ; a UID that is not known is passed over.
 bool index_set_flags(Index *index, uint64_t folder, uint64_t generation, uint32_t uid,
@@ -176,6 +181,9 @@ bool index_last_uid(Index *index, uint64_t folder, uint64_t generation, uint32_t
                     GError **error);
 bool index_has_uid(Index *index, uint64_t folder, uint64_t generation, uint32_t uid, bool *has,
                    GError **error);
+// The UID of the message that a server without UIDs calls by that id; 0: there is none.
+bool index_number(Index *index, uint64_t folder, uint64_t generation, const char *id, uint32_t *uid,
+                  GError **error);
 // Makes the messages of a range gone, telling each.
 bool index_remove_range(Index *index, uint64_t folder, uint64_t generation, UidRange range,
                         const IndexListener *listener, GError **error);

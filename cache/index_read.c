@@ -30,7 +30,7 @@ static const char CHILDREN[] =
     " ORDER BY inode.ino";
 #define FOLDER_COLUMNS                                                                   \
   "SELECT folder.ino, parent, server_name, delimiter, attributes, uidvalidity, uidnext," \
-  " folder.generation, listed, synced_ns, gone, present, modseq"                         \
+  " folder.generation, listed, synced_ns, gone, present, modseq, last_number"            \
   " FROM folder JOIN inode USING (ino)"
 static const char FOLDER[] = FOLDER_COLUMNS " WHERE folder.ino = ?1";
 static const char FOLDER_NAMED[] =
@@ -44,7 +44,8 @@ static const char TWIN[] =
     " WHERE inode.ino = ?1 AND twin.ino <> ?1 AND twin.has_body = 1 LIMIT 1";
 static const char DIGEST[] = "SELECT sha256 FROM inode WHERE ino = ?1";
 static const char DETAIL[] =
-    "SELECT uid, flags, sender, subject, date, message_id, server_name"
+    "SELECT CASE WHEN last_number > 0 THEN id ELSE uid END, flags, sender, subject, date,"
+    " message_id, server_name"
     " FROM inode JOIN folder ON folder.ino = inode.parent WHERE inode.ino = ?1 AND kind = 1";
 static const char USAGE[] =
     "SELECT used, lim, (SELECT total(messages) FROM folder), (SELECT total(bytes) FROM folder)"
@@ -144,17 +145,17 @@ IndexAnswer index_get(Index *index, uint64_t ino, Inode *inode) {
   return take_inode(index, statement, inode);
 }
 
-// The ID in "4711.eml" as it is written ("04711.eml" is no name of ours); NULL: it is none.
+// The ID in "4711.eml"; NULL: it is none.
 static char *id_in_name(const char *name) {
   size_t length = strlen(name);
   if (length <= strlen(".eml") || !g_str_has_suffix(name, ".eml")) return NULL;
-  if (name[0] < '1' || name[0] > '9') return NULL;
   return g_strndup(name, length - strlen(".eml"));
 }
 
+// A UID is as it is written: "04711.eml" is no name of ours.
 static IndexAnswer lookup_id(Index *index, uint64_t parent, const char *id, Inode *inode) {
   uint64_t uid;
-  bool is_uid = g_ascii_string_to_unsigned(id, 10, 1, UINT32_MAX, &uid, NULL);
+  bool is_uid = id[0] != '0' && g_ascii_string_to_unsigned(id, 10, 1, UINT32_MAX, &uid, NULL);
   sqlite3_stmt *statement = index_reading(index, BY_ID);
   if (statement == NULL) return INDEX_FAILED;
   sqlite3_bind_int64(statement, 1, (sqlite3_int64)parent);
@@ -216,6 +217,7 @@ static IndexAnswer take_folder(Index *index, sqlite3_stmt *statement, IndexFolde
                    .uidnext = (uint32_t)sqlite3_column_int64(statement, 6),
                    .exists = (uint32_t)sqlite3_column_int64(statement, 11),
                    .highestmodseq = (uint64_t)sqlite3_column_int64(statement, 12)},
+        .last_number = (uint32_t)sqlite3_column_int64(statement, 13),
         .generation = (uint64_t)sqlite3_column_int64(statement, 7),
         .listed = sqlite3_column_int(statement, 8) != 0,
         .synced_ns = sqlite3_column_int64(statement, 9),

@@ -189,6 +189,11 @@ static uint64_t ahead_max(const StoreOptions *options) {
   return MIN(options->prefetch_bytes, most);
 }
 
+static unsigned count_sessions(const MailboxTraits *traits, unsigned connections) {
+  unsigned most = traits->connections_max > 0 ? traits->connections_max : UINT_MAX;
+  return CLAMP(connections, 1, most);
+}
+
 Store *store_open(const StoreOptions *options, GMainContext *context, GError **error) {
   g_autoptr(Store) store = g_new0(Store, 1);
   store->directory = g_strdup(options->directory);
@@ -196,7 +201,8 @@ Store *store_open(const StoreOptions *options, GMainContext *context, GError **e
   store->reserved = g_strdup(options->reserved);
   store->folders = g_strdupv((char **)options->folders);
   store->refresh_s = options->refresh_s;
-  store->n_sessions = MAX(options->connections, 1);
+  store->traits = options->traits != NULL ? options->traits : mailbox_traits(options->account);
+  store->n_sessions = count_sessions(store->traits, options->connections);
   store->main_context = context;
   store->timeout_ms = options->account->timeout_ms;
   store->syncs = table_by_ino(store_free_sync);
@@ -217,6 +223,7 @@ Store *store_open(const StoreOptions *options, GMainContext *context, GError **e
   store->context = (SessionContext){
       .account = options->account,
       .open_mailbox = options->open_mailbox != NULL ? options->open_mailbox : mailbox_open,
+      .traits = store->traits,
       .index_path = store->index_path,
       .uid_names = options->uid_names,
       .sync = {.folders = (const char *const *)store->folders, .reserved = store->reserved},
@@ -281,6 +288,7 @@ void store_free(Store *store) {
   g_free(store->watched);
   index_free(store->index);
   body_store_free(store->bodies);
+  g_clear_error(&store->shut);
   g_clear_error(&store->problem);
   g_strfreev(store->folders);
   g_free(store->reserved);

@@ -34,6 +34,7 @@ typedef struct {
   uint64_t prefetch_bytes;     // how far bodies are fetched ahead of a reader; 0: never
   uint64_t cache_bytes;        // how much the bodies may take on disk; 0: as much as there is
   MailboxOpen open_mailbox;    // NULL: mailbox_open; tests put another server here
+  const MailboxTraits *traits;  // NULL: mailbox_traits of the account
 } StoreOptions;
 
 // What is told, on the main loop, when the server's side has changed; the store is already new.
@@ -107,7 +108,8 @@ void store_cancel(StoreTicket *ticket);
 
 StoreListing store_listing(Store *store, uint64_t folder);
 // Brings a folder's listing (the root: the folder tree) up to date; callers of one folder share one
-// synchronisation. Errors: any NetError; HOST, OFFLINE and DENIED come at once while known.
+// synchronisation. Errors: any NetError; HOST, OFFLINE and DENIED come at once while known, and
+// where there is an older listing, that the server lets nobody in for now (BUSY).
 StoreTicket *store_sync(Store *store, uint64_t folder, StoreDone done, gpointer data);
 
 // A StoreBody is a message's body, held open. Its exact size is known; of a large one the bytes may
@@ -140,7 +142,7 @@ StoreTicket *store_fetch(Store *store, uint64_t ino, StoreFetched done, gpointer
 
 // Puts a letter that was sent into its folder, or looks whether it is there: see cache/copy.h,
 // which is taken. `done` is told what came of this one try. Errors: any NetError; GONE: there is no such
-// folder.
+// folder; UNSUPPORTED: the account's server takes no messages.
 void store_copy(Store *store, Copy *copy, CopyDone done, gpointer data);
 
 // Bytes that the account holds and may hold, from the last synchronisation: never waits, limit 0 if

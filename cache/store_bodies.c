@@ -5,8 +5,10 @@
 
 // How long a message that the server lists but does not give is not asked for again.
 #define UNFETCHABLE_S 60
-// A message that is larger comes in parts.
+// A message that is larger comes in parts, where these can be had; else it is fetched ahead, if it
+// is no more than this share of what may be.
 #define WHOLE_MAX_BYTES (JOB_FIRST_BYTES + JOB_TAIL_BYTES)
+#define WHOLE_SHARE 16
 // Fetched ahead in one job: at least, and at most so many messages.
 #define BATCH_MIN_BYTES (64 << 10)
 #define BATCH_MESSAGES 500
@@ -95,7 +97,7 @@ static Job *opening_job(Store *store, Fetch *fetch, bool *has_twin, GError **err
   }
   *has_twin = message.has_email_id &&
               index_twin(store_index(store), fetch->ino, &twin, &size) == INDEX_FOUND;
-  bool is_large = !*has_twin && message.announced > WHOLE_MAX_BYTES;
+  bool is_large = store->traits->has_parts && !*has_twin && message.announced > WHOLE_MAX_BYTES;
   Job *job = job_new(is_large ? JOB_LARGE : JOB_BODIES, JOB_URGENT, fetch->ino);
   job->folder = g_steal_pointer(&folder.server_name);
   job->folder_ino = fetch->folder = message.folder;
@@ -188,7 +190,7 @@ void store_cancel_fetch(StoreTicket *ticket) {
 
 static bool is_wanted_ahead(const IndexStep *step, gpointer data) {
   Store *store = data;
-  return !step->has_body && step->size <= WHOLE_MAX_BYTES &&
+  return !step->has_body && step->size <= store->whole_bytes &&
          !g_hash_table_contains(store->fetches, &step->ino) &&
          !g_hash_table_contains(store->arrived, &step->ino) &&
          !g_hash_table_contains(store->unfetchable, &step->ino);
@@ -202,7 +204,8 @@ static void fetch_ahead(uint64_t folder_ino, const IndexStep *steps, unsigned n,
                         uint64_t window_bytes, gpointer data) {
   Store *store = data;
   g_auto(IndexFolder) folder = {0};
-  if (store->problem != NULL || g_get_monotonic_time() < store->slow_until_us ||
+  if (store->problem != NULL || store_is_shut(store) ||
+      g_get_monotonic_time() < store->slow_until_us ||
       index_folder(store_index(store), folder_ino, &folder) != INDEX_FOUND)
     return;
   for (unsigned i = 0; i < n;) {
@@ -227,6 +230,8 @@ static void fetch_ahead(uint64_t folder_ino, const IndexStep *steps, unsigned n,
 
 void store_make_readahead(Store *store, uint64_t max_bytes) {
   const ReadAheadFuncs funcs = {is_wanted_ahead, fetch_ahead, store};
+  store->whole_bytes =
+      store->traits->has_parts ? WHOLE_MAX_BYTES : MAX(WHOLE_MAX_BYTES, max_bytes / WHOLE_SHARE);
   if (max_bytes > 0) store->readahead = readahead_new(store->index, max_bytes, &funcs);
 }
 
@@ -310,8 +315,7 @@ static void judge_missing(const GError *error, gpointer data) {
 static bool is_put_off(Fetch *fetch, const Job *job) {
   Store *store = fetch->store;
   int64_t now_us = g_get_monotonic_time();
-  if (job->could_not_connect || !g_error_matches(job->error, NET_ERROR, NET_ERROR_BUSY))
-    return false;
+  if (!g_error_matches(job->error, NET_ERROR, NET_ERROR_BUSY)) return false;
   if (fetch->attempts == 0) fetch->give_up_us = now_us + (int64_t)store->timeout_ms * 1000;
   unsigned wait_ms = store_note_busy(store, job->error, fetch->attempts);
   if (now_us + (int64_t)wait_ms * 1000 > fetch->give_up_us) return false;
@@ -327,6 +331,13 @@ static bool is_missing(const Job *job) {
           g_error_matches(job->error, NET_ERROR, NET_ERROR_REFUSED));
 }
 
+// That it was removed the job itself found out, or somebody meanwhile.
+static bool is_known_gone(const Fetch *fetch, const Job *job) {
+  Inode inode;
+  return g_error_matches(job->error, NET_ERROR, NET_ERROR_GONE) &&
+         index_get(store_index(fetch->store), fetch->ino, &inode) == INDEX_FOUND && inode.gone;
+}
+
 // The job ended without this message's body.
 static void end_without(Fetch *fetch, const Job *job) {
   Store *store = fetch->store;
@@ -336,7 +347,7 @@ static void end_without(Fetch *fetch, const Job *job) {
     g_hash_table_remove(store->fetches, &ino);
   } else if (job->priority == JOB_AHEAD && job->error == NULL) {
     start(fetch);  // for itself, with all care
-  } else if (is_missing(job)) {
+  } else if (is_missing(job) && !is_known_gone(fetch, job)) {
     store_sync(store, fetch->folder, judge_missing, fetch);
   } else if (!is_put_off(fetch, job)) {
     take_fetch(store, fetch->ino);

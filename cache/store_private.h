@@ -29,6 +29,7 @@ struct Store {
   char *reserved;
   char **folders;
   unsigned refresh_s, n_sessions, timeout_ms;
+  const MailboxTraits *traits;
   GMainContext *main_context;
   Index *index;      // for reading, see store_index
   GSource *refresh;  // ready when what was read is to be let go of
@@ -55,10 +56,16 @@ struct Store {
   ReadAhead *readahead;   // NULL: nothing is fetched ahead
   uint64_t ahead_bytes;   // how far ahead of a reader, in all
   uint64_t batch_bytes;   // the most that is fetched ahead in one job
+  uint64_t whole_bytes;   // a message that is larger is not fetched ahead
   int64_t slow_until_us;  // the server asked for patience: nothing is fetched ahead
   // The server.
   bool was_online;  // at least once
   GError *problem;  // why the last try to connect failed; NULL: it did not
+  // Why the server let nobody in at the last try, though it can be reached: another client has the
+  // mailbox, or the last login was a moment ago. It is tried again then. NULL: not so.
+  GError *shut;
+  int64_t shut_until_us;
+  unsigned n_shut;  // tries, one after the other
   int64_t retry_at_us;
   unsigned retry_s, n_probes;
   int64_t connected_ahead_us;  // when that was done last; 0: never
@@ -101,8 +108,10 @@ void store_probe(Store *store);
 // Somebody reads, or will soon: the connections for that are built now, not one after the other as
 // they are needed.
 void store_connect_ahead(Store *store);
-// The server asked for patience: how long to wait before the nth try.
+// The server asked for patience: how long to wait before the nth try of this job.
 unsigned store_note_busy(Store *store, const GError *error, unsigned attempt);
+// The server lets nobody in for now.
+bool store_is_shut(const Store *store);
 
 // store_listing.c
 void store_end_listing(Store *store, Job *job);

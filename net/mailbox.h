@@ -33,6 +33,7 @@ typedef struct Mailbox Mailbox;
 
 // What a kind of mail store can be asked for, known without asking a server.
 typedef struct {
+  const char *log_name;      // what the names of its connections begin with, before a number
   unsigned connections_max;  // at a time; 0: as many as wanted. POP3 locks the mailbox: 1
   int linger_ms;             // for how long a connection with nothing to do may be kept
   bool has_parts;            // parts of a message can be had
@@ -283,11 +284,13 @@ bool mailbox_find(Mailbox *mailbox, const char *folder, const char *field, const
 bool mailbox_keeps_sent(Mailbox *mailbox);
 // Removes messages for good; those that are not there any more are passed over. Only of a store
 // without UIDs, after an update on this connection: what is removed is what was listed under these
-// UIDs just then. True: the server confirmed it, and the connection is over (RFC 1939 6: DELE counts
-// with QUIT): free the mailbox. With an error that ended the connection they may be removed or not;
-// the next update tells. UNSUPPORTED: it is not for this kind of store.
-bool mailbox_expunge(Mailbox *mailbox, const char *folder, uint32_t uidvalidity,
-                     const UidSet *uids, GError **error);
+// UIDs just then. True: the server confirmed it, and the connection is over (RFC 1939 6: DELE
+// counts with QUIT): free the mailbox. With an error that ended the connection they may be removed
+// or not; the next update tells. REFUSED, BUSY: the server says that some were perhaps not removed,
+// and the connection is over all the same. GONE: there was no update on this connection.
+// UNSUPPORTED: it is not for this kind of store.
+bool mailbox_expunge(Mailbox *mailbox, const char *folder, uint32_t uidvalidity, const UidSet *uids,
+                     GError **error);
 // RFC 9208. A server without quotas: limit 0.
 bool mailbox_quota(Mailbox *mailbox, MailboxQuota *quota, GError **error);
 // Says goodbye (waits for it at most 1 s, not at all after an error) and closes. NULL is fine.

@@ -39,6 +39,9 @@ void fake_be(unsigned quirks);
 // The server has a name for this mail that is the same in all folders (EMAILID).
 void fake_set_email_id(const char *folder, uint32_t uid, const char *email_id);
 
+// A POP3 server calls the message so, in the way of MailboxMessage.id; several may have one.
+void fake_set_uidl(const char *folder, uint32_t uid, const char *uidl);
+
 // The next `times` calls of this kind fail with the code. FAKE_FETCH is the reading of a request's
 // answer; FAKE_WATCH the beginning of a watch.
 typedef enum {
@@ -74,4 +77,14 @@ void fake_lose_answers(bool loses);
 // All that was appended to the folder, each "flags date bytes;" in order; newly allocated.
 char *fake_appended(const char *folder);
 
+// Of POP3 connections, since the reset: how many requests were under way at once, and how many
+// connections ended.
+unsigned fake_most_requests(void);
+unsigned fake_logouts(void);
+
 Mailbox *fake_mailbox_open(const Account *account, Waker *waker, const char *name, GError **error);
+// The same mail as a POP3 server has it: INBOX alone, by one connection at a time (BUSY), which
+// sees what was there when it came and knows its messages by UIDs only once they were listed on it.
+// It tells ids and headers; the header is the message up to its empty line. A message that was
+// removed while it was connected is still listed, but not given.
+Mailbox *fake_pop3_open(const Account *account, Waker *waker, const char *name, GError **error);

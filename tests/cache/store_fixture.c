@@ -78,8 +78,10 @@ Answer store_fixture_start(StoreFixture *fixture, unsigned connections) {
       .connections = connections,
       .prefetch_bytes = fixture->prefetch_bytes,
       .cache_bytes = fixture->cache_bytes,
-      .open_mailbox = fake_mailbox_open,
+      .open_mailbox = fixture->is_pop3 ? fake_pop3_open : fake_mailbox_open,
+      .traits = fixture->traits,
   };
+  fixture->account.protocol = fixture->is_pop3 ? ACCOUNT_POP3 : ACCOUNT_IMAP;
   static const StoreListener listener = {hear_removed, hear_added, hear_changed};
   g_autoptr(GError) error = NULL;
   fixture->store = store_open(&options, fixture->context, &error);

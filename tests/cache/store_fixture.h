@@ -19,6 +19,8 @@ typedef struct {
   unsigned refresh_s;
   uint64_t prefetch_bytes, cache_bytes;
   bool uid_names;
+  bool is_pop3;                 // the server is
+  const MailboxTraits *traits;  // NULL: as they are
 } StoreFixture;
 
 typedef struct {
