@@ -333,7 +333,7 @@ class Locked(Pop3Case):
         # Nothing is known yet, so it is waited for, in vain: the server is busy, which is 75 and one
         # line. A mount that sees the other's end succeeds.
         other = self.session()
-        done = self.new_mount(timeout=12).try_start(timeout=90)
+        done = self.new_mount(timeout=20).try_start(timeout=90)
         self.assertEqual(done.returncode, 75, done.stderr)
         self.assertEqual(len(done.stderr.strip().splitlines()), 1, done.stderr)
         mount = self.new_mount()
