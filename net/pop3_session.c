@@ -125,12 +125,13 @@ bool pop3_session_wait(Pop3Session *session, int timeout_ms, GError **error) {
   if (waited != WIRE_READY) return true;
   g_autoptr(Pop3Reply) reply = read_reply(session, error);
   if (reply == NULL) return false;
+  g_autofree char *words = pop3_reply_words(reply);
   bool is_goodbye = reply->status == POP3_ERR;
   return fail(session,
               g_error_new(NET_ERROR, is_goodbye ? NET_ERROR_OFFLINE : NET_ERROR_PROTOCOL,
                           is_goodbye ? "the server ended the connection: %s"
                                      : "the server speaks out of turn: %s",
-                          reply->text),
+                          words),
               error);
 }
 

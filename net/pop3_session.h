@@ -52,8 +52,9 @@ typedef bool (*Pop3BytesFunc)(const char *bytes, size_t size, gpointer data, GEr
 typedef bool (*Pop3LineFunc)(const char *line, size_t length, gpointer data, GError **error);
 #define POP3_LINE_MAX 1024
 
-// How many RETRs, or expected bytes of them, a server may see before a RSET.
-#define POP3_WINDOW_MESSAGES 32
+// How many RETRs, or expected bytes of them, a server may see before a RSET. Where RSETs are on
+// their way with the rest, windows of 4 and of 32 messages are read in the same time.
+#define POP3_WINDOW_MESSAGES 8
 #define POP3_WINDOW_BYTES (UINT64_C(1) << 20)
 // How many commands, and expected bytes, may be on their way. At 20 ms to the server and back that
 // is 200 MB/s of large messages; 256 commands are 4 KB.
