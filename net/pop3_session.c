@@ -19,6 +19,7 @@ struct Pop3Session {
   GQueue sent;         // of Pop3Command, oldest first
   unsigned n_awaited;  // of them, all but RSETs
   uint64_t expected_bytes;
+  bool is_full;  // too much is on its way, and not half of it was answered yet
   DotUnstuffer body;
   bool is_in_body;
   unsigned n_retrieved;  // since the last RSET, as sent
@@ -164,11 +165,18 @@ static bool send_one(Pop3Session *session, const Pop3Command *command, GError **
   return true;
 }
 
-bool pop3_session_has_room(const Pop3Session *session, uint64_t bytes) {
-  if (!session->has_pipelining) return session->n_awaited == 0;
-  if (session->n_awaited == 0) return true;
-  return session->sent.length < POP3_COMMANDS_MAX &&
-         (bytes == 0 || session->expected_bytes + bytes <= POP3_EXPECTED_MAX);
+static bool is_within(const Pop3Session *session, uint64_t bytes, unsigned part) {
+  return session->sent.length < POP3_COMMANDS_MAX / part &&
+         session->expected_bytes + bytes <= POP3_EXPECTED_MAX / part;
+}
+
+bool pop3_session_has_room(Pop3Session *session, uint64_t bytes) {
+  if (session->n_awaited == 0) session->is_full = false;
+  if (session->n_awaited == 0 || !session->has_pipelining) return session->n_awaited == 0;
+  if (bytes == 0) return session->sent.length < POP3_COMMANDS_MAX;
+  session->is_full = session->is_full && !is_within(session, 1, 2);
+  session->is_full |= !is_within(session, bytes, 1);
+  return !session->is_full;
 }
 
 bool pop3_session_send_reset(Pop3Session *session, GError **error) {
