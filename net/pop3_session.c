@@ -259,44 +259,10 @@ bool pop3_session_receive_bytes(Pop3Session *session, Pop3BytesFunc func, gpoint
   return false;
 }
 
-typedef struct {
-  Pop3LineFunc func;
-  gpointer data;
-  char line[POP3_LINE_MAX + 2];  // a CR and a NUL more
-  size_t length;
-  bool is_too_long;
-} Lines;
-
-static bool tell_line(Lines *lines, GError **error) {
-  if (lines->length > 0 && lines->line[lines->length - 1] == '\r') lines->length--;
-  lines->is_too_long |= lines->length > POP3_LINE_MAX;
-  lines->line[lines->length] = '\0';
-  bool good = lines->func(lines->is_too_long ? NULL : lines->line,
-                          lines->is_too_long ? 0 : lines->length, lines->data, error);
-  lines->length = 0;
-  lines->is_too_long = false;
-  return good;
-}
-
-static bool take_bytes(const char *bytes, size_t size, gpointer data, GError **error) {
-  Lines *lines = data;
-  for (size_t at = 0; at < size;) {
-    const char *line_feed = memchr(bytes + at, '\n', size - at);
-    size_t end = line_feed != NULL ? (size_t)(line_feed - bytes) : size;
-    size_t fits = MIN(end - at, POP3_LINE_MAX + 1 - lines->length);
-    memcpy(lines->line + lines->length, bytes + at, fits);
-    lines->length += fits;
-    lines->is_too_long |= fits < end - at;
-    at = line_feed != NULL ? end + 1 : end;
-    if (line_feed != NULL && !tell_line(lines, error)) return false;
-  }
-  return true;
-}
-
 bool pop3_session_receive_lines(Pop3Session *session, Pop3LineFunc func, gpointer data,
                                 GError **error) {
-  Lines lines = {.func = func, .data = data};
-  return pop3_session_receive_bytes(session, take_bytes, &lines, error);
+  Pop3Lines lines = {.func = func, .data = data};
+  return pop3_session_receive_bytes(session, pop3_lines_take, &lines, error);
 }
 
 // ---- Its life.

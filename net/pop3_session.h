@@ -23,6 +23,7 @@
 
 #include <glib.h>
 
+#include "net/pop3_lines.h"
 #include "net/pop3_reply.h"
 #include "net/wire.h"
 
@@ -48,9 +49,6 @@ typedef struct {
 
 // Is told bytes of what follows a reply. After it returned false the rest is read without it.
 typedef bool (*Pop3BytesFunc)(const char *bytes, size_t size, gpointer data, GError **error);
-// Is told a line, without its end, NUL behind it; one beyond POP3_LINE_MAX bytes is told as NULL.
-typedef bool (*Pop3LineFunc)(const char *line, size_t length, gpointer data, GError **error);
-#define POP3_LINE_MAX 1024
 
 // How many RETRs, or expected bytes of them, a server may see before a RSET. Where RSETs are on
 // their way with the rest, windows of 4 and of 32 messages are read in the same time.
