@@ -162,8 +162,8 @@ typedef struct {
   int64_t now_ns;
   uint32_t last_uid;     // no message above it was added
   uint32_t last_number;  // nor was such a UID given by us
-  bool has_ids;       // some messages of the folder are called by other than their UIDs
-  uint64_t n, bytes;  // added since the last count
+  bool has_ids;          // some messages of the folder are called by other than their UIDs
+  uint64_t n, bytes;     // added since the last count
 } IndexAddition;
 bool index_begin_addition(Index *index, IndexAddition *addition, GError **error);
 // One that is there already is passed over. A message that comes with its header is known by its id
@@ -193,9 +193,9 @@ bool index_adopt(Index *index, uint64_t folder, uint64_t generation, uint64_t fr
                  uint32_t after_uid, unsigned max_told, const IndexListener *listener,
                  GError **error);
 // The server has renumbered the folder: messages of `generation` that are certainly those of `old`
-// again keep the old one's inode, name and body. That is by EMAILID, else by Message-ID, date, size,
-// sender and subject, where no other message has the same, or as many as before and all of those
-// had the same bytes. The others are new messages. `uidvalidity` tells apart the names of new
+// again keep the old one's inode, name and body. That is by EMAILID, else by Message-ID, date,
+// size, sender and subject, where no other message has the same, or as many as before and all of
+// those had the same bytes. The others are new messages. `uidvalidity` tells apart the names of new
 // messages whose UID was another's.
 bool index_rematch(Index *index, uint64_t folder, uint64_t old, uint64_t generation,
                    uint32_t uidvalidity, GError **error);

@@ -34,7 +34,8 @@ typedef struct {
   uint64_t prefetch_bytes;     // how far bodies are fetched ahead of a reader; 0: never
   uint64_t cache_bytes;        // how much the bodies may take on disk; 0: as much as there is
   MailboxOpen open_mailbox;    // NULL: mailbox_open; tests put another server here
-  const MailboxTraits *traits;  // NULL: mailbox_traits of the account
+  // What kind of server it is; NULL: mailbox_traits of the account.
+  const MailboxTraits *traits;
 } StoreOptions;
 
 // What is told, on the main loop, when the server's side has changed; the store is already new.
@@ -141,8 +142,8 @@ typedef void (*StoreFetched)(StoreBody *body, const GError *error, gpointer data
 StoreTicket *store_fetch(Store *store, uint64_t ino, StoreFetched done, gpointer data);
 
 // Puts a letter that was sent into its folder, or looks whether it is there: see cache/copy.h,
-// which is taken. `done` is told what came of this one try. Errors: any NetError; GONE: there is no such
-// folder; UNSUPPORTED: the account's server takes no messages.
+// which is taken. `done` is told what came of this one try. Errors: any NetError; GONE: there is no
+// such folder; UNSUPPORTED: the account's server takes no messages.
 void store_copy(Store *store, Copy *copy, CopyDone done, gpointer data);
 
 // Bytes that the account holds and may hold, from the last synchronisation: never waits, limit 0 if

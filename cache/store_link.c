@@ -64,10 +64,10 @@ static void stop_probe_timer(Store *store) {
 }
 
 // News come only over a connection, so it is built anew by itself, with more and more patience.
-static void probe_later(Store *store) {
+static void probe_after(Store *store, int64_t time_us) {
   stop_probe_timer(store);
   if (!store->was_online) return;
-  int64_t wait_us = store->retry_at_us - g_get_monotonic_time();
+  int64_t wait_us = time_us - g_get_monotonic_time();
   store->n_probes = MIN(store->n_probes + 1, 16);
   unsigned doublings = store->n_probes > EAGER_PROBES ? store->n_probes - EAGER_PROBES : 0;
   int64_t extra_ms = MIN((int64_t)PROBE_MAX_S * 1000, 250LL << doublings);
@@ -107,16 +107,18 @@ bool store_is_shut(const Store *store) {
 }
 
 // That is no failure of the network: who waits goes on waiting, and all try again together, since
-// one of them will do.
+// one of them will do. A server without UIDs tells no news (POP3), and is not asked for nobody.
 static void note_shut(Store *store, const GError *error) {
   if (store_is_shut(store)) return;
   unsigned wait_ms = MIN(SHUT_MAX_MS, SHUT_MS << MIN(store->n_shut, 8));
-  store->shut_until_us =
-      g_get_monotonic_time() + (int64_t)MAX(wait_ms, net_error_backoff_ms(error)) * 1000;
+  wait_ms = MAX(wait_ms, net_error_backoff_ms(error));
+  store->shut_until_us = g_get_monotonic_time() + (int64_t)wait_ms * 1000;
   store->n_shut++;
+  g_info("%s; it is tried again in %u ms", error->message, wait_ms);
   g_clear_error(&store->shut);
   store->shut = g_error_copy(error);
   send_back_waiting(store, error);
+  if (store->traits->has_uids) probe_after(store, store->shut_until_us);
 }
 
 static void note_reached(Store *store) {
@@ -143,7 +145,7 @@ static void note_problem(Store *store, const GError *error) {
   delay_next_try(store);
   g_autoptr(GError) known = copy_problem(store);
   send_back_waiting(store, known);
-  probe_later(store);
+  probe_after(store, store->retry_at_us);
 }
 
 void store_note_connection(Store *store, const Job *job) {

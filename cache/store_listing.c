@@ -63,6 +63,8 @@ static bool is_fresh(const Store *store, const IndexFolder *folder) {
   int64_t age_us = g_get_real_time() - folder->synced_ns / 1000;
   if (g_hash_table_contains(store->dirty, &ino)) return false;
   if (!is_of_tree(folder) && is_watched(store, folder)) return true;
+  // A server without UIDs has one folder, for ever: nobody logs in to look for others.
+  if (is_of_tree(folder) && !store->traits->has_uids) return true;
   return age_us >= 0 && age_us < (int64_t)store->refresh_s * G_USEC_PER_SEC;
 }
 

@@ -33,6 +33,7 @@ typedef enum {
   FAKE_SWAPS = 1 << 1,       // answers the second request before the first
   FAKE_NO_PARTS = 1 << 2,    // sends the whole message for each part
   FAKE_SENDS_MORE = 1 << 3,  // sends all from the start of the first part, of the last one a byte
+  FAKE_BREAKS_OFF = 1 << 4,  // POP3: the next update fails behind all messages
 } FakeQuirk;
 void fake_be(unsigned quirks);
 
@@ -85,6 +86,6 @@ unsigned fake_logouts(void);
 Mailbox *fake_mailbox_open(const Account *account, Waker *waker, const char *name, GError **error);
 // The same mail as a POP3 server has it: INBOX alone, by one connection at a time (BUSY), which
 // sees what was there when it came and knows its messages by UIDs only once they were listed on it.
-// It tells ids and headers; the header is the message up to its empty line. A message that was
-// removed while it was connected is still listed, but not given.
+// It tells ids and headers; the header is the message up to its empty line. Of a message that was
+// removed while it was connected it tells nothing.
 Mailbox *fake_pop3_open(const Account *account, Waker *waker, const char *name, GError **error);

@@ -69,10 +69,17 @@ static bool pop3_update(Mailbox *mailbox, const MailboxKnown *known,
   uint32_t last_uid = known->last_uid;
   bool good = fake_enter(FAKE_UPDATE, error);
   g_assert_true(g_queue_is_empty(&pop3->requests));
-  update->status = (MailboxStatus){.uidvalidity = 1, .exists = pop3->drops->len};
+  // Its own count may well go backwards.
+  update->status = (MailboxStatus){
+      .uidvalidity = 1, .uidnext = pop3->drops->len + 1, .exists = pop3->drops->len};
   update->is_present_told = true;
   for (unsigned i = 0; good && i < pop3->drops->len; i++)
     good = tell(pop3, &g_array_index(pop3->drops, FakeDrop, i), &last_uid, funcs, update, error);
+  if (good && fake_box.quirks & FAKE_BREAKS_OFF) {
+    fake_box.quirks &= ~(unsigned)FAKE_BREAKS_OFF;
+    g_set_error_literal(error, NET_ERROR, NET_ERROR_REFUSED, "the listing breaks off");
+    good = false;
+  }
   pop3->is_listed = pop3->is_listed || good;
   return fake_leave(good);
 }
@@ -111,9 +118,9 @@ static bool send_all(FakePop3 *pop3, const UidSet *uids, const MailboxBodyFuncs 
     const FakeDrop *drop = &g_array_index(pop3->drops, FakeDrop, i);
     if (drop->uid == 0 || !uid_set_contains(uids, drop->uid)) continue;
     const FakeMessage *message = fake_find_message(folder, drop->there);
-    if (message == NULL || message->withheld)
+    if (message != NULL && message->withheld)
       funcs->withheld(drop->uid, funcs->data);
-    else
+    else if (message != NULL)
       good = send_message(message, drop->uid, funcs, error);
   }
   return good;

@@ -209,16 +209,35 @@ static void test_broken_off(StoreFixture *fixture, gconstpointer data) {
   g_assert_cmpuint(inos->len, ==, 5);
 }
 
+// Numbers of a first listing that broke off half-way are not given again either.
+static void test_first_broken_off(StoreFixture *fixture, gconstpointer data) {
+  for (unsigned i = 0; i < 600; i++)
+    fake_add_message("INBOX", "m", "Subject: m\r\n\r\n", -1);
+  store_fixture_start_online(fixture, 1);
+  fake_be(FAKE_BREAKS_OFF);
+  store_fixture_sync(fixture, "INBOX", NET_ERROR_REFUSED);
+  assert_listing(fixture, "");
+  store_fixture_sync(fixture, "INBOX", -1);
+  g_autoptr(GArray) inos = store_fixture_inos(fixture, "INBOX");
+  g_assert_cmpuint(inos->len, ==, 604);
+  g_assert_cmpuint(uid_of(fixture, ALICE_NAME), >=, 500);
+}
+
 int main(int argc, char **argv) {
   static const struct {
     const char *path;
     void (*test)(StoreFixture *fixture, gconstpointer data);
   } tests[] = {
-      {"/store-pop3/listing", test_listing},       {"/store-pop3/ages", test_ages},
-      {"/store-pop3/remount", test_remount},       {"/store-pop3/wiped", test_wiped},
-      {"/store-pop3/uid-names", test_uid_names},   {"/store-pop3/returns", test_returns},
-      {"/store-pop3/emptied", test_emptied},       {"/store-pop3/repeated", test_repeated},
+      {"/store-pop3/listing", test_listing},
+      {"/store-pop3/ages", test_ages},
+      {"/store-pop3/remount", test_remount},
+      {"/store-pop3/wiped", test_wiped},
+      {"/store-pop3/uid-names", test_uid_names},
+      {"/store-pop3/returns", test_returns},
+      {"/store-pop3/emptied", test_emptied},
+      {"/store-pop3/repeated", test_repeated},
       {"/store-pop3/broken-off", test_broken_off},
+      {"/store-pop3/first-broken-off", test_first_broken_off},
   };
   g_test_init(&argc, &argv, NULL);
   for (size_t i = 0; i < G_N_ELEMENTS(tests); i++)

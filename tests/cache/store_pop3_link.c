@@ -60,6 +60,14 @@ static void test_linger(StoreFixture *fixture, gconstpointer data) {
   g_assert_cmpuint(fake_logouts(), ==, 1);
 }
 
+// Whoever looks at the root does not lock the mailbox for that.
+static void test_root(StoreFixture *fixture, gconstpointer data) {
+  start(fixture);
+  g_assert_cmpint(store_listing(fixture->store, INODE_ROOT), ==, STORE_FRESH);
+  g_assert_cmpint(store_listing(fixture->store, store_fixture_find(fixture, "INBOX")), ==,
+                  STORE_STALE);
+}
+
 // One login, one listing, one fetch.
 static void test_fresh_connection(StoreFixture *fixture, gconstpointer data) {
   start(fixture);
@@ -220,11 +228,15 @@ static int compare_names(gconstpointer a, gconstpointer b) {
   return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static void read_one(StoreFixture *fixture, uint64_t ino, const char *expected) {
+// is_slow: the server answers nothing until all is asked for that follows from this.
+static void read_one(StoreFixture *fixture, uint64_t ino, const char *expected, bool is_slow) {
   g_auto(Answer) answer = {.body = store_body(fixture->store, ino)};
   char buffer[4096];
+  if (is_slow) fake_hold(FAKE_FETCH);
   if (answer.body == NULL) {
     store_fetch(fixture->store, ino, take_body, &answer);
+    if (is_slow) fake_await_held(FAKE_FETCH);
+    fake_release(FAKE_FETCH);
     store_fixture_wait(fixture, &answer.done);
   }
   g_assert_no_error(answer.error);
@@ -266,12 +278,34 @@ static void test_ahead(StoreFixture *fixture, gconstpointer uid_names) {
     g_autofree char *expected = body_of(nth);
     awaited = store_fixture_find(fixture, name);
     if (i > 2) store_fixture_wait_until(fixture, has_come);
-    read_one(fixture, awaited, expected);
+    read_one(fixture, awaited, expected, i == 2);
   }
   g_assert_cmpuint(fake_calls(FAKE_OPEN), ==, 1);
   g_assert_cmpuint(fake_calls(FAKE_UPDATE), ==, 1);
   g_assert_cmpuint(fake_calls(FAKE_FETCH), <, MESSAGES / 8);
   g_assert_cmpuint(fake_most_requests(), >, 2);
+}
+
+// What elsewhere would come in parts is fetched ahead whole, if it is not too large.
+static void test_ahead_whole(StoreFixture *fixture, gconstpointer data) {
+  g_autofree char *filling = g_strnfill(500000, 'x');
+  g_autofree char *body = g_strconcat("Subject: m\r\n\r\n", filling, NULL);
+  for (unsigned i = 0; i < 12; i++)
+    fake_add_message("INBOX", "m", body, -1);
+  fixture->prefetch_bytes = 64 << 20;
+  start(fixture);
+  g_autoptr(GArray) inos = store_fixture_inos(fixture, "INBOX");
+  for (unsigned i = 2; i < inos->len; i++) {
+    awaited = g_array_index(inos, uint64_t, i);
+    if (i > 4) store_fixture_wait_until(fixture, has_come);
+    g_auto(Answer) answer = {.body = store_body(fixture->store, awaited)};
+    if (answer.body == NULL) {
+      store_fetch(fixture->store, awaited, take_body, &answer);
+      store_fixture_wait(fixture, &answer.done);
+    }
+    g_assert_cmpuint(store_body_size(answer.body), ==, strlen(body));
+    store_close_body(fixture->store, answer.body);
+  }
 }
 
 static void take_copy(const Copy *copy, const GError *error, gpointer data) {
@@ -294,6 +328,7 @@ int main(int argc, char **argv) {
     bool uid_names;
   } tests[] = {
       {"/store-pop3-link/linger", test_linger, false},
+      {"/store-pop3-link/root", test_root, false},
       {"/store-pop3-link/fresh-connection", test_fresh_connection, false},
       {"/store-pop3-link/vanished", test_vanished, false},
       {"/store-pop3-link/not-given", test_not_given, false},
@@ -305,6 +340,7 @@ int main(int argc, char **argv) {
       {"/store-pop3-link/large", test_large, false},
       {"/store-pop3-link/ahead/by-name", test_ahead, false},
       {"/store-pop3-link/ahead/by-id", test_ahead, true},
+      {"/store-pop3-link/ahead/whole", test_ahead_whole, false},
       {"/store-pop3-link/no-copies", test_no_copies, false},
   };
   g_test_init(&argc, &argv, NULL);

@@ -200,8 +200,7 @@ static void test_pieces(Fixture *fixture, gconstpointer data) {
   g_auto(IndexFolder) folder = {0};
   fixture->table.status = (MailboxStatus){.uidvalidity = 7, .uidnext = 10, .exists = 2};
   index_folder(fixture->index, fixture->inbox, &folder);
-  g_assert_true(
-      sync_folder(fixture->index, &fixture->table.base, true, &folder, changes, NULL));
+  g_assert_true(sync_folder(fixture->index, &fixture->table.base, true, &folder, changes, NULL));
 
   Inode inode;
   g_assert_cmpint(
