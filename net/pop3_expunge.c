@@ -5,6 +5,9 @@
 #include "net/error.h"
 #include "net/pop3_private.h"
 
+// What a reply is taken for, to bound what is on its way.
+#define REPLY_BYTES 64
+
 typedef struct {
   Pop3Mailbox *pop3;
   const UidSet *uids;
@@ -26,9 +29,10 @@ static uint32_t next_number(Removal *removal) {
 
 static bool send_ahead(Removal *removal, GError **error) {
   Pop3Session *session = removal->pop3->session;
-  while (!removal->is_sent && pop3_session_has_room(session, 0)) {
+  while (!removal->is_sent && pop3_session_has_room(session, REPLY_BYTES)) {
     uint32_t number = next_number(removal);
-    const Pop3Command command = {.verb = number != 0 ? POP3_DELE : POP3_QUIT, .number = number};
+    const Pop3Command command = {
+        .verb = number != 0 ? POP3_DELE : POP3_QUIT, .number = number, .bytes = REPLY_BYTES};
     if (!pop3_session_send(session, &command, error)) return false;
     removal->is_sent = number == 0;
     if (number == 0) break;

@@ -27,12 +27,19 @@ bool pop3_reply_is_temporary(const Pop3Reply *reply) {
   return false;
 }
 
+char *pop3_reply_words(const Pop3Reply *reply) {
+  static const char *const marks[] = {[POP3_OK] = "+OK", [POP3_ERR] = "-ERR", [POP3_GO_ON] = "+"};
+  GString *words = g_string_new(marks[reply->status]);
+  if (reply->code != NULL) g_string_append_printf(words, " [%s]", reply->code);
+  if (*reply->text != '\0') g_string_append_printf(words, " %s", reply->text);
+  return g_string_free(words, FALSE);
+}
+
 void pop3_reply_set_error(const Pop3Reply *reply, GError **error) {
+  g_autofree char *words = pop3_reply_words(reply);
   g_assert(reply->status == POP3_ERR);
-  const char *code = reply->code != NULL ? reply->code : "";
   g_set_error(error, NET_ERROR, pop3_reply_is_temporary(reply) ? NET_ERROR_BUSY : NET_ERROR_REFUSED,
-              "the server says -ERR%s%s%s %s", *code != '\0' ? " [" : "", code,
-              *code != '\0' ? "]" : "", reply->text);
+              "the server says %s", words);
 }
 
 Pop3ReplyParser *pop3_reply_parser_new(void) {

@@ -29,6 +29,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Pop3Reply, pop3_reply_free)
 
 // True for a -ERR that will pass: IN-USE, LOGIN-DELAY (RFC 2449 8.1), SYS/TEMP (RFC 3206).
 bool pop3_reply_is_temporary(const Pop3Reply *reply);
+// "-ERR [IN-USE] locked", for messages; g_free.
+char *pop3_reply_words(const Pop3Reply *reply);
 // Sets the error that a -ERR is, with its words: BUSY for what will pass, else REFUSED.
 void pop3_reply_set_error(const Pop3Reply *reply, GError **error);
 

@@ -19,6 +19,7 @@ struct Pop3Session {
   GQueue sent;         // of Pop3Command, oldest first
   unsigned n_awaited;  // of them, all but RSETs
   uint64_t expected_bytes;
+  bool is_full;  // too much is on its way, and not half of it was answered yet
   DotUnstuffer body;
   bool is_in_body;
   unsigned n_retrieved;  // since the last RSET, as sent
@@ -125,12 +126,13 @@ bool pop3_session_wait(Pop3Session *session, int timeout_ms, GError **error) {
   if (waited != WIRE_READY) return true;
   g_autoptr(Pop3Reply) reply = read_reply(session, error);
   if (reply == NULL) return false;
+  g_autofree char *words = pop3_reply_words(reply);
   bool is_goodbye = reply->status == POP3_ERR;
   return fail(session,
               g_error_new(NET_ERROR, is_goodbye ? NET_ERROR_OFFLINE : NET_ERROR_PROTOCOL,
                           is_goodbye ? "the server ended the connection: %s"
                                      : "the server speaks out of turn: %s",
-                          reply->text),
+                          words),
               error);
 }
 
@@ -163,11 +165,18 @@ static bool send_one(Pop3Session *session, const Pop3Command *command, GError **
   return true;
 }
 
-bool pop3_session_has_room(const Pop3Session *session, uint64_t bytes) {
-  if (!session->has_pipelining) return session->n_awaited == 0;
-  if (session->n_awaited == 0) return true;
-  return session->sent.length < POP3_COMMANDS_MAX &&
-         (bytes == 0 || session->expected_bytes + bytes <= POP3_EXPECTED_MAX);
+static bool is_within(const Pop3Session *session, uint64_t bytes, unsigned part) {
+  return session->sent.length < POP3_COMMANDS_MAX / part &&
+         session->expected_bytes + bytes <= POP3_EXPECTED_MAX / part;
+}
+
+bool pop3_session_has_room(Pop3Session *session, uint64_t bytes) {
+  if (session->n_awaited == 0) session->is_full = false;
+  if (session->n_awaited == 0 || !session->has_pipelining) return session->n_awaited == 0;
+  if (bytes == 0) return session->sent.length < POP3_COMMANDS_MAX;
+  session->is_full = session->is_full && !is_within(session, 1, 2);
+  session->is_full |= !is_within(session, bytes, 1);
+  return !session->is_full;
 }
 
 bool pop3_session_send_reset(Pop3Session *session, GError **error) {
@@ -250,44 +259,10 @@ bool pop3_session_receive_bytes(Pop3Session *session, Pop3BytesFunc func, gpoint
   return false;
 }
 
-typedef struct {
-  Pop3LineFunc func;
-  gpointer data;
-  char line[POP3_LINE_MAX + 2];  // a CR and a NUL more
-  size_t length;
-  bool is_too_long;
-} Lines;
-
-static bool tell_line(Lines *lines, GError **error) {
-  if (lines->length > 0 && lines->line[lines->length - 1] == '\r') lines->length--;
-  lines->is_too_long |= lines->length > POP3_LINE_MAX;
-  lines->line[lines->length] = '\0';
-  bool good = lines->func(lines->is_too_long ? NULL : lines->line,
-                          lines->is_too_long ? 0 : lines->length, lines->data, error);
-  lines->length = 0;
-  lines->is_too_long = false;
-  return good;
-}
-
-static bool take_bytes(const char *bytes, size_t size, gpointer data, GError **error) {
-  Lines *lines = data;
-  for (size_t at = 0; at < size;) {
-    const char *line_feed = memchr(bytes + at, '\n', size - at);
-    size_t end = line_feed != NULL ? (size_t)(line_feed - bytes) : size;
-    size_t fits = MIN(end - at, POP3_LINE_MAX + 1 - lines->length);
-    memcpy(lines->line + lines->length, bytes + at, fits);
-    lines->length += fits;
-    lines->is_too_long |= fits < end - at;
-    at = line_feed != NULL ? end + 1 : end;
-    if (line_feed != NULL && !tell_line(lines, error)) return false;
-  }
-  return true;
-}
-
 bool pop3_session_receive_lines(Pop3Session *session, Pop3LineFunc func, gpointer data,
                                 GError **error) {
-  Lines lines = {.func = func, .data = data};
-  return pop3_session_receive_bytes(session, take_bytes, &lines, error);
+  Pop3Lines lines = {.func = func, .data = data};
+  return pop3_session_receive_bytes(session, pop3_lines_take, &lines, error);
 }
 
 // ---- Its life.

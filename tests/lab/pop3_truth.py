@@ -85,8 +85,9 @@ class Pop3Truth:
     @staticmethod
     def _truth(message, announced, content):
         header = content.partition(b"\r\n\r\n")[0]
-        date = re.search(rb"(?im)^date: (.*?)\r?$", header)
+        found = re.search(rb"(?im)^date: (.*?)\r?$", header)
+        date = found and email.utils.parsedate_tz(found[1].decode("latin-1"))
         return Truth(
             uid=message, size=len(content), announced=announced,
             sha256=hashlib.sha256(content).hexdigest(), flags=frozenset(),
-            date=int(email.utils.parsedate_to_datetime(date[1].decode()).timestamp()) if date else -1)
+            date=int(email.utils.mktime_tz(date)) if date else -1)
