@@ -19,6 +19,7 @@ void keeper_job_free(KeeperJob *job) {
   if (job == NULL) return;
   g_clear_pointer(&job->ids, g_ptr_array_unref);
   g_clear_pointer(&job->missing, g_array_unref);
+  if (job->free_done_data != NULL && job->done_data != NULL) job->free_done_data(job->done_data);
   g_clear_error(&job->error);
   g_free(job->id);
   g_free(job);

@@ -37,6 +37,7 @@ typedef struct KeeperJob {
   uint64_t most_bytes;
   void (*done)(struct KeeperJob *job, gpointer data);
   gpointer done_data;
+  GDestroyNotify free_done_data;  // of what nobody took; NULL: nothing is to be freed
 
   // The outcome.
   GError *error;     // REMOVE: ENOENT, ENOTSUP as in ledger_id_of

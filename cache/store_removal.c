@@ -13,7 +13,6 @@
 
 // A removal on its way into the ledger, and who waits for that.
 typedef struct {
-  Store *store;
   uint64_t folder;
   GPtrArray *tickets;
 } Removal;
@@ -28,16 +27,20 @@ static void tell_changed(Store *store, uint64_t folder) {
 
 // ---- Into the ledger.
 
-static void answer(Removal *removal, const GError *error) {
-  for (StoreTicket *ticket; (ticket = store_ticket_next(removal->tickets)) != NULL; g_free(ticket))
-    ticket->done(error, ticket->data);
+static void free_removal(gpointer data) {
+  Removal *removal = data;
   g_ptr_array_unref(removal->tickets);
   g_free(removal);
 }
 
+static void answer(const Removal *removal, const GError *error) {
+  for (StoreTicket *ticket; (ticket = store_ticket_next(removal->tickets)) != NULL; g_free(ticket))
+    ticket->done(error, ticket->data);
+}
+
 static void take_noted(KeeperJob *job, gpointer data) {
   Store *store = data;
-  Removal *removal = job->done_data;
+  const Removal *removal = job->done_data;
   if (job->error == NULL) {
     g_hash_table_add(store->removals.ids, g_steal_pointer(&job->id));
     tell_changed(store, removal->folder);
@@ -55,7 +58,6 @@ StoreTicket *store_remove(Store *store, uint64_t ino, StoreDone done, gpointer d
   Inode inode = {0};
   Removal *removal = g_new0(Removal, 1);
   index_get(store_index(store), ino, &inode);
-  removal->store = store;
   removal->folder = inode.parent;
   removal->tickets = g_ptr_array_new_with_free_func(g_free);
   StoreTicket *ticket = store_ticket_new(store, TICKET_REMOVE, removal, removal->tickets);
@@ -65,6 +67,7 @@ StoreTicket *store_remove(Store *store, uint64_t ino, StoreDone done, gpointer d
   job->ino = ino;
   job->done = take_noted;
   job->done_data = removal;
+  job->free_done_data = free_removal;
   keeper_push(store->keeper, job);
   return ticket;
 }

@@ -118,6 +118,19 @@ static void test_offline(StoreFixture *fixture, gconstpointer data) {
   g_assert_false(fake_has_uidl("INBOX", "00000000000000bb"));
 }
 
+// Whoever ends before the answer has come loses nothing but the answer.
+static void test_end(StoreFixture *fixture, gconstpointer data) {
+  g_auto(Answer) answer = {0};
+  start(fixture);
+  store_remove(fixture->store, store_fixture_find(fixture, BB), take_done, &answer);
+  g_clear_pointer(&fixture->store, store_free);
+  g_assert_false(answer.done);
+  start(fixture);
+  assert_shown(fixture, "aa cc ");
+  store_fixture_wait_until(fixture, is_settled);
+  g_assert_cmpuint(fake_messages("INBOX"), ==, 2);
+}
+
 // A mount that is for reading leaves it to the next one that is not.
 static void test_read_only(StoreFixture *fixture, gconstpointer data) {
   start(fixture);
@@ -202,6 +215,7 @@ int main(int argc, char **argv) {
       {"/store/removal/at once", test_at_once},
       {"/store/removal/open", test_open},
       {"/store/removal/offline", test_offline},
+      {"/store/removal/end", test_end},
       {"/store/removal/read-only", test_read_only},
       {"/store/removal/answer lost", test_answer_lost},
       {"/store/removal/broken before", test_broken_before},
