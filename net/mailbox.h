@@ -119,9 +119,9 @@ typedef struct {
   bool (*vanished)(UidRange range, gpointer data, GError **error);
   // Only of a store without UIDs, NULL elsewhere: tells the UID under which the caller knows the
   // message of that id, 0: it does not, or not any more, since it vanished. Messages that it does
-  // not know get UIDs above last_uid, in the order in which the server lists them, and hold for this
-  // connection; the caller keeps them with the ids. Where several messages have one UIDL, and not
-  // just as many as it knows, nobody can say which is which: all of them are told as new.
+  // not know get UIDs above last_uid, in the order in which the server lists them, and hold for
+  // this connection; the caller keeps them with the ids. Where several messages have one UIDL, and
+  // not just as many as it knows, nobody can say which is which: all of them are told as new.
   bool (*number)(const char *id, uint32_t *uid, gpointer data, GError **error);
   gpointer data;
 } MailboxUpdateFuncs;
