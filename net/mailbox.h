@@ -85,7 +85,8 @@ typedef struct {
   // Only of a store without UIDs (POP3), NULL elsewhere: what names the message for good, in the
   // UID's place (16 hex digits of SHA-256(UIDL), `-2` and so on where several messages have one
   // UIDL); and the bytes of its header up to and with the empty line, as far as 256 KiB, from which
-  // internaldate and the envelope follow: they are not told.
+  // internaldate and the envelope follow: they are not told. A header that the server refuses is
+  // NULL.
   const char *id;
   const char *header;
   size_t header_bytes;
@@ -117,9 +118,10 @@ typedef struct {
   MailboxMessageFunc message;
   bool (*vanished)(UidRange range, gpointer data, GError **error);
   // Only of a store without UIDs, NULL elsewhere: tells the UID under which the caller knows the
-  // message of that id, 0: it does not. Messages that it does not know get UIDs above last_uid, in
-  // the order in which the server lists them, and hold for this connection; the caller keeps them
-  // with the ids.
+  // message of that id, 0: it does not, or not any more, since it vanished. Messages that it does
+  // not know get UIDs above last_uid, in the order in which the server lists them, and hold for
+  // this connection; the caller keeps them with the ids. Where several messages have one UIDL, and
+  // not just as many as it knows, nobody can say which is which: all of them are told as new.
   bool (*number)(const char *id, uint32_t *uid, gpointer data, GError **error);
   gpointer data;
 } MailboxUpdateFuncs;

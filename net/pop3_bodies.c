@@ -12,8 +12,7 @@
 // before it.
 typedef struct {
   UidSet *uids;
-  size_t range;        // of uids, that is asked for next
-  uint32_t first;      // no message below it is left there; 0: all are
+  Pop3Walk walk;       // over those that are to be asked for; what is not in the table is not there
   bool is_sent;        // nothing more is to be asked, and RSET went out behind what was
   bool is_given_up;    // a callback failed: what is not sent is not asked for
   unsigned n_awaited;  // RETRs sent and not answered
@@ -33,21 +32,9 @@ void pop3_free_requests(Pop3Mailbox *pop3) {
 
 // ---- Sending.
 
-// The number of the next message that is asked for, 0: there is none. What is not in the table is
-// not there.
-static uint32_t next_number(const Pop3Mailbox *pop3, Pop3Request *request) {
-  for (; request->range < uid_set_n_ranges(request->uids); request->range++) {
-    UidRange range = uid_set_range(request->uids, request->range);
-    range.first = MAX(range.first, request->first);
-    uint32_t number = range.first <= range.last ? pop3_table_find(pop3->table, range) : 0;
-    if (number != 0) return number;
-  }
-  return 0;
-}
-
 // True without having sent if there is no room.
 static bool send_next(Pop3Mailbox *pop3, Pop3Request *request, bool *has_room, GError **error) {
-  uint32_t number = request->is_given_up ? 0 : next_number(pop3, request);
+  uint32_t number = request->is_given_up ? 0 : pop3_table_next(pop3->table, &request->walk);
   const Pop3Message *message = pop3_table_get(pop3->table, number);
   int64_t size = message != NULL ? message->size : 0;
   const Pop3Command command = {
@@ -60,8 +47,7 @@ static bool send_next(Pop3Mailbox *pop3, Pop3Request *request, bool *has_room, G
   }
   if (!pop3_session_send(pop3->session, &command, error)) return false;
   request->n_awaited++;
-  if (message->uid == UINT32_MAX) request->range = SIZE_MAX;
-  request->first = message->uid + 1;
+  request->walk.last_uid = message->uid;
   return true;
 }
 
@@ -95,6 +81,7 @@ bool pop3_request(Mailbox *mailbox, const MailboxRequest *wanted, GError **error
   Pop3Request *request = g_new0(Pop3Request, 1);
   request->uids = wanted->uids != NULL ? uid_set_subtract(wanted->uids, nothing) : uid_set_new();
   if (wanted->uids == NULL) uid_set_add(request->uids, wanted->uid);
+  request->walk.uids = request->uids;
   request->failure = find_failure(pop3, wanted);
   request->is_sent = request->failure != NULL;
   g_queue_push_tail(&pop3->requests, request);

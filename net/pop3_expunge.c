@@ -10,35 +10,21 @@
 
 typedef struct {
   Pop3Mailbox *pop3;
-  const UidSet *uids;
-  size_t range;     // of uids, that is removed next
-  uint32_t first;   // no message below it is left there
+  Pop3Walk walk;    // over what is to be removed
   bool is_sent;     // QUIT was
   GError *refusal;  // of a DELE, that is about more than its message; the first one
 } Removal;
 
-static uint32_t next_number(Removal *removal) {
-  for (; removal->range < uid_set_n_ranges(removal->uids); removal->range++) {
-    UidRange range = uid_set_range(removal->uids, removal->range);
-    range.first = MAX(range.first, removal->first);
-    uint32_t number = range.first <= range.last ? pop3_table_find(removal->pop3->table, range) : 0;
-    if (number != 0) return number;
-  }
-  return 0;
-}
-
 static bool send_ahead(Removal *removal, GError **error) {
   Pop3Session *session = removal->pop3->session;
   while (!removal->is_sent && pop3_session_has_room(session, REPLY_BYTES)) {
-    uint32_t number = next_number(removal);
+    uint32_t number = pop3_table_next(removal->pop3->table, &removal->walk);
     const Pop3Command command = {
         .verb = number != 0 ? POP3_DELE : POP3_QUIT, .number = number, .bytes = REPLY_BYTES};
     if (!pop3_session_send(session, &command, error)) return false;
     removal->is_sent = number == 0;
     if (number == 0) break;
-    uint32_t uid = pop3_table_get(removal->pop3->table, number)->uid;
-    if (uid == UINT32_MAX) removal->range = SIZE_MAX;
-    removal->first = uid + 1;
+    removal->walk.last_uid = pop3_table_get(removal->pop3->table, number)->uid;
   }
   return pop3_session_flush(session, error);
 }
@@ -78,7 +64,7 @@ static bool check(const Pop3Mailbox *pop3, const char *folder, uint32_t uidvalid
 bool pop3_expunge(Mailbox *mailbox, const char *folder, uint32_t uidvalidity, const UidSet *uids,
                   GError **error) {
   Pop3Mailbox *pop3 = pop3_of(mailbox);
-  Removal removal = {.pop3 = pop3, .uids = uids};
+  Removal removal = {.pop3 = pop3, .walk = {.uids = uids}};
   g_assert(pop3->requests.length == 0);
   if (!check(pop3, folder, uidvalidity, error)) return false;
   // A RSET behind a DELE would take it back.

@@ -178,3 +178,14 @@ uint32_t pop3_table_find(const Pop3Table *table, UidRange uids) {
   if (low == table->order->len || ordered(table, low)->uid > uids.last) return 0;
   return g_array_index(table->order, uint32_t, low) + 1;
 }
+
+uint32_t pop3_table_next(const Pop3Table *table, Pop3Walk *walk) {
+  for (; walk->range < uid_set_n_ranges(walk->uids); walk->range++) {
+    UidRange range = uid_set_range(walk->uids, walk->range);
+    if (walk->last_uid >= range.last) continue;
+    range.first = MAX(range.first, walk->last_uid + 1);
+    uint32_t number = pop3_table_find(table, range);
+    if (number != 0) return number;
+  }
+  return 0;
+}

@@ -52,3 +52,13 @@ bool pop3_table_name(Pop3Table *table, uint32_t last_uid,
 
 // The number of the message with the least UID in the range, 0: there is none. O(log n).
 uint32_t pop3_table_find(const Pop3Table *table, UidRange uids);
+
+// A walk by rising UID over those messages of a set that are there; zeroed but for `uids`.
+typedef struct {
+  const UidSet *uids;
+  size_t range;       // that it is in
+  uint32_t last_uid;  // that was passed
+} Pop3Walk;
+
+// The number of the next message, 0: there is none. The walk passes it with its UID.
+uint32_t pop3_table_next(const Pop3Table *table, Pop3Walk *walk);

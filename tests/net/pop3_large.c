@@ -10,7 +10,7 @@
 #include "net/pop3_table.h"
 
 typedef struct {
-  unsigned n_messages, size;
+  unsigned n_messages, size, header_size;
   unsigned n_ends_at;        // RETRs after which the connection breaks; 0: never
   GString *heard;            // of a command that is not whole
   GQueue commands;           // of char *, not begun
@@ -62,7 +62,8 @@ static void obey(Server *server, const char *command) {
     server->listing = g_strdup(words[0]);
     server->next = 1;
   } else if (strcmp(words[0], "TOP") == 0) {
-    g_string_append_printf(server->ready, "+OK\r\nSubject: %s\r\n\r\n.\r\n", words[1]);
+    g_autofree char *filler = g_strnfill(server->header_size, 'x');
+    g_string_append_printf(server->ready, "+OK\r\nSubject: %s%s\r\n\r\n.\r\n", filler, words[1]);
   } else if (strcmp(words[0], "RETR") == 0) {
     give_message(server);
   } else {
@@ -193,6 +194,25 @@ static void test_many(void) {
   g_hash_table_unref(known);
 }
 
+static bool measure_header(const MailboxMessage *message, gpointer data, GError **error) {
+  *(size_t *)data = message->header_bytes;
+  return true;
+}
+
+// Of a header without end 256 KiB are told.
+static void test_long_header(void) {
+  Server server = {.n_messages = 1, .size = 10, .header_size = 1000000};
+  size_t size = 0;
+  const MailboxKnown state = {.folder = "INBOX", .uidvalidity = 1};
+  const MailboxUpdateFuncs funcs = {.message = measure_header, .data = &size};
+  g_autoptr(UidSet) present = uid_set_new();
+  MailboxUpdate result = {.present = present};
+  Mailbox *mailbox = open_mailbox(&server);
+  g_assert_true(mailbox_update(mailbox, &state, &funcs, &result, NULL));
+  g_assert_cmpuint(size, ==, 256 << 10);
+  mailbox_free(mailbox);
+}
+
 // ---- Bodies.
 
 static bool take_begin(uint32_t uid, uint64_t offset, gpointer data, GError **error) {
@@ -257,6 +277,7 @@ static void test_unread(gconstpointer data) {
 int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/pop3-large/many", test_many);
+  g_test_add_func("/pop3-large/long-header", test_long_header);
   for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
     g_autofree char *path = g_strdup_printf("/pop3-large/unread/%zu", i);
     g_test_add_data_func(path, GSIZE_TO_POINTER(i), test_unread);
