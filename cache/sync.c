@@ -106,8 +106,9 @@ static bool list_anew(Index *index, Mailbox *mailbox, const IndexFolder *folder,
   if (folder->listed && !index_rematch(index, folder->ino, folder->generation, generation,
                                        talk.update.status.uidvalidity, error))
     return false;
-  if (!index_end_sync(index, folder->ino, generation, &talk.update.status, true, sync_now_ns(),
-                      &listener, error) ||
+  // What is listed for the first time has not changed: nobody has seen it otherwise.
+  if (!index_end_sync(index, folder->ino, generation, &talk.update.status, folder->listed,
+                      sync_now_ns(), &listener, error) ||
       !index_commit(index, error))
     return false;
   if (folder->listed)
