@@ -2,6 +2,7 @@
 
 #include <time.h>
 
+#include "cache/courier_delivery.h"
 #include "cache/courier_desk.h"
 #include "cache/courier_lane.h"
 

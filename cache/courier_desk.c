@@ -17,7 +17,9 @@ typedef enum { LANE_IDLE, LANE_CONNECTING, LANE_CONNECTED } LaneState;
 typedef struct {
   LaneState state;
   int64_t rests_until_us;
-  bool past_end;
+  unsigned past_end;   // letters whose end may be on its way
+  CourierTask *offer;  // the lane's, begun and not ended; NULL: none
+  int64_t offered_us;
 } Lane;
 
 struct CourierDesk {
@@ -112,7 +114,7 @@ void courier_desk_close(CourierDesk *desk, bool past_end[COURIER_LANES]) {
   pthread_mutex_lock(&desk->mutex);
   desk->closed = true;
   for (unsigned i = 0; i < COURIER_LANES; i++)
-    past_end[i] = desk->lanes[i].past_end;
+    past_end[i] = desk->lanes[i].past_end > 0;
   pthread_cond_broadcast(&desk->changed);
   pthread_mutex_unlock(&desk->mutex);
 }
@@ -128,6 +130,8 @@ bool courier_desk_is_closed(CourierDesk *desk) {
 static int64_t may_take_from_us(const CourierDesk *desk, unsigned lane) {
   const Lane *own = &desk->lanes[lane], *other = &desk->lanes[!lane];
   const CourierTask *first = desk->tasks.head != NULL ? desk->tasks.head->data : NULL;
+  if (first == NULL && other->offer != NULL)
+    return MAX(own->rests_until_us, other->offered_us + SECOND_AFTER_US);
   if (first == NULL) return INT64_MAX;
   if (own->state == LANE_CONNECTED || other->state == LANE_IDLE) return 0;
   if (other->state != LANE_CONNECTED) return INT64_MAX;
@@ -169,11 +173,42 @@ CourierTask *courier_desk_take(CourierDesk *desk, unsigned lane, int keep_ms) {
       own->state == LANE_CONNECTED ? g_get_monotonic_time() + keep_ms * INT64_C(1000) : INT64_MAX;
   if (await_task(desk, lane, end_us)) {
     task = g_queue_pop_head(&desk->tasks);
+    if (task == NULL) task = g_steal_pointer(&desk->lanes[!lane].offer);
     if (own->state == LANE_IDLE) own->state = LANE_CONNECTING;
     announce(desk);
   }
   pthread_mutex_unlock(&desk->mutex);
   return task;
+}
+
+CourierTask *courier_desk_take_next(CourierDesk *desk) {
+  pthread_mutex_lock(&desk->mutex);
+  CourierTask *task = desk->closed ? NULL : g_queue_pop_head(&desk->tasks);
+  if (task != NULL) announce(desk);
+  pthread_mutex_unlock(&desk->mutex);
+  return task;
+}
+
+void courier_desk_offer(CourierDesk *desk, unsigned lane, CourierTask *task) {
+  pthread_mutex_lock(&desk->mutex);
+  desk->lanes[lane].offer = task;
+  desk->lanes[lane].offered_us = g_get_monotonic_time();
+  pthread_cond_broadcast(&desk->changed);
+  pthread_mutex_unlock(&desk->mutex);
+}
+
+bool courier_desk_claim(CourierDesk *desk, unsigned lane) {
+  pthread_mutex_lock(&desk->mutex);
+  bool is_ours = g_steal_pointer(&desk->lanes[lane].offer) != NULL;
+  pthread_mutex_unlock(&desk->mutex);
+  return is_ours;
+}
+
+void courier_desk_return(CourierDesk *desk, CourierTask *task) {
+  pthread_mutex_lock(&desk->mutex);
+  g_queue_push_head(&desk->tasks, task);
+  announce(desk);
+  pthread_mutex_unlock(&desk->mutex);
 }
 
 void courier_desk_put_back(CourierDesk *desk, unsigned lane, CourierTask *task) {
@@ -212,17 +247,21 @@ bool courier_desk_begin_end(CourierDesk *desk, unsigned lane, CourierTask *task,
   pthread_mutex_lock(&desk->mutex);
   bool allowed = !desk->closed;
   if (allowed) {
-    desk->lanes[lane].past_end = true;
+    desk->lanes[lane].past_end++;
     ask_journal(desk, task);
   }
   pthread_mutex_unlock(&desk->mutex);
-  if (allowed) return await_journal(task, error);
-  g_set_error(error, NET_ERROR, NET_ERROR_CANCELLED, "stopping");
+  if (!allowed) {
+    g_set_error(error, NET_ERROR, NET_ERROR_CANCELLED, "stopping");
+    return false;
+  }
+  if (await_journal(task, error)) return true;
+  courier_desk_end_done(desk, lane);
   return false;
 }
 
 void courier_desk_end_done(CourierDesk *desk, unsigned lane) {
   pthread_mutex_lock(&desk->mutex);
-  desk->lanes[lane].past_end = false;
+  desk->lanes[lane].past_end--;
   pthread_mutex_unlock(&desk->mutex);
 }

@@ -44,6 +44,14 @@ CourierTask *courier_desk_take(CourierDesk *desk, unsigned lane, int keep_ms);
 // Gives back a letter because this lane's connection is not to be had; it is the next one taken.
 // The lane takes none for a minute, as long as the other is connected.
 void courier_desk_put_back(CourierDesk *desk, unsigned lane, CourierTask *task);
+// A letter for the same connection, to follow the one that is sent: NULL if none waits.
+CourierTask *courier_desk_take_next(CourierDesk *desk);
+// It may be taken from this lane, if the one before it is awaited for three seconds; until it is
+// claimed. False: that was done, and the task belongs to the other lane.
+void courier_desk_offer(CourierDesk *desk, unsigned lane, CourierTask *task);
+bool courier_desk_claim(CourierDesk *desk, unsigned lane);
+// Gives back such a letter, of which nothing was sent; it is the next one taken.
+void courier_desk_return(CourierDesk *desk, CourierTask *task);
 // All that wait, of CourierTask *: there is no connection for them.
 GPtrArray *courier_desk_clear(CourierDesk *desk);
 void courier_desk_set_connected(CourierDesk *desk, unsigned lane, bool connected);
@@ -51,5 +59,5 @@ bool courier_desk_other_is_connected(CourierDesk *desk, unsigned lane);
 // Returns when the journal says that the end of this letter may be on its way. An error is the
 // journal's, or CANCELLED once the desk is closed.
 bool courier_desk_begin_end(CourierDesk *desk, unsigned lane, CourierTask *task, GError **error);
-// The lane's letter was answered, or given up.
+// That letter was answered, or given up.
 void courier_desk_end_done(CourierDesk *desk, unsigned lane);

@@ -1,11 +1,8 @@
 #include "cache/courier_lane.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <unistd.h>
 
-#include "cache/letter.h"
+#include "cache/courier_delivery.h"
 #include "net/error.h"
 
 // How long a connection waits for the next letter.
@@ -19,209 +16,14 @@ struct CourierLane {
   char name[16];  // begins its connection's log lines
   Waker *waker;
   pthread_t thread;
-  Sender *sender;     // the thread's, as the next; NULL: not connected
-  uint64_t max_size;  // of a letter; 0: not known
+  // The thread's:
+  Sender *sender;         // NULL: not connected
+  uint64_t max_size;      // of a letter; 0: not known
+  bool turned_away;       // the last connection ended before the server heard of a letter
+  unsigned sent;          // letters, over this connection
+  bool is_shy;            // the server takes nothing behind a letter
+  CourierDelivery *next;  // taken ahead; only while connected
 };
-
-// One letter while it is sent.
-typedef struct {
-  CourierLane *lane;
-  CourierTask *task;
-  Letter *letter;
-  LetterStream *stream;
-  GPtrArray *recipients;  // of const char *, the letter's, NULL-terminated
-  bool reached_end;
-} Delivery;
-
-static CourierResult *result_new(const CourierTask *task, CourierVerdict verdict,
-                                 const char *message) {
-  CourierResult *result = g_new0(CourierResult, 1);
-  result->id = task->id;
-  result->verdict = verdict;
-  result->outcomes = g_ptr_array_new_with_free_func((GDestroyNotify)outbox_recipient_free);
-  result->message = g_strdup(message);
-  return result;
-}
-
-void courier_result_free(CourierResult *result) {
-  if (result == NULL) return;
-  g_ptr_array_unref(result->outcomes);
-  g_free(result->message);
-  g_free(result);
-}
-
-static ssize_t read_letter(void *buffer, size_t size, gpointer data, GError **error) {
-  Delivery *delivery = data;
-  return letter_stream_read(delivery->stream, buffer, size, error);
-}
-
-static bool before_end(gpointer data, GError **error) {
-  Delivery *delivery = data;
-  CourierLane *lane = delivery->lane;
-  delivery->reached_end = courier_desk_begin_end(lane->desk, lane->number, delivery->task, error);
-  return delivery->reached_end;
-}
-
-static bool is_settled(const CourierTask *task, const char *address) {
-  for (unsigned i = 0; i < task->settled->len; i++) {
-    const OutboxRecipient *recipient = g_ptr_array_index(task->settled, i);
-    if (g_str_equal(recipient->address, address)) return true;
-  }
-  return false;
-}
-
-static GPtrArray *unsettled_recipients(const CourierTask *task, const Letter *letter) {
-  GPtrArray *left = g_ptr_array_new();
-  for (const char *const *address = letter_recipients(letter); *address != NULL; address++)
-    if (!is_settled(task, *address)) g_ptr_array_add(left, (gpointer)*address);
-  g_ptr_array_add(left, NULL);
-  return left;
-}
-
-// What an error of the connection or the server means for the letter.
-static CourierVerdict verdict_of(const GError *error) {
-  if (g_error_matches(error, LETTER_ERROR, LETTER_ERROR_INVALID) ||
-      g_error_matches(error, NET_ERROR, NET_ERROR_REFUSED) ||
-      g_error_matches(error, NET_ERROR, NET_ERROR_LIMIT) ||
-      g_error_matches(error, NET_ERROR, NET_ERROR_UNSUPPORTED))
-    return COURIER_HOPELESS;
-  return COURIER_DELAYED;
-}
-
-static bool connect_sender(CourierLane *lane, GError **error) {
-  if (lane->sender != NULL) return true;
-  lane->sender = lane->options->open_sender(lane->options->account, lane->waker, lane->name, error);
-  if (lane->sender == NULL) return false;
-  lane->max_size = sender_max_size(lane->sender);
-  courier_desk_set_connected(lane->desk, lane->number, true);
-  return true;
-}
-
-static void disconnect(CourierLane *lane) {
-  if (lane->sender == NULL) return;
-  sender_free(lane->sender);
-  lane->sender = NULL;
-  courier_desk_set_connected(lane->desk, lane->number, false);
-}
-
-static CourierResult *offline_result(const CourierTask *task, const GError *error) {
-  CourierResult *result = result_new(task, COURIER_OFFLINE, error->message);
-  result->denied = g_error_matches(error, NET_ERROR, NET_ERROR_DENIED) ||
-                   g_error_matches(error, NET_ERROR, NET_ERROR_UNTRUSTED);
-  return result;
-}
-
-// There is no connection for those that wait, either: the server is not asked again for each.
-static void tell_all_offline(CourierLane *lane, const GError *error) {
-  g_autoptr(GPtrArray) tasks = courier_desk_clear(lane->desk);
-  for (unsigned i = 0; i < tasks->len; i++)
-    post_send(lane->results, offline_result(g_ptr_array_index(tasks, i), error));
-}
-
-static CourierResult *take_outcomes(Delivery *delivery, SenderOutcome *outcomes, unsigned count) {
-  CourierResult *result = result_new(delivery->task, COURIER_ANSWERED, NULL);
-  for (unsigned i = 0; i < count; i++)
-    g_ptr_array_add(result->outcomes,
-                    outbox_recipient_new(g_ptr_array_index(delivery->recipients, i),
-                                         (int)outcomes[i].verdict, outcomes[i].reply));
-  return result;
-}
-
-static CourierResult *send_to(Delivery *delivery, unsigned count) {
-  CourierLane *lane = delivery->lane;
-  const SenderLetter sent = {
-      .from = letter_from(delivery->letter),
-      .recipients = (const char *const *)delivery->recipients->pdata,
-      .size_bytes = letter_size(delivery->letter),
-      .has_8bit = letter_has_8bit(delivery->letter),
-      .needs_utf8 = letter_needs_utf8(delivery->letter),
-      .notify = envelope_notify(&delivery->task->envelope),
-      .ret = envelope_return(&delivery->task->envelope),
-      .envid = delivery->task->envelope.envid,
-      .read = read_letter,
-      .before_end = before_end,
-      .data = delivery,
-  };
-  g_autofree SenderOutcome *outcomes = g_new0(SenderOutcome, count);
-  g_autoptr(GError) error = NULL;
-  CourierResult *result;
-  if (sender_send(lane->sender, &sent, outcomes, &error)) {
-    result = take_outcomes(delivery, outcomes, count);
-  } else {
-    result = result_new(delivery->task, verdict_of(error), error->message);
-    result->uncertain = delivery->reached_end && result->verdict == COURIER_DELAYED;
-  }
-  if (lane->sender->is_over) disconnect(lane);
-  courier_desk_end_done(lane->desk, lane->number);
-  for (unsigned i = 0; i < count; i++)
-    g_free(outcomes[i].reply);
-  return result;
-}
-
-// NULL: there is no second connection, and the letter may go by the first.
-static CourierResult *send_letter(CourierLane *lane, CourierTask *task, Letter *letter, int fd) {
-  g_autoptr(GPtrArray) recipients = unsettled_recipients(task, letter);
-  unsigned count = recipients->len - 1;
-  if (count == 0) return result_new(task, COURIER_ANSWERED, NULL);
-  g_autoptr(GError) error = NULL;
-  if (!connect_sender(lane, &error)) {
-    if (courier_desk_other_is_connected(lane->desk, lane->number)) return NULL;
-    tell_all_offline(lane, error);
-    return offline_result(task, error);
-  }
-  g_autoptr(LetterStream) stream = letter_stream_new(letter, fd);
-  Delivery delivery = {
-      .lane = lane,
-      .task = task,
-      .letter = letter,
-      .stream = stream,
-      .recipients = recipients,
-  };
-  return send_to(&delivery, count);
-}
-
-// Whether the server took leave of us, rather than of this letter: it hung up before the letter's
-// end, or told each recipient 421.
-static bool was_turned_away(const CourierLane *lane, const CourierResult *result) {
-  if (result == NULL || lane->sender != NULL || courier_desk_is_closed(lane->desk)) return false;
-  if (result->verdict == COURIER_DELAYED) return !result->uncertain;
-  for (unsigned i = 0; i < result->outcomes->len; i++) {
-    const OutboxRecipient *recipient = g_ptr_array_index(result->outcomes, i);
-    if (recipient->reply == NULL || !g_str_has_prefix(recipient->reply, "421")) return false;
-  }
-  return result->verdict == COURIER_ANSWERED && result->outcomes->len > 0;
-}
-
-// A connection kept from the letter before may be at its end, which says nothing about this letter;
-// nor does a server that takes but one connection at a time. NULL: as send_letter.
-static CourierResult *send_or_resend(CourierLane *lane, CourierTask *task, Letter *letter, int fd) {
-  bool kept = lane->sender != NULL;
-  g_autoptr(CourierResult) result = send_letter(lane, task, letter, fd);
-  if (kept && was_turned_away(lane, result)) {
-    g_clear_pointer(&result, courier_result_free);
-    result = send_letter(lane, task, letter, fd);
-  }
-  bool has_other = courier_desk_other_is_connected(lane->desk, lane->number);
-  return was_turned_away(lane, result) && has_other ? NULL : g_steal_pointer(&result);
-}
-
-static CourierResult *deliver(CourierLane *lane, CourierTask *task) {
-  int fd = outbox_file_open(lane->options->letters_fd, task->id, O_RDONLY);
-  if (fd < 0) return result_new(task, COURIER_DELAYED, g_strerror(errno));
-  const LetterDefaults defaults = {
-      .from = task->from,
-      .message_id = task->message_id,
-      .date = task->date,
-      .envelope_from = task->envelope.from,
-      .recipients = (const char *const *)task->envelope.recipients,
-  };
-  g_autoptr(GError) error = NULL;
-  g_autoptr(Letter) letter = letter_read(fd, &defaults, &error);
-  CourierResult *result = letter != NULL ? send_or_resend(lane, task, letter, fd)
-                                         : result_new(task, verdict_of(error), error->message);
-  close(fd);
-  return result;
-}
 
 static void tell_journaled(SpoolJob *job, gpointer unused) {
   CourierLane *lane = job->done_data;
@@ -261,27 +63,200 @@ static void journal_result(CourierLane *lane, const CourierTask *task, CourierRe
   outbox_spool_push(lane->options->spool, job);
 }
 
-// Takes the task.
-static void serve(CourierLane *lane, CourierTask *task) {
-  CourierResult *result = deliver(lane, task);
-  if (result == NULL) {
-    courier_desk_put_back(lane->desk, lane->number, task);
-    return;
-  }
+static void tell(CourierLane *lane, const CourierTask *task, CourierResult *result) {
   result->max_size = lane->max_size;
   if (result->verdict == COURIER_ANSWERED)
     journal_result(lane, task, result);
   else
     post_send(lane->results, result);
-  courier_task_free(task);
+}
+
+// A letter that was taken ahead may have been taken by the other lane since.
+static bool claim(CourierLane *lane, CourierDelivery *delivery, GError **error) {
+  if (!delivery->is_offered || courier_desk_claim(lane->desk, lane->number)) {
+    delivery->is_offered = false;
+    return true;
+  }
+  delivery->task = NULL;
+  g_set_error_literal(error, NET_ERROR, NET_ERROR_CANCELLED, "another connection sends it");
+  return false;
+}
+
+static bool before_end(gpointer data, GError **error) {
+  CourierDelivery *delivery = data;
+  CourierLane *lane = delivery->lane;
+  if (delivery == lane->next && !claim(lane, delivery, error)) return false;
+  delivery->reached_end = courier_desk_begin_end(lane->desk, lane->number, delivery->task, error);
+  return delivery->reached_end;
+}
+
+static const SenderLetter *next_letter(gpointer data);
+
+// Takes the task. NULL: there was nothing to send, which is told.
+static CourierDelivery *prepare(CourierLane *lane, CourierTask *task) {
+  CourierDelivery *delivery = courier_delivery_new(task, lane->options->letters_fd);
+  delivery->lane = lane;
+  delivery->sent.before_end = before_end;
+  delivery->sent.next = next_letter;
+  if (delivery->result == NULL) return delivery;
+  tell(lane, task, g_steal_pointer(&delivery->result));
+  courier_delivery_free(delivery);
+  return NULL;
+}
+
+static const SenderLetter *next_letter(gpointer data) {
+  CourierLane *lane = ((CourierDelivery *)data)->lane;
+  CourierTask *task;
+  while (!lane->is_shy && lane->next == NULL && (task = courier_desk_take_next(lane->desk)) != NULL)
+    lane->next = prepare(lane, task);
+  if (lane->next == NULL) return NULL;
+  lane->next->is_ahead = lane->next->is_offered = true;
+  courier_desk_offer(lane->desk, lane->number, lane->next->task);
+  return &lane->next->sent;
+}
+
+static bool connect_sender(CourierLane *lane, GError **error) {
+  if (lane->sender != NULL) return true;
+  lane->sender = lane->options->open_sender(lane->options->account, lane->waker, lane->name, error);
+  if (lane->sender == NULL) return false;
+  lane->max_size = sender_max_size(lane->sender);
+  lane->sent = 0;
+  courier_desk_set_connected(lane->desk, lane->number, true);
+  return true;
+}
+
+// The connection that it was begun on is gone, for a reason that is not its own.
+static void give_back(CourierLane *lane, CourierDelivery *delivery) {
+  if (delivery->reached_end) {
+    CourierResult *result = courier_result_new(delivery->task->id, COURIER_DELAYED,
+                                               "the connection ended before the server answered");
+    result->uncertain = true;
+    courier_desk_end_done(lane->desk, lane->number);
+    tell(lane, delivery->task, result);
+  } else if (claim(lane, delivery, NULL)) {
+    courier_desk_return(lane->desk, g_steal_pointer(&delivery->task));
+  }
+  courier_delivery_free(delivery);
+}
+
+static void disconnect(CourierLane *lane) {
+  if (lane->sender == NULL) return;
+  lane->turned_away = lane->sender->is_over && lane->sender->turned_away;
+  sender_free(lane->sender);
+  lane->sender = NULL;
+  courier_desk_set_connected(lane->desk, lane->number, false);
+  if (lane->next != NULL) give_back(lane, g_steal_pointer(&lane->next));
+}
+
+static CourierResult *offline_result(const CourierTask *task, const GError *error) {
+  CourierResult *result = courier_result_new(task->id, COURIER_OFFLINE, error->message);
+  result->denied = g_error_matches(error, NET_ERROR, NET_ERROR_DENIED) ||
+                   g_error_matches(error, NET_ERROR, NET_ERROR_UNTRUSTED);
+  return result;
+}
+
+// There is no connection for those that wait, either: the server is not asked again for each.
+static void tell_all_offline(CourierLane *lane, const GError *error) {
+  g_autoptr(GPtrArray) tasks = courier_desk_clear(lane->desk);
+  for (unsigned i = 0; i < tasks->len; i++)
+    post_send(lane->results, offline_result(g_ptr_array_index(tasks, i), error));
+}
+
+// NULL: there is no second connection, and the letter may go by the first.
+static CourierResult *send_letter(CourierLane *lane, CourierDelivery *delivery) {
+  g_autoptr(GError) error = NULL;
+  if (!connect_sender(lane, &error)) {
+    if (courier_desk_other_is_connected(lane->desk, lane->number)) return NULL;
+    tell_all_offline(lane, error);
+    return offline_result(delivery->task, error);
+  }
+  CourierResult *result = courier_delivery_send(delivery, lane->sender);
+  if (delivery->reached_end) courier_desk_end_done(lane->desk, lane->number);
+  // The second letter of a connection, begun behind the first: never again.
+  if (delivery->is_ahead && lane->sender->turned_away && lane->sent == 1) lane->is_shy = true;
+  lane->sent++;
+  if (lane->sender->is_over) disconnect(lane);
+  return result;
+}
+
+// Whether the server took leave of us, rather than of this letter: it hung up before the letter's
+// end, or told each recipient 421.
+static bool was_turned_away(const CourierLane *lane, const CourierResult *result) {
+  if (result == NULL || lane->sender != NULL || courier_desk_is_closed(lane->desk)) return false;
+  if (result->verdict == COURIER_DELAYED) return !result->uncertain;
+  for (unsigned i = 0; i < result->outcomes->len; i++) {
+    const OutboxRecipient *recipient = g_ptr_array_index(result->outcomes, i);
+    if (recipient->reply == NULL || !g_str_has_prefix(recipient->reply, "421")) return false;
+  }
+  return result->verdict == COURIER_ANSWERED && result->outcomes->len > 0;
+}
+
+// A new connection was ended before a letter was heard of: that is the failure of all that wait.
+static void fail_all(CourierLane *lane, CourierResult *result) {
+  if (result->verdict == COURIER_ANSWERED) {
+    const OutboxRecipient *recipient = g_ptr_array_index(result->outcomes, 0);
+    g_free(result->message);
+    result->message = g_strdup(recipient->reply);
+  }
+  g_ptr_array_set_size(result->outcomes, 0);
+  result->verdict = COURIER_OFFLINE;
+  g_autoptr(GError) error = g_error_new_literal(NET_ERROR, NET_ERROR_OFFLINE, result->message);
+  tell_all_offline(lane, error);
+}
+
+// A connection kept from the letter before may be at its end, which says nothing about this letter;
+// nor does a server that takes but one connection at a time. NULL: as send_letter.
+static CourierResult *send_or_resend(CourierLane *lane, CourierDelivery *delivery) {
+  bool is_new = lane->sender == NULL;
+  g_autoptr(CourierResult) result = send_letter(lane, delivery);
+  if (!is_new && was_turned_away(lane, result)) {
+    g_clear_pointer(&result, courier_result_free);
+    courier_delivery_rewind(delivery);
+    is_new = true;
+    result = send_letter(lane, delivery);
+  }
+  if (courier_desk_other_is_connected(lane->desk, lane->number))
+    return was_turned_away(lane, result) ? NULL : g_steal_pointer(&result);
+  bool is_turned_away = result != NULL && result->verdict != COURIER_OFFLINE &&
+                        lane->sender == NULL && lane->turned_away;
+  if (is_new && is_turned_away && !courier_desk_is_closed(lane->desk)) fail_all(lane, result);
+  return g_steal_pointer(&result);
+}
+
+static void serve(CourierLane *lane, CourierDelivery *delivery) {
+  CourierResult *result = send_or_resend(lane, delivery);
+  if (result != NULL)
+    tell(lane, delivery->task, result);
+  else
+    courier_desk_put_back(lane->desk, lane->number, g_steal_pointer(&delivery->task));
+  courier_delivery_free(delivery);
+}
+
+static bool goes_on(const CourierLane *lane) {
+  bool awaits_answer = lane->next != NULL && lane->next->reached_end;
+  return awaits_answer || !courier_desk_is_closed(lane->desk);
+}
+
+// What was begun comes first. NULL: nothing is to be sent for now.
+static CourierDelivery *take(CourierLane *lane) {
+  CourierTask *task;
+  CourierDelivery *delivery = g_steal_pointer(&lane->next);
+  if (delivery != NULL && !claim(lane, delivery, NULL)) {
+    disconnect(lane);
+    g_clear_pointer(&delivery, courier_delivery_free);
+  }
+  while (delivery == NULL &&
+         (task = courier_desk_take(lane->desk, lane->number, KEEP_CONNECTION_MS)) != NULL)
+    delivery = prepare(lane, task);
+  return delivery;
 }
 
 static void *run_lane(void *data) {
   CourierLane *lane = data;
-  while (!courier_desk_is_closed(lane->desk)) {
-    CourierTask *task = courier_desk_take(lane->desk, lane->number, KEEP_CONNECTION_MS);
-    if (task != NULL)
-      serve(lane, task);
+  while (goes_on(lane)) {
+    CourierDelivery *delivery = take(lane);
+    if (delivery != NULL)
+      serve(lane, delivery);
     else
       disconnect(lane);
   }

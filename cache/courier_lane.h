@@ -1,6 +1,11 @@
 // A CourierLane is one thread of a Courier with at most one connection: it takes a letter from the
-// desk, connects if it is not connected, sends, and tells what came of it. It keeps the connection
-// some seconds for the next letter, and says goodbye.
+// desk, connects if it is not connected, sends, and tells what came of it. While a letter's last
+// answer is awaited it takes the next one, so that the sender can begin it; what was not sent of it
+// when the connection ends goes back to the desk. It keeps the connection some seconds for the next
+// letter, and says goodbye.
+//
+// Where a new connection is ended before the server hears of a letter, there is none for those that
+// wait, either.
 #pragma once
 
 #include <stdbool.h>
@@ -21,6 +26,3 @@ void courier_lane_cancel(CourierLane *lane);
 bool courier_lane_join(CourierLane *lane, const struct timespec *deadline);
 // After it was joined.
 void courier_lane_free(CourierLane *lane);
-
-void courier_result_free(CourierResult *result);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(CourierResult, courier_result_free)

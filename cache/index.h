@@ -72,6 +72,7 @@ typedef struct {
   // The highest UID that was ever given to one of its messages here, where the server has no UIDs
   // (MailboxTraits.has_uids): it is never given again. 0: none was.
   uint32_t last_number;
+  uint32_t n_messages;   // in the index, those of a listing under way too
   uint64_t generation;
   bool listed;
   int64_t synced_ns;  // since 1970, 0: never
@@ -181,6 +182,9 @@ bool index_set_flags(Index *index, uint64_t folder, uint64_t generation, uint32_
 UidSet *index_uids(Index *index, uint64_t folder, uint64_t generation, GError **error);
 bool index_last_uid(Index *index, uint64_t folder, uint64_t generation, uint32_t *uid,
                     GError **error);
+// How many it holds below a UID.
+bool index_count_below(Index *index, uint64_t folder, uint64_t generation, uint32_t uid,
+                       uint32_t *count, GError **error);
 bool index_has_uid(Index *index, uint64_t folder, uint64_t generation, uint32_t uid, bool *has,
                    GError **error);
 // The UID of the message that a server without UIDs calls by that id; 0: there is none.

@@ -36,6 +36,10 @@ static const char LAST_UID[] =
     "SELECT uid FROM inode WHERE parent = ?1 AND uid IS NOT NULL AND generation = ?2 AND gone = 0"
     " ORDER BY uid DESC LIMIT 1";
 
+static const char COUNT_BELOW[] =
+    "SELECT count(*) FROM inode"
+    " WHERE parent = ?1 AND uid IS NOT NULL AND uid < ?3 AND generation = ?2 AND gone = 0";
+
 // What is told of a message, its header texts decoded.
 typedef struct {
   char *from_name, *from_address, *sender, *subject, *date, *message_id;
@@ -227,6 +231,20 @@ bool index_last_uid(Index *index, uint64_t folder, uint64_t generation, uint32_t
   if (code != SQLITE_ROW && code != SQLITE_DONE) index_fail(index, "find the last UID", error);
   sqlite3_reset(statement);
   return code == SQLITE_ROW || code == SQLITE_DONE;
+}
+
+bool index_count_below(Index *index, uint64_t folder, uint64_t generation, uint32_t uid,
+                       uint32_t *count, GError **error) {
+  sqlite3_stmt *statement = index_statement(index, COUNT_BELOW, error);
+  if (statement == NULL) return false;
+  sqlite3_bind_int64(statement, 1, (sqlite3_int64)folder);
+  sqlite3_bind_int64(statement, 2, (sqlite3_int64)generation);
+  sqlite3_bind_int64(statement, 3, uid);
+  bool counted = sqlite3_step(statement) == SQLITE_ROW;
+  *count = counted ? (uint32_t)sqlite3_column_int64(statement, 0) : 0;
+  if (!counted) index_fail(index, "count messages", error);
+  sqlite3_reset(statement);
+  return counted;
 }
 
 bool index_has_uid(Index *index, uint64_t folder, uint64_t generation, uint32_t uid, bool *has,

@@ -31,7 +31,7 @@ static const char CHILDREN[] =
     " ORDER BY inode.ino";
 #define FOLDER_COLUMNS                                                                   \
   "SELECT folder.ino, parent, server_name, delimiter, attributes, uidvalidity, uidnext," \
-  " folder.generation, listed, synced_ns, gone, present, modseq, last_number"            \
+  " folder.generation, listed, synced_ns, gone, present, modseq, last_number, messages"  \
   " FROM folder JOIN inode USING (ino)"
 static const char FOLDER[] = FOLDER_COLUMNS " WHERE folder.ino = ?1";
 static const char FOLDER_NAMED[] =
@@ -225,6 +225,7 @@ static IndexAnswer take_folder(Index *index, sqlite3_stmt *statement, IndexFolde
         .listed = sqlite3_column_int(statement, 8) != 0,
         .synced_ns = sqlite3_column_int64(statement, 9),
         .gone = sqlite3_column_int(statement, 10) != 0,
+        .n_messages = (uint32_t)sqlite3_column_int64(statement, 14),
     };
   }
   sqlite3_reset(statement);

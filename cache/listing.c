@@ -210,6 +210,19 @@ bool listing_generation(Listing *listing, uint64_t *generation, GError **error) 
   return begun;
 }
 
+bool listing_count_below(Listing *listing, uint32_t uid, uint32_t *count, GError **error) {
+  uint32_t n_known = 0, n_new = 0;
+  uint64_t generation = listing->addition.generation;
+  if (listing->last_uid > 0 && !index_count_below(listing->index, listing->folder,
+                                                  listing->known_generation, uid, &n_known, error))
+    return false;
+  if (generation != 0 &&
+      !index_count_below(listing->index, listing->folder, generation, uid, &n_new, error))
+    return false;
+  *count = n_known + n_new;
+  return true;
+}
+
 unsigned listing_n_new(const Listing *listing) {
   return listing->n_new;
 }

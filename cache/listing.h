@@ -28,4 +28,6 @@ bool listing_missing(Listing *listing, uint32_t *first, GError **error);
 bool listing_end(Listing *listing, GError **error);
 // The generation of the new messages: begun if there was none, after which no other may be begun.
 bool listing_generation(Listing *listing, uint64_t *generation, GError **error);
+// How many messages below `uid` are known by now, new ones too. After listing_missing.
+bool listing_count_below(Listing *listing, uint32_t uid, uint32_t *count, GError **error);
 unsigned listing_n_new(const Listing *listing);

@@ -26,13 +26,12 @@
 
 #include <glib.h>
 
+#include "cache/copy.h"
 #include "cache/inode.h"
 #include "net/account.h"
 #include "net/sender.h"
 
 typedef struct Outbox Outbox;
-typedef struct Copy Copy;
-typedef void (*CopyDone)(const Copy *copy, const GError *error, gpointer data);
 
 // How a call is answered that waits for the disk; where there is nothing to wait for, before it
 // returns.

@@ -71,7 +71,10 @@ static OutboxLetter *first_of(GTree *tree) {
 
 // A password refused once is not offered again for each letter: that locks accounts.
 void outbox_hurry(Outbox *outbox) {
-  if (outbox->denied) return;
+  int64_t rest_us = outbox->hurried_us + outbox_retry_delay_us(outbox, 1);
+  bool was_just_tried =
+      outbox->hurried_us > 0 && outbox->failures > 0 && outbox_now_us(outbox) < rest_us;
+  if (outbox->denied || was_just_tried) return;
   outbox->resume_us = 0;
   outbox->out_of_turn = outbox->failures > 0;
 }

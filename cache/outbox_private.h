@@ -68,6 +68,7 @@ struct Outbox {
   GPtrArray *drains;     // OutboxDrain *, each its owner's
   unsigned failures;     // connections that failed in a row
   int64_t resume_us;     // no connection is tried before, monotonic
+  int64_t hurried_us;    // when a try out of turn failed last
   bool out_of_turn;      // the next try is not the one that the delay was for
   bool denied;           // the server did not let us in
   uint64_t max_size;     // of a letter, as the server last said; 0: not known
@@ -193,7 +194,8 @@ void outbox_run_agenda(Outbox *outbox);
 typedef void (*OutboxAgendaEach)(Outbox *outbox, OutboxLetter *letter);
 // `each` may take its letter off the agenda.
 void outbox_agenda_each_queued(Outbox *outbox, OutboxAgendaEach each);
-// Another letter to send is a reason to try the server again at once.
+// Another letter to send is a reason to try the server again at once, unless that failed within
+// the shortest delay: a burst of letters is one such reason.
 void outbox_hurry(Outbox *outbox);
 
 // -- outbox_drain.c

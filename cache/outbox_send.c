@@ -76,6 +76,7 @@ static void note_offline(Outbox *outbox, const char *message) {
   if (now_us < outbox->resume_us) return;
   if (outbox->failures == 0) g_message("outbox: %s", message);
   if (outbox->failures == 0 || !outbox->out_of_turn) outbox->failures++;
+  if (outbox->out_of_turn) outbox->hurried_us = now_us;
   outbox->out_of_turn = false;
   outbox->resume_us = now_us + outbox_retry_delay_us(outbox, outbox->failures);
   outbox_agenda_each_queued(outbox, check_age);

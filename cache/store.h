@@ -16,12 +16,11 @@
 
 #include <glib.h>
 
+#include "cache/copy.h"
 #include "cache/inode.h"
 #include "net/mailbox.h"
 
 typedef struct Store Store;
-typedef struct Copy Copy;
-typedef void (*CopyDone)(const Copy *copy, const GError *error, gpointer data);
 
 // What becomes of a message that a user removes.
 typedef enum {

@@ -85,14 +85,15 @@ static bool ask_again(Talk *talk, Mailbox *mailbox, const char *folder, uint32_t
   const MailboxStatus *status = &talk->update.status;
   g_autoptr(UidSet) present = uid_set_new();
   MailboxUpdate update = {.present = present};
-  const MailboxKnown known = {
+  MailboxKnown known = {
       .folder = folder,
       .uidvalidity = status->uidvalidity,
       .last_uid = first - 1,
-      .count = status->exists,
       .modseq = status->highestmodseq,
   };
-  if (!mailbox_update(mailbox, &known, &funcs, &update, error)) return false;
+  if (!listing_count_below(talk->listing, first, &known.count, error) ||
+      !mailbox_update(mailbox, &known, &funcs, &update, error))
+    return false;
   if (update.status.uidvalidity == status->uidvalidity) return true;
   g_set_error(error, NET_ERROR, NET_ERROR_BUSY, "%s was renumbered while it was listed", folder);
   return false;
@@ -126,8 +127,9 @@ static bool list_anew(Index *index, Mailbox *mailbox, bool has_uids, const Index
   if (folder->listed && !index_rematch(index, folder->ino, folder->generation, generation,
                                        talk.update.status.uidvalidity, error))
     return false;
-  if (!index_end_sync(index, folder->ino, generation, &talk.update.status, true, sync_now_ns(),
-                      &listener, error) ||
+  // What is listed for the first time has not changed: nobody has seen it otherwise.
+  if (!index_end_sync(index, folder->ino, generation, &talk.update.status, folder->listed,
+                      sync_now_ns(), &listener, error) ||
       !index_commit(index, error))
     return false;
   if (folder->listed)
@@ -199,7 +201,7 @@ bool sync_folder(Index *index, Mailbox *mailbox, bool has_uids, const IndexFolde
       .folder = folder->server_name,
       .uidvalidity = folder->status.uidvalidity,
       .last_uid = last_uid,
-      .count = folder->status.exists,
+      .count = folder->n_messages,
       .modseq = folder->status.highestmodseq,
   };
   talk_init(&talk, index, has_uids, folder, last_uid);

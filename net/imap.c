@@ -38,6 +38,20 @@ bool imap_note_status(const ImapEvent *event, MailboxStatus *status) {
   return true;
 }
 
+// News of the folder that is left become news of others: with NOTIFY nobody will tell them again.
+static void leave_folder(ImapMailbox *imap, const char *folder) {
+  if (g_strcmp0(imap->folder, folder) == 0) return;
+  imap->has_missed |= imap->has_news && imap->is_notified;
+  imap->has_news = false;
+  g_free(imap->folder);
+  imap->folder = g_strdup(folder);
+}
+
+bool imap_take_status(const ImapEvent *event, gpointer data, GError **error) {
+  imap_note_status(event, &((ImapMailbox *)data)->status);
+  return true;
+}
+
 bool imap_send_examine(ImapMailbox *imap, const char *folder, const char *condition,
                        GError **error) {
   g_autoptr(ImapCommand) command = imap_session_command(imap->session, "EXAMINE");
@@ -46,10 +60,8 @@ bool imap_send_examine(ImapMailbox *imap, const char *folder, const char *condit
   imap_command_end(command);
   imap->is_leaving = imap_session_state(imap->session) == IMAP_EXAMINED;
   if (imap->is_leaving) imap_session_move(imap->session, IMAP_AUTHENTICATED, NULL);
-  g_free(imap->folder);
-  imap->folder = g_strdup(folder);
+  leave_folder(imap, folder);
   imap->status = (MailboxStatus){0};
-  imap->has_news = false;
   imap->told_exists = -1;
   return imap_session_send(imap->session, command, error);
 }
@@ -65,18 +77,15 @@ bool imap_receive_examine(ImapMailbox *imap, ImapHandler handler, gpointer data,
   if (good)
     imap_session_move(imap->session, IMAP_EXAMINED, imap->folder);
   else
-    g_clear_pointer(&imap->folder, g_free);
+    leave_folder(imap, NULL);
   return good;
 }
 
 // Dovecot, for one, refuses a folder that does not exist in words alone.
 void imap_explain_refusal(ImapMailbox *imap, const char *folder, GError **failure) {
   bool is_refused = g_error_matches(*failure, NET_ERROR, NET_ERROR_REFUSED);
-  imap->is_listing = true;
-  if (is_refused && imap_session_n_sent(imap->session) == 0 &&
-      !imap_has_folder(imap->session, folder))
+  if (is_refused && imap_session_n_sent(imap->session) == 0 && !imap_has_folder(imap, folder))
     (*failure)->code = NET_ERROR_GONE;
-  imap->is_listing = false;
   g_autofree char *shown = imap_printable(folder);
   g_prefix_error(failure, "opening folder %s: ", shown);
 }
@@ -145,7 +154,6 @@ static const MailboxOps imap_ops = {
     .receive = imap_receive,
     .watch = imap_watch,
     .can_watch = imap_can_watch,
-    .take_news = imap_take_news,
     .append = imap_append,
     .find = imap_find,
     .keeps_sent = imap_keeps_sent,

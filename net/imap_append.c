@@ -1,11 +1,10 @@
 // Messages of ours: put into a folder (RFC 3501 6.3.11), and looked for there.
 
-#include <string.h>
-
 #include "net/error.h"
 #include "net/imap_date.h"
 #include "net/imap_error.h"
 #include "net/imap_private.h"
+#include "net/imap_search.h"
 
 static ImapCommand *append_command(ImapSession *session, const MailboxAppend *message) {
   g_autofree char *flags = g_strdup_printf("(%s)", message->flags);
@@ -41,14 +40,15 @@ bool imap_keeps_sent(Mailbox *mailbox) {
   return imap_session_has(imap_of(mailbox)->session, "X-GM-EXT-1");
 }
 
-static bool note_status(const ImapEvent *event, gpointer data, GError **error) {
-  imap_note_status(event, &((ImapMailbox *)data)->status);
-  return true;
-}
+typedef struct {
+  ImapSearch answer;
+  bool has_hit;
+} Find;
 
 static bool note_hit(const ImapEvent *event, gpointer data, GError **error) {
-  if (event->type == IMAP_EVENT_RANGE && strcmp(event->response->name, "SEARCH") == 0)
-    *(bool *)data = true;
+  Find *find = data;
+  bool is_answer = imap_search_note(&find->answer, event);
+  find->has_hit |= is_answer && event->type == IMAP_EVENT_RANGE;
   return true;
 }
 
@@ -57,7 +57,7 @@ bool imap_find(Mailbox *mailbox, const char *folder, const char *field, const ch
   ImapMailbox *imap = imap_of(mailbox);
   g_autoptr(GError) failure = NULL;
   if (!imap_send_examine(imap, folder, NULL, error)) return false;
-  if (!imap_receive_examine(imap, note_status, imap, &failure)) {
+  if (!imap_receive_examine(imap, imap_take_status, imap, &failure)) {
     imap_explain_refusal(imap, folder, &failure);
     g_propagate_error(error, g_steal_pointer(&failure));
     return false;
@@ -66,5 +66,8 @@ bool imap_find(Mailbox *mailbox, const char *folder, const char *field, const ch
   imap_command_add_string(command, field);
   imap_command_add_string(command, value);
   imap_command_end(command);
-  return imap_session_run(imap->session, command, note_hit, found, error);
+  Find find = {0};
+  if (!imap_session_run(imap->session, command, note_hit, &find, error)) return false;
+  *found = find.has_hit;
+  return imap_search_check(&find.answer, error);
 }

@@ -27,6 +27,8 @@ typedef struct {
   size_t next;         // the range of uids that is asked for next
   bool is_sent;        // nothing more is to be asked
   unsigned n_awaited;  // FETCHes sent and not answered
+  UidSet *withheld;    // named, but without bytes, by whichever answer
+  bool has_expunged;   // the server said that some are missing because they are no more
   GError *failure;     // of the EXAMINE before it, known already; its FETCHes are answered
 } ImapRequest;
 
@@ -35,21 +37,20 @@ typedef struct {
 // certain at the end of their response.
 typedef struct {
   ImapMailbox *imap;
-  const ImapRequest *request;
+  ImapRequest *request;
   const MailboxBodyFuncs *funcs;
-  bool is_wanted;     // the body passing by now is told
-  bool has_ended;     // one came whole, whose end was not told yet
-  bool is_part;       // it, or the one passing by
-  uint64_t offset;    // of it
-  UidSet *told;       // messages that came whole
-  UidSet *withheld;   // named, but without bytes
-  bool has_expunged;  // the server said that some are missing because they are no more
-  bool has_failed;    // a callback did: nothing more is told
+  bool is_wanted;   // the body passing by now is told
+  bool has_ended;   // one came whole, whose end was not told yet
+  bool is_part;     // it, or the one passing by
+  uint64_t offset;  // of it
+  UidSet *told;     // messages that came whole
+  bool has_failed;  // a callback did: nothing more is told
 } Answer;
 
 static void free_request(gpointer data) {
   ImapRequest *request = data;
   uid_set_free(request->uids);
+  uid_set_free(request->withheld);
   g_clear_error(&request->failure);
   g_free(request);
 }
@@ -104,6 +105,7 @@ static ImapRequest *new_request(const MailboxRequest *wanted) {
   memcpy(request->ranges, wanted->ranges, sizeof request->ranges);
   request->n_ranges = wanted->n_ranges;
   if (wanted->uids) request->uids = uid_set_subtract(wanted->uids, nothing);
+  request->withheld = uid_set_new();
   return request;
 }
 
@@ -150,20 +152,21 @@ static bool asks_for(const ImapRequest *request, uint32_t uid) {
 }
 
 // A server may work on several requests at once (Dovecot does): what comes may be any one's.
-static bool is_asked_for(const Answer *answer, uint32_t uid, bool is_part) {
+static ImapRequest *oldest_for(const Answer *answer, uint32_t uid, bool is_part) {
   for (GList *link = answer->imap->requests.head; link; link = link->next) {
-    const ImapRequest *request = link->data;
-    if (is_part == !request->uids && (uid == 0 || asks_for(request, uid))) return true;
+    ImapRequest *request = link->data;
+    if (is_part == !request->uids && (uid == 0 || asks_for(request, uid))) return request;
   }
-  return false;
+  return NULL;
 }
 
 // What comes whole though only parts were asked for is a part that begins at 0: there are servers
 // that know no parts, and such that say so of one that is all there is.
-static bool find_asker(const Answer *answer, uint32_t uid, bool *is_part) {
-  if (is_asked_for(answer, uid, *is_part)) return true;
+static ImapRequest *find_asker(const Answer *answer, uint32_t uid, bool *is_part) {
+  ImapRequest *request = oldest_for(answer, uid, *is_part);
+  if (request) return request;
   *is_part = true;
-  return is_asked_for(answer, uid, true);
+  return oldest_for(answer, uid, true);
 }
 
 // `262144>`, at most 63 bits.
@@ -210,27 +213,32 @@ static bool begin_body(Answer *answer, const ImapEvent *event, GError **error) {
   return answer->funcs->begin(uid, offset, answer->funcs->data, error);
 }
 
-static void note_withheld(Answer *answer, const ImapValue *items, uint32_t uid) {
+// Whether it is withheld or no more, the reply to the request that asked for it tells.
+static void note_withheld(const Answer *answer, const ImapValue *items, uint32_t uid) {
   const ImapValue *item = items;
   uint64_t offset;
   bool is_part;
-  for (; item && item->next && uid != 0; item = item->next->next)
-    if (item->kind == IMAP_ATOM && read_item(item->text, &is_part, &offset) &&
-        item->next->kind != IMAP_BODY && find_asker(answer, uid, &is_part))
-      uid_set_add(answer->withheld, uid);
+  for (; item && item->next && uid != 0; item = item->next->next) {
+    if (item->kind != IMAP_ATOM || !read_item(item->text, &is_part, &offset)) continue;
+    ImapRequest *asker = item->next->kind != IMAP_BODY ? find_asker(answer, uid, &is_part) : NULL;
+    if (asker) uid_set_add(asker->withheld, uid);
+  }
 }
 
+// Behind a body that was counted too small stands the rest of it: a line that cannot be read makes
+// a body that came before on it doubtful, and the stream, of which nobody knows where it goes on.
 static bool end_response(Answer *answer, const ImapEvent *event, GError **error) {
   const ImapResponse *response = event->response;
   bool is_incomplete = answer->is_wanted, has_ended = answer->has_ended;
   answer->is_wanted = answer->has_ended = false;
-  if (is_incomplete) return wrong_response(error, "the server broke off within the message");
-  if (g_strcmp0(response->code, "EXPUNGEISSUED") == 0) answer->has_expunged = true;
+  bool is_cut = has_ended && event->type == IMAP_EVENT_BAD;
+  if (is_incomplete || is_cut)
+    return wrong_response(error, "the server broke off within the message");
   if (!response->name || strcmp(response->name, "FETCH") != 0 || !response->values) return true;
   const ImapValue *items = response->values->first;
   uint32_t uid = imap_message_uid(items);
+  if (imap_value_item(items, "FLAGS")) answer->imap->has_news = true;
   if (!has_ended) {
-    if (imap_value_item(items, "FLAGS")) answer->imap->has_news = true;
     note_withheld(answer, items, uid);
     return true;
   }
@@ -264,15 +272,11 @@ static bool take_event(const ImapEvent *event, gpointer data, GError **error) {
   return !answer->has_failed;
 }
 
-static bool take_examine(const ImapEvent *event, gpointer data, GError **error) {
-  imap_note_status(event, &((ImapMailbox *)data)->status);
-  return true;
-}
-
 static void tell_withheld(const Answer *answer) {
-  if (answer->has_expunged) return;
-  for (size_t i = 0; i < uid_set_n_ranges(answer->withheld); i++) {
-    UidRange range = uid_set_range(answer->withheld, i);
+  const UidSet *withheld = answer->request->withheld;
+  if (answer->request->has_expunged) return;
+  for (size_t i = 0; i < uid_set_n_ranges(withheld); i++) {
+    UidRange range = uid_set_range(withheld, i);
     for (uint64_t uid = range.first; uid <= range.last; uid++)
       answer->funcs->withheld((uint32_t)uid, answer->funcs->data);
   }
@@ -282,12 +286,12 @@ static void tell_withheld(const Answer *answer) {
 static bool receive_fetch(ImapMailbox *imap, ImapRequest *request, Answer *answer, GError **error) {
   g_autoptr(GError) failure = NULL;
   request->n_awaited--;
-  if (imap_session_receive(imap->session, answer ? take_event : NULL, answer, &failure))
+  bool good = imap_session_receive(imap->session, answer ? take_event : NULL, answer, &failure);
+  bool is_expunge = g_strcmp0(imap_session_code(imap->session), "EXPUNGEISSUED") == 0;
+  request->has_expunged |= is_expunge;
+  if (good) return true;
+  if (answer && !answer->has_failed && is_expunge && !net_error_ends_connection(failure))
     return true;
-  if (answer && !answer->has_failed && imap_error_is_expunge(failure)) {
-    answer->has_expunged = true;
-    return true;
-  }
   g_propagate_error(error, g_steal_pointer(&failure));
   return false;
 }
@@ -326,7 +330,7 @@ static void drop_fetches(ImapMailbox *imap, GError **failure) {
 static bool receive_examine(ImapMailbox *imap, GError **error) {
   g_autofree char *folder = g_strdup(imap->folder);
   g_autoptr(GError) failure = NULL;
-  if (imap_receive_examine(imap, take_examine, imap, &failure)) return true;
+  if (imap_receive_examine(imap, imap_take_status, imap, &failure)) return true;
   if (!net_error_ends_connection(failure)) {
     drop_fetches(imap, &failure);
     imap_explain_refusal(imap, folder, &failure);
@@ -339,9 +343,8 @@ static bool receive_examine(ImapMailbox *imap, GError **error) {
 
 static bool receive(ImapMailbox *imap, ImapRequest *request, const MailboxBodyFuncs *funcs,
                     GError **error) {
-  g_autoptr(UidSet) told = uid_set_new(), withheld = uid_set_new();
-  Answer answer = {
-      .imap = imap, .request = request, .funcs = funcs, .told = told, .withheld = withheld};
+  g_autoptr(UidSet) told = uid_set_new();
+  Answer answer = {.imap = imap, .request = request, .funcs = funcs, .told = told};
   if (request->examines && !receive_examine(imap, error)) return false;
   bool is_same = imap->status.uidvalidity == request->uidvalidity;
   g_autoptr(GError) failure = NULL;

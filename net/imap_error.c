@@ -41,11 +41,6 @@ char *imap_printable(const char *text) {
   return g_string_free(g_steal_pointer(&line), FALSE);
 }
 
-bool imap_error_is_expunge(const GError *error) {
-  static const char start[] = "the server says NO [EXPUNGEISSUED]";
-  return error->domain == NET_ERROR && g_str_has_prefix(error->message, start);
-}
-
 void imap_error_add(GError **failure, GError *another) {
   bool is_worse = net_error_ends_connection(another) && !net_error_ends_connection(*failure);
   if (*failure && !is_worse) {
@@ -58,7 +53,7 @@ void imap_error_add(GError **failure, GError *another) {
 
 void imap_error_set(GError **error, const ImapResponse *response) {
   g_autofree char *words = imap_printable(response->text);
+  g_autofree char *code = imap_printable(response->code ? response->code : "");
   g_set_error(error, NET_ERROR, error_of(response), "the server says %s%s%s%s %s", response->name,
-              response->code ? " [" : "", response->code ? response->code : "",
-              response->code ? "]" : "", words);
+              response->code ? " [" : "", code, response->code ? "]" : "", words);
 }

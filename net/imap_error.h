@@ -12,10 +12,6 @@
 // OFFLINE for BYE, else REFUSED. The message is the server's words, made printable.
 void imap_error_set(GError **error, const ImapResponse *response);
 
-// True for the refusal [EXPUNGEISSUED] (RFC 5530, RFC 2180 4.1.2), which is BUSY: messages are gone
-// of which the folder's view at its opening still speaks.
-bool imap_error_is_expunge(const GError *error);
-
 // Adds the failure of one of several commands to `failure`, their common one, and frees or keeps it:
 // the first counts, but for one that ends the connection.
 void imap_error_add(GError **failure, GError *another);

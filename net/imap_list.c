@@ -16,10 +16,12 @@ typedef struct {
 } Namespace;
 
 typedef struct {
+  ImapMailbox *imap;
   GArray *namespaces;   // Namespace
   bool has_namespaces;  // it is known which folders are personal
   bool has_dropped;     // something came before that
-  GHashTable *told;     // names
+  bool is_broken;       // a line that cannot be read may have been a folder's
+  GHashTable *told;     // names, to whether they exist
   size_t names_bytes;   // of them
   unsigned n_statuses;
   char *inbox;            // as it was listed; NULL: not yet
@@ -112,12 +114,19 @@ static bool is_missing(const ImapValue *attributes) {
   return value != NULL;
 }
 
-// False if it was told before. INBOX is one folder however it is spelled; servers repeat it.
-static bool is_new(Listing *listing, const char *name) {
+// False if it was told before. INBOX is one folder however it is spelled; servers repeat it. One
+// that exists no more by now was deleted meanwhile (RFC 5465 5.4).
+static bool is_new(Listing *listing, const char *name, bool exists) {
   const char *key = is_inbox(name) ? "INBOX" : name;
-  bool is_added = g_hash_table_add(listing->told, g_strdup(key));
-  if (is_added) listing->names_bytes += strlen(key);
-  return is_added;
+  gpointer existed;
+  if (g_hash_table_lookup_extended(listing->told, key, NULL, &existed)) {
+    bool is_news = GPOINTER_TO_INT(existed) && !exists && listing->imap->is_notified;
+    listing->imap->has_missed |= is_news;
+    return false;
+  }
+  g_hash_table_insert(listing->told, g_strdup(key), GINT_TO_POINTER(exists));
+  listing->names_bytes += strlen(key);
+  return true;
 }
 
 static bool pass_limit(GError **error) {
@@ -136,8 +145,9 @@ static bool tell_inbox_status(Listing *listing, GError **error) {
 // `* LIST (attributes) delimiter name` (RFC 3501 7.2.2).
 static bool tell_folder(Listing *listing, const ImapResponse *response, GError **error) {
   const char *name = imap_value_text(imap_value_nth(response->values, 2));
+  if (!name) listing->is_broken = true;
   if (!name || !*name || !is_personal(listing->namespaces, name)) return true;
-  if (!is_new(listing, name)) return true;
+  if (!is_new(listing, name, !is_missing(response->values))) return true;
   if (g_hash_table_size(listing->told) > MAX_FOLDERS || listing->names_bytes > MAX_NAMES_BYTES)
     return pass_limit(error);
   MailboxFolder folder = {.name = name,
@@ -153,7 +163,9 @@ static bool tell_status(Listing *listing, const ImapResponse *response, GError *
   const char *name = imap_value_text(response->values);
   const ImapValue *items = imap_value_nth(response->values, 1);
   MailboxStatus status;
-  if (!listing->status || !name || !items || !imap_read_status(items->first, &status)) return true;
+  if (!listing->imap->is_status_asked || !name || !items ||
+      !imap_read_status(items->first, &status))
+    return true;
   if (!is_personal(listing->namespaces, name)) return true;
   if (++listing->n_statuses > MAX_STATUSES) return pass_limit(error);
   if (!is_inbox(name)) return listing->status(name, &status, listing->data, error);
@@ -172,9 +184,16 @@ static bool tell_listed(Listing *listing, const ImapResponse *response, GError *
   return is_list ? tell_folder(listing, response, error) : tell_status(listing, response, error);
 }
 
+// A line of which not even the name can be read may be anything's.
+static bool may_be_list(const ImapEvent *event) {
+  const char *name = event->response ? event->response->name : NULL;
+  return event->type == IMAP_EVENT_BAD && (!name || strcmp(name, "LIST") == 0);
+}
+
 static bool take_event(const ImapEvent *event, gpointer data, GError **error) {
   Listing *listing = data;
   const ImapResponse *response = event->response;
+  listing->is_broken |= may_be_list(event);
   if (event->type != IMAP_EVENT_RESPONSE || listing->has_failed) return true;
   if (strcmp(response->name, "NAMESPACE") == 0) note_namespace(listing, response);
   listing->has_failed = !tell_listed(listing, response, error);
@@ -206,18 +225,26 @@ static char *list_words(ImapMailbox *imap, bool wants_status) {
                                                : ")");
 }
 
+// Half a tree would make the other half go.
 static bool run_list(ImapMailbox *imap, const char *words, Listing *listing, GError **error) {
-  return imap_session_run_words(imap->session, words, take_event, listing, error);
+  listing->is_broken = false;
+  if (!imap_session_run_words(imap->session, words, take_event, listing, error)) return false;
+  if (!listing->is_broken) return true;
+  g_set_error_literal(error, NET_ERROR, NET_ERROR_REFUSED,
+                      "the server lists a folder in a way that cannot be read");
+  return false;
 }
 
 // NAMESPACE and LIST go in one flight. What a server lists before it has said its namespaces is
-// asked for again, and so is what it lists for none of the extensions that it offers.
+// asked for again, and so is what cannot be read, and what it lists for none of the extensions that
+// it offers.
 static bool list_folders(ImapMailbox *imap, Listing *listing, GError **error) {
   static const char plain[] = "LIST \"\" \"*\"";
   ImapSession *session = imap->session;
   g_autoptr(GError) failure = NULL;
   g_autofree char *words = list_words(imap, listing->status != NULL);
   bool has_namespace = imap_session_has(session, "NAMESPACE");
+  imap->is_status_asked = strstr(words, "STATUS (") != NULL;
   listing->has_namespaces = !has_namespace;
   if (has_namespace && !imap_send_words(session, "NAMESPACE", error)) return false;
   if (!imap_send_words(session, words, error)) return false;
@@ -228,7 +255,8 @@ static bool list_folders(ImapMailbox *imap, Listing *listing, GError **error) {
     imap_error_add(&failure, another);
   bool is_refused = g_error_matches(failure, NET_ERROR, NET_ERROR_REFUSED) && !listing->has_failed;
   if (is_refused && strcmp(words, plain) != 0) return run_list(imap, plain, listing, error);
-  if (!failure) return !listing->has_dropped || run_list(imap, words, listing, error);
+  bool is_whole = !listing->has_dropped && !listing->is_broken;
+  if (!failure) return is_whole || run_list(imap, words, listing, error);
   g_propagate_error(error, g_steal_pointer(&failure));
   return false;
 }
@@ -239,35 +267,46 @@ bool imap_list(Mailbox *mailbox, MailboxFolderFunc each, MailboxStatusFunc statu
   g_autoptr(GArray) namespaces = g_array_new(FALSE, FALSE, sizeof(Namespace));
   g_autoptr(GHashTable) told = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   g_array_set_clear_func(namespaces, clear_namespace);
-  Listing listing = {
-      .namespaces = namespaces, .told = told, .each = each, .status = status, .data = data};
+  Listing listing = {.imap = imap,
+                     .namespaces = namespaces,
+                     .told = told,
+                     .each = each,
+                     .status = status,
+                     .data = data};
   imap->is_listing = true;
   bool listed = list_folders(imap, &listing, error);
-  imap->is_listing = false;
+  imap->is_listing = imap->is_status_asked = false;
   g_free(listing.inbox);
   return listed;
 }
 
 typedef struct {
+  ImapMailbox *imap;
   const char *name;
-  bool found;
+  bool found;  // or perhaps
 } Search;
 
 static bool match_folder(const ImapEvent *event, gpointer data, GError **error) {
   Search *search = data;
   const ImapResponse *response = event->response;
+  search->found |= may_be_list(event);
   if (event->type != IMAP_EVENT_RESPONSE || strcmp(response->name, "LIST") != 0) return true;
   const char *name = imap_value_text(imap_value_nth(response->values, 2));
-  if (name && strcmp(name, search->name) == 0 && !is_missing(response->values))
+  if (!name || strcmp(name, search->name) != 0)
+    search->imap->has_missed |= search->imap->is_notified;
+  else if (!is_missing(response->values))
     search->found = true;
   return true;
 }
 
-bool imap_has_folder(ImapSession *session, const char *folder) {
+bool imap_has_folder(ImapMailbox *imap, const char *folder) {
   if (is_inbox(folder)) return true;
-  g_autoptr(ImapCommand) command = imap_session_command(session, "LIST \"\"");
+  g_autoptr(ImapCommand) command = imap_session_command(imap->session, "LIST \"\"");
   imap_command_add_string(command, folder);
   imap_command_end(command);
-  Search search = {.name = folder};
-  return !imap_session_run(session, command, match_folder, &search, NULL) || search.found;
+  Search search = {.imap = imap, .name = folder};
+  imap->is_listing = true;
+  bool is_answered = imap_session_run(imap->session, command, match_folder, &search, NULL);
+  imap->is_listing = false;
+  return !is_answered || search.found;
 }

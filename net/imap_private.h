@@ -16,7 +16,8 @@ typedef struct {
   char *warning;                    // that the watcher is to be told; NULL: none
   bool has_news;                    // of the open folder
   bool has_missed;                  // of others
-  bool is_listing;                  // LIST and STATUS are answers now
+  bool is_listing;                  // LIST is an answer now
+  bool is_status_asked;             // STATUS is
   bool is_fetching;                 // FETCH is
   bool is_leaving;                  // what comes may still be of the folder before
   int64_t told_exists;              // in the open folder, -1: it changed since
@@ -37,9 +38,11 @@ static inline ImapMailbox *imap_of(Mailbox *mailbox) {
 // the event was one of those.
 bool imap_note_status(const ImapEvent *event, MailboxStatus *status);
 // Sends EXAMINE; `condition` is its parameter list ("(CONDSTORE)"), NULL: none. Whatever comes of
-// it, the folder that was open no longer is (RFC 3501 6.3.1).
+// it, the folder that was open no longer is (RFC 3501 6.3.1), and news of it are news of others.
 bool imap_send_examine(ImapMailbox *imap, const char *folder, const char *condition,
                        GError **error);
+// An ImapHandler for its reply where nothing but the status counts; `data` is the ImapMailbox.
+bool imap_take_status(const ImapEvent *event, gpointer data, GError **error);
 // Takes its reply: `handler` is told all of it.
 bool imap_receive_examine(ImapMailbox *imap, ImapHandler handler, gpointer data, GError **error);
 // Makes of a refusal to open `folder` what it means, asking the server whether the folder exists;
@@ -61,13 +64,12 @@ bool imap_receive(Mailbox *mailbox, const MailboxBodyFuncs *funcs, GError **erro
 void imap_free_requests(ImapMailbox *imap);
 bool imap_watch(Mailbox *mailbox, int timeout_ms, const MailboxNewsFuncs *funcs, GError **error);
 MailboxWatch imap_can_watch(Mailbox *mailbox);
-bool imap_take_news(Mailbox *mailbox);
 bool imap_append(Mailbox *mailbox, const MailboxAppend *message, bool *uncertain, GError **error);
 bool imap_keeps_sent(Mailbox *mailbox);
 bool imap_find(Mailbox *mailbox, const char *folder, const char *field, const char *value,
                bool *found, GError **error);
 // False if the server, asked for this folder alone, does not list it; true also when it cannot say.
-bool imap_has_folder(ImapSession *session, const char *folder);
+bool imap_has_folder(ImapMailbox *imap, const char *folder);
 // What a STATUS response tells of a folder (RFC 3501 7.2.4); false: nothing useful.
 bool imap_read_status(const ImapValue *items, MailboxStatus *status);
 // The items that make a MailboxMessage, as the server offers them.

@@ -84,6 +84,7 @@ static bool next_event(ImapSession *session, ImapEvent *event, GError **error) {
 void imap_sent_free(ImapSent *sent) {
   if (!sent) return;
   g_free(sent->tag);
+  g_free(sent->code);
   g_clear_error(&sent->refusal);
   g_free(sent);
 }
@@ -129,6 +130,7 @@ ImapTook imap_session_take(ImapSession *session, const ImapEvent *event, ImapLis
   // What ends twice has ended as it did first.
   if (!sent || sent->ended) return IMAP_TOOK_UNTAGGED;
   sent->ended = true;
+  sent->code = g_strdup(response->code);
   if (strcmp(response->name, "OK") != 0)
     imap_error_set(&sent->refusal, response);
   else if (sent == g_queue_peek_head(&session->sent))
@@ -173,13 +175,17 @@ static void end_idle(ImapSession *session, GString *bytes) {
   g_string_append(bytes, "DONE\r\n");
 }
 
-// Reads until the server agrees to a literal; false without error: it refused the command.
+// Reads until the server agrees to a literal; false without error: it refused the command. An OK to
+// a command of which it has a part only is none.
 static bool await_go_ahead(ImapSession *session, const ImapSent *sent, GError **error) {
   while (!sent->ended) {
     ImapTook took = imap_session_take_next(session, NULL, error);
     if (took == IMAP_TOOK_GO_AHEAD) return true;
     if (took == IMAP_TOOK_NOTHING) return false;
   }
+  if (!sent->refusal)
+    g_set_error_literal(error, NET_ERROR, NET_ERROR_PROTOCOL,
+                        "the server says OK to half a command");
   return false;
 }
 
@@ -259,6 +265,8 @@ static bool take_reply(ImapSession *session, ImapListener *listener, GError **er
   bool read = read_reply(session, listener, &failure);
   g_autoptr(GError) handler_error = listener->error;
   ImapSent *sent = g_queue_pop_head(&session->sent);
+  g_free(session->code);
+  session->code = g_steal_pointer(&sent->code);
   if (read && sent->refusal) failure = g_steal_pointer(&sent->refusal);
   imap_sent_free(sent);
   session->is_cancelled |= !read && g_error_matches(failure, NET_ERROR, NET_ERROR_CANCELLED);
@@ -286,6 +294,10 @@ bool imap_session_receive(ImapSession *session, ImapHandler handler, gpointer da
   if (!imap_session_check_open(session, error)) return false;
   g_assert(session->sent.length > 0);
   return take_idle_reply(session, error) && take_reply(session, &listener, error);
+}
+
+const char *imap_session_code(const ImapSession *session) {
+  return session->code;
 }
 
 unsigned imap_session_n_sent(const ImapSession *session) {
@@ -336,6 +348,7 @@ void imap_session_free(ImapSession *session) {
   g_hash_table_unref(session->capabilities);
   g_queue_clear_full(&session->sent, free_sent);
   imap_sent_free(session->idle);
+  g_free(session->code);
   g_free(session->buffer);
   g_free(session->name);
   g_free(session);

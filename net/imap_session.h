@@ -76,6 +76,9 @@ bool imap_session_send_stream(ImapSession *session, const ImapCommand *command, 
 // Reads the reply to the oldest command that was sent and not received. `handler` may be NULL. NO
 // and BAD: see imap_error_set.
 bool imap_session_receive(ImapSession *session, ImapHandler handler, gpointer data, GError **error);
+// The response code of the reply that was received last ("EXPUNGEISSUED", in upper case), be it OK
+// or a refusal; NULL: none. Until the next receive.
+const char *imap_session_code(const ImapSession *session);
 unsigned imap_session_n_sent(const ImapSession *session);
 // Both in one.
 bool imap_session_run(ImapSession *session, const ImapCommand *command, ImapHandler handler,

@@ -9,6 +9,7 @@ typedef struct {
   char *tag;
   bool is_idle;  // an IDLE, whose reply nobody asks for
   bool ended;
+  char *code;  // of the reply; NULL: none
   GError *refusal;
 } ImapSent;
 
@@ -26,6 +27,7 @@ struct ImapSession {
   bool was_compressed;    // or refused
   bool is_cancelled;      // while an answer was awaited: the server can still be told the end
   GQueue sent;            // of ImapSent, oldest first
+  char *code;             // of the reply that was received last
   ImapSent *idle;         // the IDLE that is on and not ended by a command yet; NULL: none
   ImapOverhear overhear;  // NULL: nobody
   gpointer overhear_data;

@@ -67,8 +67,10 @@ static void hear_words(ImapMailbox *imap, const ImapResponse *response) {
     hear_warning(imap, response);
 }
 
-// Something changed in the open folder. Some servers repeat how many messages there are.
+// Something changed in the open folder. Some servers repeat how many messages there are. Without a
+// name: it cannot be read, and may be anything.
 static bool is_change(ImapMailbox *imap, const ImapResponse *response, bool may_be_answer) {
+  if (!response->name) return !may_be_answer;
   if (strcmp(response->name, "EXISTS") == 0) {
     bool is_repeated = imap->told_exists == response->number;
     imap->told_exists = response->number;
@@ -95,26 +97,30 @@ static void hear_change(ImapMailbox *imap, const ImapResponse *response) {
   if (!is_left && imap_session_state(imap->session) == IMAP_EXAMINED) hear_of_folder(imap);
 }
 
+// A line that cannot be read is as good as one that says that something changed, unless it is part
+// of an answer, which is for whoever asked to doubt.
+static void hear_broken(ImapMailbox *imap, const ImapResponse *response) {
+  static const char *const names[] = {"STATUS", "LIST", NULL};
+  bool is_of_tree = response->name && g_strv_contains(names, response->name);
+  if (!response->name && (imap->is_fetching || imap->is_listing)) return;
+  if (imap->is_notified && !imap->is_listing && (is_of_tree || !response->name)) hear_of_tree(imap);
+  if (!is_of_tree) hear_change(imap, response);
+}
+
 void imap_overhear(const ImapEvent *event, gpointer data) {
   ImapMailbox *imap = data;
   const ImapResponse *response = event->response;
+  if (event->type == IMAP_EVENT_BAD) hear_broken(imap, response);
   if (event->type != IMAP_EVENT_RESPONSE || !response->name) return;
-  bool is_answer = imap->is_listing || (!imap->watcher && !imap->is_notified);
+  bool may_be_news = imap->watcher || imap->is_notified;
   if (response->text)
     hear_words(imap, response);
-  else if (strcmp(response->name, "STATUS") == 0 && !is_answer)
+  else if (strcmp(response->name, "STATUS") == 0 && may_be_news && !imap->is_status_asked)
     hear_status(imap, response);
-  else if (strcmp(response->name, "LIST") == 0 && !is_answer)
+  else if (strcmp(response->name, "LIST") == 0 && may_be_news && !imap->is_listing)
     hear_of_tree(imap);
   else
     hear_change(imap, response);
-}
-
-bool imap_take_news(Mailbox *mailbox) {
-  ImapMailbox *imap = imap_of(mailbox);
-  bool has_news = imap->has_news;
-  imap->has_news = false;
-  return has_news;
 }
 
 // ---- Watching.
@@ -122,7 +128,8 @@ bool imap_take_news(Mailbox *mailbox) {
 typedef struct {
   ImapMailbox *imap;
   const MailboxNewsFuncs *funcs;
-  bool is_told;  // the caller knows that `kind` is watched
+  MailboxWatch hoped;  // what it might come to when it began
+  bool is_told;        // the caller knows that `kind` is watched
   MailboxWatch kind;
 } Watch;
 
@@ -193,7 +200,7 @@ static void tell_watching(Watch *watch) {
 
 // The caller may now want to watch something else.
 static bool is_less(const Watch *watch) {
-  return watch->kind == MAILBOX_WATCHES_ALL && !watch->imap->is_notified;
+  return imap_can_watch(&watch->imap->mailbox) < watch->hoped;
 }
 
 static WireWait doubt(ImapMailbox *imap, GError **error) {
@@ -225,7 +232,7 @@ static bool watch_for(Watch *watch, int timeout_ms, GError **error) {
   for (;;) {
     if (!begin_idle(imap, error)) return false;
     tell_watching(watch);
-    if (imap->is_idle_refused) return true;
+    if (imap->is_idle_refused || is_less(watch)) return true;
     int64_t left_ms = (end_us - g_get_monotonic_time() + 999) / 1000;
     bool renews = timeout_ms < 0 || left_ms > RENEW_MS;
     WireWait wait = listen(watch, renews ? RENEW_MS : MAX(left_ms, 0), error);
@@ -248,7 +255,7 @@ static void tell_missed(ImapMailbox *imap, const MailboxNewsFuncs *funcs) {
 
 bool imap_watch(Mailbox *mailbox, int timeout_ms, const MailboxNewsFuncs *funcs, GError **error) {
   ImapMailbox *imap = imap_of(mailbox);
-  Watch watch = {.imap = imap, .funcs = funcs};
+  Watch watch = {.imap = imap, .funcs = funcs, .hoped = imap_can_watch(mailbox)};
   tell_missed(imap, funcs);
   imap->watcher = funcs;
   bool good = set_notify(imap, error) && watch_for(&watch, timeout_ms, error);

@@ -58,10 +58,6 @@ MailboxWatch mailbox_can_watch(Mailbox *mailbox) {
   return mailbox->ops->can_watch(mailbox);
 }
 
-bool mailbox_take_news(Mailbox *mailbox) {
-  return mailbox->ops->take_news(mailbox);
-}
-
 bool mailbox_append(Mailbox *mailbox, const MailboxAppend *message, bool *uncertain,
                     GError **error) {
   *uncertain = false;

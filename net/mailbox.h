@@ -113,7 +113,8 @@ typedef struct {
 // in between, with less than what was asked for). Of messages that are no more either `vanished`
 // tells at the end, range by range in rising order, for UIDs up to last_uid that were known or not;
 // or `present` is filled with all UIDs up to last_uid that are still there, and `is_present_told`
-// set. Neither ever rests on what could not be read.
+// set. Neither ever rests on what could not be read. Of a new message of which the server says
+// nothing, though it counts and finds it, the UID alone is told.
 typedef struct {
   MailboxMessageFunc message;
   bool (*vanished)(UidRange range, gpointer data, GError **error);
@@ -209,7 +210,6 @@ typedef struct {
   bool (*receive)(Mailbox *mailbox, const MailboxBodyFuncs *funcs, GError **error);
   bool (*watch)(Mailbox *mailbox, int timeout_ms, const MailboxNewsFuncs *funcs, GError **error);
   MailboxWatch (*can_watch)(Mailbox *mailbox);
-  bool (*take_news)(Mailbox *mailbox);
   bool (*append)(Mailbox *mailbox, const MailboxAppend *message, bool *uncertain, GError **error);
   bool (*find)(Mailbox *mailbox, const char *folder, const char *field, const char *value,
                bool *found, GError **error);
@@ -234,7 +234,8 @@ typedef Mailbox *(*MailboxOpen)(const Account *account, Waker *waker, const char
 
 // Tells every personal folder (RFC 2342: those of other users and shared ones are left out) once,
 // parents not necessarily first; and in the same round trip `status` (may be NULL) the state of
-// each where the server has LIST-STATUS (RFC 5819), perhaps before its folder. LIMIT: more than
+// each where the server has LIST-STATUS (RFC 5819), perhaps before its folder. REFUSED: also where
+// the server lists something, twice, that cannot be read: it may be a folder. LIMIT: more than
 // 100,000 folders, 16 MiB of their names, or 200,000 states.
 bool mailbox_list(Mailbox *mailbox, MailboxFolderFunc each, MailboxStatusFunc status, gpointer data,
                   GError **error);
@@ -270,9 +271,6 @@ bool mailbox_receive(Mailbox *mailbox, const MailboxBodyFuncs *funcs, GError **e
 bool mailbox_watch(Mailbox *mailbox, int timeout_ms, const MailboxNewsFuncs *funcs, GError **error);
 // The most that a watch may come to on this connection, by what the server said until now; no I/O.
 MailboxWatch mailbox_can_watch(Mailbox *mailbox);
-// True once for all that the server told by the way of changes in the open folder, outside of
-// update and watch.
-bool mailbox_take_news(Mailbox *mailbox);
 // Adds a message to a folder (RFC 3501 6.3.11); its bytes go out as they are read. GONE: no such
 // folder; BUSY: over quota; what else the server says is as elsewhere. An error of `read`, or fewer
 // or more bytes than `size`, ends the connection, and nothing was added. `*uncertain`: the
@@ -280,6 +278,7 @@ bool mailbox_take_news(Mailbox *mailbox);
 bool mailbox_append(Mailbox *mailbox, const MailboxAppend *message, bool *uncertain,
                     GError **error);
 // Opens the folder, and tells whether it has, as it is now, a message with that header field.
+// REFUSED: also where the server does not say it in a readable way.
 bool mailbox_find(Mailbox *mailbox, const char *folder, const char *field, const char *value,
                   bool *found, GError **error);
 // True where the server itself keeps what is sent through its own submission service; no I/O.

@@ -29,10 +29,6 @@ static MailboxWatch pop3_can_watch(Mailbox *mailbox) {
   return MAILBOX_WATCHES_NOTHING;
 }
 
-static bool pop3_take_news(Mailbox *mailbox) {
-  return false;
-}
-
 static bool pop3_append(Mailbox *mailbox, const MailboxAppend *message, bool *uncertain,
                         GError **error) {
   g_set_error_literal(error, NET_ERROR, NET_ERROR_UNSUPPORTED,
@@ -71,7 +67,6 @@ static const MailboxOps pop3_ops = {
     .receive = pop3_receive,
     .watch = pop3_watch,
     .can_watch = pop3_can_watch,
-    .take_news = pop3_take_news,
     .append = pop3_append,
     .find = pop3_find,
     .keeps_sent = pop3_keeps_sent,

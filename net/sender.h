@@ -41,8 +41,10 @@ typedef enum {
   SENDER_RETURN_FULL,
 } SenderReturn;
 
+typedef struct SenderLetter SenderLetter;
+
 // One letter to send. The caller owns all of it.
-typedef struct {
+struct SenderLetter {
   const char *from;               // envelope sender without brackets; "" is the null sender
   const char *const *recipients;  // NULL-terminated, without brackets, at least one
   uint64_t size_bytes;            // exact size with CRLF line ends, before dot-stuffing
@@ -62,8 +64,14 @@ typedef struct {
   // letter goes out whole, so it may be called before the server has said a word about this letter,
   // and also for one that the server then refuses.
   bool (*before_end)(gpointer data, GError **error);
+  // NULL, or called once at most, when all of this letter has gone out and its last answer is
+  // awaited: gives the letter that follows over this connection, NULL if there is none. That one is
+  // begun then, if it can be, and must be the next to be sent; it lives until then, or until the
+  // sender is freed. Its before_end may be called meanwhile, and as long as it was not, the letter
+  // has not been sent. Whatever is wrong with it is told when it is sent, never of this one.
+  const SenderLetter *(*next)(gpointer data);
   gpointer data;
-} SenderLetter;
+};
 
 typedef struct {
   bool (*send)(Sender *sender, const SenderLetter *letter, SenderOutcome *outcomes, GError **error);
@@ -76,6 +84,9 @@ struct Sender {
   // The connection is over: the server said so (421) or it broke. Only sender_free is left; each
   // further sender_send is OFFLINE.
   bool is_over;
+  // With is_over: the server had not said yes or no to the last letter's sender (MAIL). What went
+  // wrong is the connection's failure, and would meet any letter.
+  bool turned_away;
 };
 
 // Connects, logs in and asks for the server's extensions. `name` ("smtp1") begins its log lines.
@@ -90,9 +101,10 @@ Sender *sender_open(const Account *account, Waker *waker, const char *name, GErr
 // A 421 counts as the verdict TEMPORARY of each recipient that had none, and sets is_over.
 //
 // What the server can do is used: a small letter (32 KB) costs one round trip where there are
-// PIPELINING and CHUNKING. Never more than 100 commands or 16 KB of them are ahead of their
-// replies, so any number of recipients is fine. A server that announces PIPELINING, but answers it
-// with 503, gets the letter again one command at a time, if nobody was accepted.
+// PIPELINING and CHUNKING, or where there is PIPELINING and it was the `next` of the one before;
+// half a round trip where both is so. Never more than 100 commands or 16 KB of a letter's are ahead
+// of their replies, so any number of recipients is fine. A server that announces PIPELINING, but
+// answers it with 503, gets the letter again one command at a time, if nobody was accepted.
 //
 // Patience (RFC 5321 4.5.3.2), or the account's time-out where that is longer: five minutes for
 // MAIL and each RCPT, two for DATA, three without progress for the letter's bytes and for each
@@ -109,6 +121,6 @@ bool sender_send(Sender *sender, const SenderLetter *letter, SenderOutcome *outc
                  GError **error);
 // The server's SIZE limit (RFC 1870), 0: none told.
 uint64_t sender_max_size(const Sender *sender);
-// QUIT, waited for at most 1 s, and close. NULL is fine.
+// QUIT, waited for at most 1 s, and close; only close if a letter is begun. NULL is fine.
 void sender_free(Sender *sender);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Sender, sender_free)

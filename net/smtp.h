@@ -9,6 +9,13 @@
 //
 //   EHLO ──> ready ──> envelope ──> letter ──> ready     none taken: RSET; 421, a broken wire: over
 //
+// With PIPELINING the next letter is begun in the flight that ends this one (RFC 2920 3.1):
+//
+//   both        ──MAIL RCPT.. BDAT──> ──RSET MAIL RCPT.. BDAT──> ──RSET ...     two are under way
+//   PIPELINING  ──MAIL RCPT.. DATA──> ──bytes, dot, MAIL RCPT.. DATA──> ──bytes, dot, MAIL ...
+//
+// but only once the server has shown, on this connection, that it can take a flight.
+//
 // A large letter (over 32 KB) goes in chunks of 1 MB behind the answered envelope.
 #pragma once
 

@@ -16,6 +16,12 @@ bool smtp_connection_send(SmtpConnection *connection, const void *bytes, size_t 
   return wire_send(connection->wire, bytes, size, error) || give_up(connection);
 }
 
+bool smtp_connection_send_behind(SmtpConnection *connection, const void *bytes, size_t size,
+                                 GError **error) {
+  connection->is_mute = !wire_send(connection->wire, bytes, size, error);
+  return !connection->is_mute;
+}
+
 static int64_t deadline_after(unsigned ms) {
   return g_get_monotonic_time() + ms * INT64_C(1000);
 }
@@ -68,7 +74,10 @@ SmtpReply *smtp_connection_reply(SmtpConnection *connection, unsigned patience_m
 bool smtp_connection_is_quiet(SmtpConnection *connection, GError **error) {
   if (connection->in_at == connection->in_end) {
     WireWait waited = wire_wait(connection->wire, 0, error);
-    if (waited == WIRE_EXPIRED) return true;
+    if (waited == WIRE_EXPIRED) {
+      connection->unseen = 0;
+      return true;
+    }
     if (waited == WIRE_BROKEN) return give_up(connection);
   }
   g_autoptr(SmtpReply) reply =
@@ -148,7 +157,7 @@ static void say_goodbye(SmtpConnection *connection) {
 
 void smtp_connection_free(SmtpConnection *connection) {
   if (connection == NULL) return;
-  if (!connection->is_over) say_goodbye(connection);
+  if (!connection->is_over && !connection->is_mute) say_goodbye(connection);
   wire_free(connection->wire);
   smtp_reply_parser_free(connection->parser);
   g_free(connection);

@@ -36,6 +36,9 @@ typedef struct {
   char in[4096];  // received, not yet parsed
   size_t in_at, in_end;
   bool is_over;         // a 421 came, or the wire broke
+  bool is_mute;         // nothing can be sent; what was said before may still be answered
+  bool is_in_step;      // a flight of several commands was answered as it should be
+  unsigned unseen;      // letters begun since it was last seen that nothing is left to read
   unsigned timeout_ms;  // the account's
   unsigned extensions;  // SmtpExtensions
   uint64_t max_size;    // 0: none told
@@ -54,6 +57,10 @@ bool smtp_connection_is_quiet(SmtpConnection *connection, GError **error);
 // Sends bytes as they are.
 bool smtp_connection_send(SmtpConnection *connection, const void *bytes, size_t size,
                           GError **error);
+// The same, behind what is not answered yet. Where it fails, the answers that are due can still be
+// read, and then the connection is over (is_mute).
+bool smtp_connection_send_behind(SmtpConnection *connection, const void *bytes, size_t size,
+                                 GError **error);
 // Reads one reply. NULL: the connection is over; TIMEOUT if the reply was not whole within
 // `patience_ms` and the account's time-out.
 SmtpReply *smtp_connection_reply(SmtpConnection *connection, unsigned patience_ms, GError **error);

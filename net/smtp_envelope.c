@@ -4,6 +4,7 @@
 // writing until the other reads.
 #include <string.h>
 
+#include "net/error.h"
 #include "net/smtp_delivery.h"
 
 #define FLIGHT_COMMANDS 100
@@ -67,8 +68,8 @@ static void append_recipient(const SmtpDelivery *delivery, size_t recipient, GSt
   g_string_append(out, "\r\n");
 }
 
-static bool append_tail(SmtpDelivery *delivery, SmtpTail tail, GString *out, GError **error) {
-  if (tail == SMTP_TAIL_DATA) {
+static bool append_tail(SmtpDelivery *delivery, GString *out, GError **error) {
+  if (delivery->tail == SMTP_TAIL_DATA) {
     g_string_append(out, "DATA\r\n");
     return true;
   }
@@ -81,9 +82,8 @@ static bool append_tail(SmtpDelivery *delivery, SmtpTail tail, GString *out, GEr
 }
 
 // Commands are numbered: 0 is MAIL, 1 to `count` are the recipients, then comes the tail.
-static bool append_command(SmtpDelivery *delivery, size_t number, SmtpTail tail, GString *out,
-                           GError **error) {
-  if (number > delivery->count) return append_tail(delivery, tail, out, error);
+static bool append_command(SmtpDelivery *delivery, size_t number, GString *out, GError **error) {
+  if (number > delivery->count) return append_tail(delivery, out, error);
   if (number == 0)
     append_mail(delivery, out);
   else
@@ -94,6 +94,7 @@ static bool append_command(SmtpDelivery *delivery, size_t number, SmtpTail tail,
 static bool take_mail(SmtpDelivery *delivery, SmtpEnvelope *envelope, GError **error) {
   g_autoptr(SmtpReply) reply = smtp_connection_reply(delivery->connection, SMTP_COMMAND_MS, error);
   if (reply == NULL || !smtp_delivery_expect(delivery, reply, "MAIL", 2, error)) return false;
+  delivery->is_heard = reply->code != 421;
   envelope->mail_refused = smtp_reply_class(reply) != 2;
   envelope->out_of_step = reply->code == 503;
   if (envelope->mail_refused) smtp_delivery_tell_all(delivery, reply);
@@ -114,10 +115,9 @@ static bool take_recipient(SmtpDelivery *delivery, size_t recipient, SmtpEnvelop
   return true;
 }
 
-static bool take_tail(SmtpDelivery *delivery, SmtpTail tail, SmtpEnvelope *envelope,
-                      GError **error) {
+static bool take_tail(SmtpDelivery *delivery, SmtpEnvelope *envelope, GError **error) {
   SmtpConnection *connection = delivery->connection;
-  bool is_data = tail == SMTP_TAIL_DATA;
+  bool is_data = delivery->tail == SMTP_TAIL_DATA;
   g_autoptr(GError) cause = NULL;
   envelope->tail = smtp_connection_reply(connection, is_data ? SMTP_DATA_MS : SMTP_END_MS, &cause);
   const SmtpReply *reply = envelope->tail;
@@ -133,44 +133,95 @@ static bool take_tail(SmtpDelivery *delivery, SmtpTail tail, SmtpEnvelope *envel
   return true;
 }
 
-static bool take_reply(SmtpDelivery *delivery, size_t number, SmtpTail tail, SmtpEnvelope *envelope,
+static bool take_reply(SmtpDelivery *delivery, size_t number, SmtpEnvelope *envelope,
                        GError **error) {
   if (number == 0) return take_mail(delivery, envelope, error);
   if (number <= delivery->count) return take_recipient(delivery, number - 1, envelope, error);
-  return take_tail(delivery, tail, envelope, error);
+  return take_tail(delivery, envelope, error);
+}
+
+// All before command `end` was said. If that is a whole letter, another may go behind it.
+static void go_on_ahead(SmtpDelivery *delivery, size_t end) {
+  if (end > delivery->count + 1 && delivery->tail == SMTP_TAIL_CHUNK) smtp_ahead_begin(delivery);
+}
+
+// Takes the replies to commands from `first` on, as long as the server stays.
+static bool take_replies(SmtpDelivery *delivery, size_t first, size_t end, SmtpEnvelope *envelope,
+                         GError **error) {
+  for (size_t number = first; number < end && !delivery->connection->is_over; number++)
+    if (!take_reply(delivery, number, envelope, error)) return false;
+  return true;
 }
 
 // Sends commands from `first` on, up to what one flight holds, and takes their replies. `*next` is
 // the first that was not sent.
-static bool fly(SmtpDelivery *delivery, size_t first, size_t end, SmtpTail tail,
-                SmtpEnvelope *envelope, size_t *next, GError **error) {
+static bool fly(SmtpDelivery *delivery, size_t first, size_t end, SmtpEnvelope *envelope,
+                size_t *next, GError **error) {
   SmtpConnection *connection = delivery->connection;
   size_t most = connection->extensions & SMTP_PIPELINING ? FLIGHT_COMMANDS : 1;
   if (!smtp_connection_is_quiet(connection, error)) return false;
   g_autoptr(GString) out = g_string_new(NULL);
   size_t number = first;
   for (; number < end && number - first < most && out->len < FLIGHT_BYTES; number++)
-    if (!append_command(delivery, number, tail, out, error)) return false;
+    if (!append_command(delivery, number, out, error)) return false;
   *next = number;
   if (!smtp_connection_send(connection, out->str, out->len, error)) return false;
-  for (number = first; number < *next && !connection->is_over; number++)
-    if (!take_reply(delivery, number, tail, envelope, error)) return false;
+  go_on_ahead(delivery, *next);
+  return take_replies(delivery, first, *next, envelope, error);
+}
+
+static size_t command_count(const SmtpDelivery *delivery) {
+  return 1 + delivery->count + (delivery->tail != SMTP_TAIL_NONE);
+}
+
+bool smtp_envelope_begin(SmtpDelivery *delivery, bool with_reset, size_t awaited, GError **error) {
+  size_t end = command_count(delivery);
+  if (awaited + with_reset + end > FLIGHT_COMMANDS) return true;
+  g_autoptr(GString) out = g_string_new(with_reset ? "RSET\r\n" : NULL);
+  for (size_t number = 0; number < end; number++) {
+    if (out->len >= FLIGHT_BYTES) return true;
+    if (!append_command(delivery, number, out, error)) return false;
+  }
+  if (!smtp_connection_send_behind(delivery->connection, out->str, out->len, error)) return false;
+  delivery->said = end;
+  delivery->said_reset = with_reset;
   return true;
 }
 
-bool smtp_envelope_send(SmtpDelivery *delivery, SmtpTail tail, SmtpEnvelope *envelope,
-                        GError **error) {
+static bool take_reset(SmtpDelivery *delivery, GError **error) {
   SmtpConnection *connection = delivery->connection;
-  size_t end = 1 + delivery->count + (tail != SMTP_TAIL_NONE);
+  g_autoptr(SmtpReply) reply = smtp_connection_reply(connection, SMTP_COMMAND_MS, error);
+  if (reply == NULL) return false;
+  if (smtp_reply_class(reply) == 2) return true;
+  g_autofree char *text = smtp_reply_text(reply);
+  g_set_error(error, NET_ERROR, reply->code == 421 ? NET_ERROR_OFFLINE : NET_ERROR_PROTOCOL,
+              "the SMTP server answers RSET with: %s", text);
+  return false;
+}
+
+// Takes the replies to what was said ahead.
+static bool take_ahead(SmtpDelivery *delivery, SmtpEnvelope *envelope, GError **error) {
+  size_t said = delivery->said;
+  delivery->said = 0;
+  if (said == 0) return true;
+  go_on_ahead(delivery, said);
+  if (delivery->said_reset && !take_reset(delivery, error)) return false;
+  return take_replies(delivery, 0, said, envelope, error);
+}
+
+bool smtp_envelope_send(SmtpDelivery *delivery, SmtpEnvelope *envelope, GError **error) {
+  SmtpConnection *connection = delivery->connection;
+  size_t end = command_count(delivery), next = delivery->said;
   *envelope = (SmtpEnvelope){0};
-  for (size_t next = 0; next < end;) {
+  bool is_answered = take_ahead(delivery, envelope, error);
+  while (is_answered && next < end) {
     bool is_hopeless =
         envelope->mail_refused || (next > delivery->count && delivery->accepted == 0);
     if (is_hopeless || connection->is_over) break;
-    if (fly(delivery, next, end, tail, envelope, &next, error)) continue;
-    // A letter that was begun and is not ended: only closing takes it back.
-    if (next > 0) connection->is_over = true;
-    return false;
+    is_answered = fly(delivery, next, end, envelope, &next, error);
   }
-  return true;
+  // A letter that was begun and is not ended: only closing takes it back.
+  if (!is_answered && next > 0) connection->is_over = true;
+  if (is_answered && !envelope->out_of_step) connection->is_in_step = true;
+  return is_answered;
 }

@@ -139,43 +139,6 @@ UidSet *uid_set_subtract(const UidSet *a, const UidSet *b) {
   return rest;
 }
 
-static bool parse_uid(const char **text, uint32_t *uid) {
-  uint64_t number = 0;
-  const char *at = *text;
-  for (; g_ascii_isdigit(*at) && number <= UINT32_MAX; at++)
-    number = number * 10 + (uint64_t)(*at - '0');
-  if (at == *text || number == 0 || number > UINT32_MAX) return false;
-  *uid = (uint32_t)number;
-  *text = at;
-  return true;
-}
-
-// One range and the comma behind it.
-static bool parse_range(const char **text, UidRange *range) {
-  if (!parse_uid(text, &range->first)) return false;
-  range->last = range->first;
-  if (**text == ':') {
-    (*text)++;
-    if (!parse_uid(text, &range->last)) return false;
-  }
-  if (range->last < range->first) *range = (UidRange){range->last, range->first};
-  if (**text == '\0') return true;
-  return *(*text)++ == ',' && **text != '\0';
-}
-
-bool uid_set_parse(const char *text, bool (*each)(UidRange range, gpointer data), gpointer data) {
-  UidRange range;
-  const char *at = text;
-  if (*at == '\0') return false;
-  while (*at != '\0')
-    if (!parse_range(&at, &range)) return false;
-  for (at = text; *at != '\0';) {
-    parse_range(&at, &range);
-    if (!each(range, data)) break;
-  }
-  return true;
-}
-
 char *uid_set_print(const UidSet *set, size_t *next, size_t max_bytes) {
   g_autoptr(GString) text = g_string_new(NULL);
   for (; *next < uid_set_n_ranges(set); (*next)++) {

@@ -35,8 +35,6 @@ UidRange uid_set_range(const UidSet *set, size_t index);
 // What is in `a` and not in `b`, as a new set.
 UidSet *uid_set_subtract(const UidSet *a, const UidSet *b);
 
-// A set as IMAP writes it (RFC 3501 section 9: sequence-set of UIDs), from text: "41,43:116", each
-// range in either direction; false, and nothing told, where it is none. To text: so much of the set
-// as fits into max_bytes, from range `*next` on, which is moved; newly allocated, NULL at the end.
-bool uid_set_parse(const char *text, bool (*each)(UidRange range, gpointer data), gpointer data);
+// A set as IMAP writes it (RFC 3501 section 9: sequence-set of UIDs): "41,43:116". So much of it as
+// fits into max_bytes, from range `*next` on, which is moved; newly allocated, NULL at the end.
 char *uid_set_print(const UidSet *set, size_t *next, size_t max_bytes);

@@ -109,10 +109,12 @@ static bool deflate_send(Wire *wire, const void *bytes, size_t size, GError **er
   return true;
 }
 
-// Compressed bytes that came may yield nothing yet: then a receive would wait for more.
+// Compressed bytes that came may yield nothing yet: then a receive would wait for more. They may also
+// yield a thousand times what came, through which new work does not wait: the inner wire knows.
 static WireWait deflate_wait(Wire *wire, int timeout_ms, GError **error) {
   DeflateWire *self = (DeflateWire *)wire;
   int64_t end_us = g_get_monotonic_time() + timeout_ms * INT64_C(1000);
+  bool is_asked = false;
   while (self->ahead_at == self->ahead_end) {
     size_t got;
     if (!unfold(self, self->ahead, sizeof self->ahead, &got, error)) return WIRE_BROKEN;
@@ -122,11 +124,13 @@ static WireWait deflate_wait(Wire *wire, int timeout_ms, GError **error) {
     int64_t left_ms = (end_us - g_get_monotonic_time() + 999) / 1000;
     WireWait wait = wire_wait(self->inner, timeout_ms < 0 ? -1 : (int)MAX(left_ms, 0), error);
     if (wait != WIRE_READY) return wait;
+    is_asked = true;
     ssize_t received = receive(self, error);
     if (received < 0) return WIRE_BROKEN;
     if (received == 0) break;
   }
-  return WIRE_READY;
+  bool is_woken = !is_asked && wire_wait(self->inner, 0, NULL) == WIRE_WOKEN;
+  return is_woken ? WIRE_WOKEN : WIRE_READY;
 }
 
 static void deflate_free(Wire *wire) {

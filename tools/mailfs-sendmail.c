@@ -250,6 +250,7 @@ int main(int argc, char **argv) {
   setlocale(LC_CTYPE, "");
   log_start("mailfs-sendmail");
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);  // a file that may grow no more is an error of the write
   g_auto(SendmailLine) line = {0};
   g_autoptr(GError) error = NULL;
   if (!sendmail_line_parse(&line, argc, argv, &error)) return exit_report(error);

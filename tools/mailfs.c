@@ -117,6 +117,7 @@ int main(int argc, char **argv) {
   setlocale(LC_CTYPE, "");
   log_start("mailfs");
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);  // a file that may grow no more is an error of the write
   set_limits();
   g_auto(CommandLine) line = {0};
   g_autoptr(GError) error = NULL;

@@ -274,10 +274,6 @@ static bool fake_watch(Mailbox *mailbox, int timeout_ms, const MailboxNewsFuncs 
   return fake_leave(good);
 }
 
-static bool fake_take_news(Mailbox *mailbox) {
-  return false;
-}
-
 static bool fake_quota(Mailbox *mailbox, MailboxQuota *quota, GError **error) {
   *quota = (MailboxQuota){.used_bytes = 1 << 20, .limit_bytes = 1 << 30};
   return true;
@@ -300,7 +296,6 @@ Mailbox *fake_mailbox_open(const Account *account, Waker *waker, const char *nam
       .receive = fake_receive,
       .watch = fake_watch,
       .can_watch = fake_can_watch,
-      .take_news = fake_take_news,
       .append = fake_append,
       .find = fake_find,
       .keeps_sent = fake_keeps_sent,

@@ -9,13 +9,15 @@
 typedef struct {
   pthread_mutex_t mutex;
   pthread_cond_t stalled;
-  bool is_stalled, goes_on;
+  bool is_stalled, goes_on, goes_on_once;
   GArray *steps;       // of FakeStep
   FakeStep set;        // afterwards
   GPtrArray *letters;  // of char *
   unsigned connections, tries;
   unsigned open, most, allowed;  // connections that are, were at once, may be
   uint64_t max_size;
+  FakeAhead ahead;
+  unsigned begun;
   FakeWatch watch;
   gpointer watch_data;
 } FakeServer;
@@ -23,6 +25,8 @@ typedef struct {
 typedef struct {
   Sender sender;
   Waker *waker;
+  const SenderLetter *next;  // must be sent next, if that is known
+  GString *next_text;        // all of it, if it was ended
 } FakeSender;
 
 static FakeServer *server;
@@ -135,9 +139,16 @@ void fake_server_go_on(void) {
   pthread_mutex_unlock(&server->mutex);
 }
 
+void fake_server_go_on_once(void) {
+  pthread_mutex_lock(&server->mutex);
+  server->goes_on_once = true;
+  pthread_mutex_unlock(&server->mutex);
+}
+
 static bool goes_on(void) {
   pthread_mutex_lock(&server->mutex);
-  bool goes = server->goes_on;
+  bool goes = server->goes_on || server->goes_on_once;
+  server->goes_on_once = false;
   pthread_mutex_unlock(&server->mutex);
   return goes;
 }
@@ -153,6 +164,19 @@ unsigned fake_server_most(void) {
   unsigned most = server->most;
   pthread_mutex_unlock(&server->mutex);
   return most;
+}
+
+void fake_server_pipeline(FakeAhead ahead) {
+  pthread_mutex_lock(&server->mutex);
+  server->ahead = ahead;
+  pthread_mutex_unlock(&server->mutex);
+}
+
+unsigned fake_server_begun(void) {
+  pthread_mutex_lock(&server->mutex);
+  unsigned begun = server->begun;
+  pthread_mutex_unlock(&server->mutex);
+  return begun;
 }
 
 static bool stall(FakeSender *fake, GError **error) {
@@ -196,6 +220,44 @@ static bool leave(Sender *sender, const SenderLetter *letter, SenderOutcome *out
   return true;
 }
 
+static void count_begun(void) {
+  pthread_mutex_lock(&server->mutex);
+  server->begun++;
+  pthread_mutex_unlock(&server->mutex);
+}
+
+// What a server would hear of the next letter, before it answers to this one.
+static void begin_next(FakeSender *fake, const SenderLetter *letter) {
+  pthread_mutex_lock(&server->mutex);
+  FakeAhead ahead = server->ahead;
+  pthread_mutex_unlock(&server->mutex);
+  if (ahead == FAKE_AHEAD_NONE) return;
+  fake->next = letter->next(letter->data);
+  if (fake->next == NULL) return;
+  count_begun();
+  if (ahead != FAKE_AHEAD_WHOLE) return;
+  g_autoptr(GString) text = g_string_new(NULL);
+  g_autoptr(GError) error = NULL;
+  bool has_ended =
+      read_all(text, fake->next, &error) && fake->next->before_end(fake->next->data, &error);
+  if (has_ended) fake->next_text = g_steal_pointer(&text);
+}
+
+// The letter's bytes, and its end: what of both was begun is not done again.
+static bool take_text(FakeSender *fake, const SenderLetter *letter, GString *text, GError **error) {
+  g_assert_true(fake->next == NULL || fake->next == letter);
+  fake->next = NULL;
+  if (fake->next_text == NULL) return read_all(text, letter, error);
+  g_string_append(text, fake->next_text->str);
+  return true;
+}
+
+static bool take_end(FakeSender *fake, const SenderLetter *letter, GError **error) {
+  if (fake->next_text == NULL) return letter->before_end(letter->data, error);
+  g_string_free(g_steal_pointer(&fake->next_text), TRUE);
+  return true;
+}
+
 static void set_outcome(SenderOutcome *outcome, SenderVerdict verdict) {
   static const char *const replies[] = {
       [SENDER_ACCEPTED] = "250 2.0.0 taken",
@@ -224,6 +286,9 @@ static SenderVerdict verdict_of(FakeStep step, unsigned recipient) {
     case FAKE_DENIED:
     case FAKE_STALL:
     case FAKE_LEAVE:
+    case FAKE_TURN_AWAY:
+    case FAKE_DROP:
+    case FAKE_TAKE_STALL:
       return SENDER_ACCEPTED;
   }
   g_assert_not_reached();
@@ -231,8 +296,11 @@ static SenderVerdict verdict_of(FakeStep step, unsigned recipient) {
 
 static bool fake_send(Sender *sender, const SenderLetter *letter, SenderOutcome *outcomes,
                       GError **error) {
+  FakeSender *fake = (FakeSender *)sender;
   FakeStep step = take_step();
-  if (step == FAKE_LEAVE) return leave(sender, letter, outcomes);
+  sender->turned_away = step == FAKE_TURN_AWAY || step == FAKE_DROP;
+  if (step == FAKE_DROP) return fail(sender, error);
+  if (step == FAKE_LEAVE || step == FAKE_TURN_AWAY) return leave(sender, letter, outcomes);
   g_autoptr(GString) text = g_string_new(letter->from);
   g_string_append(text, " ->");
   bool taken = false;
@@ -243,14 +311,16 @@ static bool fake_send(Sender *sender, const SenderLetter *letter, SenderOutcome 
     taken = true;
   }
   g_string_append(text, "\n");
-  if (!read_all(text, letter, error)) return false;
+  if (!take_text(fake, letter, text, error)) return false;
   if (step == FAKE_HANG_UP) return fail(sender, error);
-  if (step == FAKE_STALL && !stall((FakeSender *)sender, error)) return false;
+  if (step == FAKE_STALL && !stall(fake, error)) return false;
   if (taken) tell(FAKE_BEFORE_END, text);
-  if (taken && !letter->before_end(letter->data, error)) return false;
+  if (taken && !take_end(fake, letter, error)) return false;
   if (taken) tell(FAKE_AFTER_END, text);
   if (taken) keep(text);
   if (taken) tell(FAKE_TAKEN, text);
+  if (taken) begin_next(fake, letter);
+  if (step == FAKE_TAKE_STALL && !stall(fake, error)) return false;
   return step == FAKE_TAKE_HANG_UP ? fail(sender, error) : true;
 }
 
@@ -265,6 +335,8 @@ static void fake_free(Sender *sender) {
   pthread_mutex_lock(&server->mutex);
   server->open--;
   pthread_mutex_unlock(&server->mutex);
+  FakeSender *fake = (FakeSender *)sender;
+  if (fake->next_text != NULL) g_string_free(fake->next_text, TRUE);
   g_free(sender);
 }
 

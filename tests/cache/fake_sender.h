@@ -23,6 +23,9 @@ typedef enum {
   FAKE_DENIED,         // the login is refused
   FAKE_STALL,          // nothing is said until the waker cancels, or fake_server_go_on
   FAKE_LEAVE,          // 421 for all, and the connection is over
+  FAKE_TURN_AWAY,      // ... before anything was said of the letter
+  FAKE_DROP,           // the connection breaks there
+  FAKE_TAKE_STALL,     // the letter is taken, and as FAKE_STALL before that is said
 } FakeStep;
 
 // There is one at a time: sender_open's like has no place for a pointer.
@@ -40,9 +43,15 @@ void fake_server_limit(uint64_t max_size);
 void fake_server_wait_stalled(void);
 // What has stalled is accepted, and so is what stalls later.
 void fake_server_go_on(void);
+// Only what stalls now is accepted.
+void fake_server_go_on_once(void);
 // No more connections than that are had at once; 0: any number.
 void fake_server_allow(unsigned connections);
 unsigned fake_server_most(void);  // connections there were at once
+// What is begun of the next letter while this one's answer is awaited; nothing at first.
+typedef enum { FAKE_AHEAD_NONE, FAKE_AHEAD_ENVELOPE, FAKE_AHEAD_WHOLE } FakeAhead;
+void fake_server_pipeline(FakeAhead ahead);
+unsigned fake_server_begun(void);  // letters begun ahead
 // "from -> to to\n" and the letter's bytes; newly allocated.
 char *fake_server_letter(unsigned i);
 

@@ -151,6 +151,70 @@ static void test_offline(Fixture *fixture, gconstpointer unused) {
   g_assert_cmpuint(fake_server_count(), ==, 8);
 }
 
+// The letters were written before the outbox could send; a server that says so to each lets in at
+// most the two connections that were under way, and then all wait for the same time.
+static void turn_all_away(Fixture *fixture, FakeStep step) {
+  fixture->options.send_delay_ms = 3600 * 1000;
+  fixture_reopen(fixture);
+  copy_letters(fixture, 50);
+  fake_server_set(step);
+  fixture_reopen(fixture);
+  fixture_wait(fixture, is_offline);
+  fixture_wait_disk(fixture);
+  g_assert_cmpuint(fake_server_tries(), <=, 2);
+  g_assert_cmpuint(fixture->outbox->failures, ==, 1);
+  for (unsigned i = 0; i < 50; i++) {
+    g_autofree char *name = g_strdup_printf("mail-%u", i);
+    fixture_assert_state(fixture, name, "queued");
+  }
+  fake_server_set(FAKE_ACCEPT);
+  fixture_reopen(fixture);
+  fixture_wait_sent(fixture);
+  g_assert_cmpuint(fake_server_count(), ==, 50);
+}
+
+static void test_turned_away(Fixture *fixture, gconstpointer unused) {
+  turn_all_away(fixture, FAKE_TURN_AWAY);
+}
+
+static void test_dropped(Fixture *fixture, gconstpointer unused) {
+  turn_all_away(fixture, FAKE_DROP);
+}
+
+static bool has_one_left(Fixture *fixture) {
+  return fixture->outbox->under_way->len == 0 && fake_server_count() == 9;
+}
+
+// A letter that makes the server hang up later holds up no other.
+static void test_hated(Fixture *fixture, gconstpointer unused) {
+  fake_server_expect(FAKE_LEAVE);
+  copy_letters(fixture, 10);
+  fixture_wait(fixture, has_one_left);
+  g_assert_cmpuint(fake_server_count(), ==, 9);
+  g_assert_cmpuint(fixture->outbox->failures, ==, 0);
+}
+
+// New letters are a reason to try again, but not each letter of a burst.
+static void test_written_meanwhile(Fixture *fixture, gconstpointer unused) {
+  static const FakeStep steps[] = {FAKE_OFFLINE, FAKE_TURN_AWAY};
+  for (size_t i = 0; i < G_N_ELEMENTS(steps); i++) {
+    unsigned before = fake_server_tries();
+    fake_server_set(steps[i]);
+    fixture_copy_letter(fixture, "first");
+    fixture_wait(fixture, is_offline);
+    copy_letters(fixture, 20);
+    for (unsigned j = 0; j < 50; j++) {
+      g_main_context_iteration(fixture->context, FALSE);
+      g_usleep(1000);
+    }
+    g_assert_cmpuint(fake_server_tries() - before, <=, 2);
+    fake_server_set(FAKE_ACCEPT);
+    fixture_reopen(fixture);
+    fixture_wait_sent(fixture);
+    fixture_reopen(fixture);
+  }
+}
+
 // What was handed over and not begun can be cancelled and renamed; what was begun cannot.
 static void test_withdraw(Fixture *fixture, gconstpointer unused) {
   fake_server_allow(1);
@@ -195,6 +259,10 @@ static const struct {
     {"second turned away", test_second_turned_away},
     {"kept turned away", test_kept_turned_away},
     {"offline", test_offline},
+    {"turned away", test_turned_away},
+    {"dropped", test_dropped},
+    {"hated", test_hated},
+    {"written meanwhile", test_written_meanwhile},
     {"withdraw", test_withdraw},
     {"restart", test_restart},
 };

@@ -25,8 +25,10 @@ typedef struct {
   const Row *again;  // told instead of the rows by the second update
   size_t n_again;
   unsigned n_updates;
-  uint32_t generated;  // besides: UIDs 1 to this, each with a subject
-  int fail_code;       // after the rows, -1: never
+  uint32_t n_uncounted;  // came after the server had said how many there are
+  uint32_t known_count;  // as the last update was told
+  uint32_t generated;    // besides: UIDs 1 to this, each with a subject
+  int fail_code;         // after the rows, -1: never
   MailboxStatus status;
 } TableMailbox;
 
@@ -48,6 +50,7 @@ static bool table_update(Mailbox *mailbox, const MailboxKnown *known,
                          const MailboxUpdateFuncs *funcs, MailboxUpdate *update, GError **error) {
   TableMailbox *table = (TableMailbox *)mailbox;
   bool is_again = ++table->n_updates == 2 && table->again != NULL;
+  table->known_count = known->count;
   const Row *rows = is_again ? table->again : table->rows;
   update->status = table->status;
   update->is_present_told = true;
@@ -115,7 +118,7 @@ static char *run(Fixture *fixture, const Row *rows, size_t n_rows, uint32_t uidn
   fixture->table.status = (MailboxStatus){
       .uidvalidity = fixture->uidvalidity,
       .uidnext = uidnext,
-      .exists = (uint32_t)n_rows + fixture->table.generated,
+      .exists = (uint32_t)n_rows + fixture->table.generated - fixture->table.n_uncounted,
   };
   index_folder(fixture->index, fixture->inbox, &folder);
   if (!sync_folder(fixture->index, &fixture->table.base, true, &folder, changes, NULL))
@@ -212,6 +215,26 @@ static void test_pieces(Fixture *fixture, gconstpointer data) {
   g_assert_cmpstr(flags, ==, "\\Seen");
   g_autofree char *listing = shown(fixture);
   g_assert_cmpstr(listing, ==, "1.eml 9.eml ");
+}
+
+// The server is told how many messages are known, which are more than it counted where one came
+// while it told them, and of those below a message that is asked for once more.
+static void test_known_count(Fixture *fixture, gconstpointer data) {
+  static const Row first[] = {{1, "", "one"}, {2, "", "two"}, {3, "", "three"}};
+  static const Row second[] = {
+      {1, "", "one"}, {3, "", "three"}, {4, "", "four"}, {6, "", NULL}, {8, "", "eight"}};
+  static const Row again[] = {{6, "", "six"}, {8, "", "eight"}};
+  fixture->table.n_uncounted = 1;
+  assert_run(fixture, first, 3, 4, "*", "1.eml 2.eml 3.eml ");
+  assert_run(fixture, first, 3, 4, "", "1.eml 2.eml 3.eml ");
+  g_assert_cmpuint(fixture->table.known_count, ==, 3);
+  fixture->table.n_updates = 0;
+  fixture->table.again = again;
+  fixture->table.n_again = G_N_ELEMENTS(again);
+  assert_run(fixture, second, 5, 9, "-1970-01-01_0000_unknown_two,2.eml *",
+             "1.eml 3.eml 4.eml 8.eml 6.eml ");
+  g_assert_cmpuint(fixture->table.n_updates, ==, 2);
+  g_assert_cmpuint(fixture->table.known_count, ==, 4);
 }
 
 static void test_incremental(Fixture *fixture, gconstpointer data) {
@@ -367,6 +390,7 @@ int main(int argc, char **argv) {
       {"/sync/any-order", test_any_order},
       {"/sync/flagged-meanwhile", test_flagged_meanwhile},
       {"/sync/pieces", test_pieces},
+      {"/sync/known-count", test_known_count},
       {"/sync/incremental", test_incremental},
       {"/sync/broken-off", test_broken_off},
       {"/sync/batches", test_batches},

@@ -13,7 +13,7 @@ typedef struct {
   mode_t mode;
   int64_t atime_ns, mtime_ns;
   char *from;
-} Letter;
+} FakeLetter;
 
 struct Outbox {
   GPtrArray *letters;  // by rising ino
@@ -23,11 +23,11 @@ struct Outbox {
 
 struct OutboxHandle {
   Outbox *outbox;
-  Letter *letter;
+  FakeLetter *letter;
 };
 
-static void letter_free(gpointer data) {
-  Letter *letter = data;
+static void fake_letter_free(gpointer data) {
+  FakeLetter *letter = data;
   g_byte_array_unref(letter->bytes);
   g_free(letter->name);
   g_free(letter->from);
@@ -36,7 +36,7 @@ static void letter_free(gpointer data) {
 
 Outbox *fake_outbox_new(void) {
   Outbox *outbox = g_new0(Outbox, 1);
-  outbox->letters = g_ptr_array_new_with_free_func(letter_free);
+  outbox->letters = g_ptr_array_new_with_free_func(fake_letter_free);
   outbox->next_ino = OUTBOX_FAILED_INO + 1;
   outbox->mtime_ns = 1;
   return outbox;
@@ -51,23 +51,23 @@ static void refuse(GError **error, int code) {
   g_set_error(error, OUTBOX_ERROR, code, "refused: %s", g_strerror(code));
 }
 
-static Letter *find(Outbox *outbox, uint64_t ino) {
+static FakeLetter *find(Outbox *outbox, uint64_t ino) {
   for (unsigned i = 0; i < outbox->letters->len; i++) {
-    Letter *letter = outbox->letters->pdata[i];
+    FakeLetter *letter = outbox->letters->pdata[i];
     if (letter->ino == ino) return letter;
   }
   return NULL;
 }
 
-static Letter *find_name(Outbox *outbox, const char *name) {
+static FakeLetter *find_name(Outbox *outbox, const char *name) {
   for (unsigned i = 0; i < outbox->letters->len; i++) {
-    Letter *letter = outbox->letters->pdata[i];
+    FakeLetter *letter = outbox->letters->pdata[i];
     if (strcmp(letter->name, name) == 0) return letter;
   }
   return NULL;
 }
 
-static void fill(const Letter *letter, OutboxFile *file) {
+static void fill(const FakeLetter *letter, OutboxFile *file) {
   *file = (OutboxFile){
       .ino = letter->ino,
       .parent = OUTBOX_INO,
@@ -92,13 +92,13 @@ int64_t outbox_directory_mtime_ns(const Outbox *outbox, uint64_t directory) {
 }
 
 bool outbox_get(Outbox *outbox, uint64_t ino, OutboxFile *file) {
-  Letter *letter = find(outbox, ino);
+  FakeLetter *letter = find(outbox, ino);
   if (letter != NULL) fill(letter, file);
   return letter != NULL;
 }
 
 bool outbox_lookup(Outbox *outbox, uint64_t parent, const char *name, OutboxFile *file) {
-  Letter *letter = parent == OUTBOX_INO ? find_name(outbox, name) : NULL;
+  FakeLetter *letter = parent == OUTBOX_INO ? find_name(outbox, name) : NULL;
   if (letter != NULL) fill(letter, file);
   return letter != NULL;
 }
@@ -106,7 +106,7 @@ bool outbox_lookup(Outbox *outbox, uint64_t parent, const char *name, OutboxFile
 void outbox_children(Outbox *outbox, uint64_t parent, uint64_t after, OutboxEach each,
                      gpointer data) {
   for (unsigned i = 0; parent == OUTBOX_INO && i < outbox->letters->len; i++) {
-    Letter *letter = outbox->letters->pdata[i];
+    FakeLetter *letter = outbox->letters->pdata[i];
     OutboxFile file;
     fill(letter, &file);
     if (letter->ino > after && !each(&file, data)) return;
@@ -114,12 +114,12 @@ void outbox_children(Outbox *outbox, uint64_t parent, uint64_t after, OutboxEach
 }
 
 char *outbox_detail(Outbox *outbox, uint64_t ino, OutboxDetail detail) {
-  Letter *letter = find(outbox, ino);
+  FakeLetter *letter = find(outbox, ino);
   if (detail == OUTBOX_ENVELOPE_FROM) return g_strdup(letter != NULL ? letter->from : NULL);
   return detail == OUTBOX_STATE ? g_strdup("held") : NULL;
 }
 
-static OutboxHandle *open_letter(Outbox *outbox, Letter *letter) {
+static OutboxHandle *open_fake_letter(Outbox *outbox, FakeLetter *letter) {
   OutboxHandle *handle = g_new0(OutboxHandle, 1);
   handle->outbox = outbox;
   handle->letter = letter;
@@ -132,25 +132,25 @@ OutboxHandle *outbox_create(Outbox *outbox, uint64_t parent, const char *name, m
     refuse(error, parent != OUTBOX_INO ? EPERM : EINVAL);
     return NULL;
   }
-  Letter *letter = g_new0(Letter, 1);
+  FakeLetter *letter = g_new0(FakeLetter, 1);
   letter->ino = outbox->next_ino++;
   letter->name = g_strdup(name);
   letter->bytes = g_byte_array_new();
   letter->mode = mode;
   g_ptr_array_add(outbox->letters, letter);
   fill(letter, file);
-  return open_letter(outbox, letter);
+  return open_fake_letter(outbox, letter);
 }
 
 OutboxHandle *outbox_open_file(Outbox *outbox, uint64_t ino, int open_flags, pid_t pid,
                                GError **error) {
-  Letter *letter = find(outbox, ino);
+  FakeLetter *letter = find(outbox, ino);
   if (letter == NULL) {
     refuse(error, ENOENT);
     return NULL;
   }
   if (open_flags & O_TRUNC) g_byte_array_set_size(letter->bytes, 0);
-  return open_letter(outbox, letter);
+  return open_fake_letter(outbox, letter);
 }
 
 ssize_t outbox_read(OutboxHandle *handle, void *buffer, size_t size, off_t offset, GError **error) {
@@ -203,7 +203,7 @@ void outbox_flush(OutboxHandle *handle, pid_t pid, OutboxDone done, gpointer dat
 
 void outbox_set_envelope_from(Outbox *outbox, uint64_t ino, const char *from, OutboxDone done,
                               gpointer data) {
-  Letter *letter = find(outbox, ino);
+  FakeLetter *letter = find(outbox, ino);
   g_autoptr(GError) error = NULL;
   if (g_strcmp0(from, "bad") == 0) {
     refuse(&error, EINVAL);
@@ -229,7 +229,7 @@ OutboxHandle *outbox_find_closed(Outbox *outbox) {
 
 void outbox_rename(Outbox *outbox, uint64_t parent, const char *name, uint64_t new_parent,
                    const char *new_name, unsigned flags, OutboxDone done, gpointer data) {
-  Letter *letter = find_name(outbox, name);
+  FakeLetter *letter = find_name(outbox, name);
   g_autoptr(GError) error = NULL;
   if (letter == NULL || new_parent != OUTBOX_INO)
     refuse(&error, letter == NULL ? ENOENT : EPERM);
@@ -249,7 +249,7 @@ void outbox_link(Outbox *outbox, uint64_t ino, uint64_t new_parent, const char *
 
 void outbox_unlink(Outbox *outbox, uint64_t parent, const char *name, pid_t pid, OutboxDone done,
                    gpointer data) {
-  Letter *letter = find_name(outbox, name);
+  FakeLetter *letter = find_name(outbox, name);
   g_autoptr(GError) error = NULL;
   if (letter == NULL)
     refuse(&error, ENOENT);

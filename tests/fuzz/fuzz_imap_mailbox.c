@@ -229,7 +229,6 @@ static bool watch(Caller *caller, GError **error) {
 
 static bool ask_quota(Caller *caller, GError **error) {
   MailboxQuota quota;
-  mailbox_take_news(caller->mailbox);
   return mailbox_quota(caller->mailbox, &quota, error);
 }
 

@@ -3,6 +3,7 @@ and nothing lost by a crash."""
 
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -262,6 +263,22 @@ class Hardship(LabCase):
         self.assertEqual(mount.ls("INBOX"), names)
         seen = {uid: digest for (_, uid), digest in self.read_all(mount).items()}
         self.assertEqual(seen, expected)
+
+    def test_a_limit_on_file_sizes(self):
+        # Of `ulimit -f`: what does not fit any more is an error of that one file, and the mount lives.
+        mount = self.mount(smtp="smtp://alice@localhost:9")
+        names = mount.ls("INBOX")
+        [pid] = mount.pids()
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+        done = mount.run("sha256sum", *(os.path.join("INBOX", name) for name in names), check=False)
+        self.assertIn("Input/output error", done.stderr)
+        done = mount.run("dd", "of=outbox/large", check=False,
+                         input="To: bob@example.org\n\n" + "long " * 40)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("File too large", done.stderr)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+        self.assertEqual(sorted(mount.hashes("INBOX").values()), sorted(self.expected().values()))
+        self.assertEqual(mount.pids(), [pid])
 
     def test_ctrl_c_while_the_server_says_nothing(self):
         # A cat that waits for the server ends at once; until then ls, stat, df and what is cached

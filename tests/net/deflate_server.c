@@ -77,8 +77,8 @@ static WireWait server_wait(Wire *wire, int timeout_ms, GError **error) {
   const Packet *packet = g_queue_peek_head(&self->packets);
   int64_t end_us = timeout_ms < 0 ? INT64_MAX : now_us + timeout_ms * INT64_C(1000);
   g_string_append_printf(self->timeouts, "%s%d", self->timeouts->len > 0 ? " " : "", timeout_ms);
-  if (packet != NULL && packet->arrives_us <= now_us) return WIRE_READY;
   if (self->is_woken) return WIRE_WOKEN;
+  if (packet != NULL && packet->arrives_us <= now_us) return WIRE_READY;
   if (self->fault != NULL) {
     g_propagate_error(error, g_error_copy(self->fault));
     return WIRE_BROKEN;

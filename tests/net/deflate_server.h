@@ -34,7 +34,7 @@ void deflate_server_close(DeflateServer *server);
 // From now on a receive, a send and, unless it finds a packet, a wait fail so. A copy is taken;
 // NULL: no more.
 void deflate_server_break(DeflateServer *server, const GError *error);
-// A wait that finds no packet ends at once with WIRE_WOKEN, or no more.
+// A wait ends at once with WIRE_WOKEN, or no more.
 void deflate_server_wake(DeflateServer *server, bool is_woken);
 // Each wait that had to wait ends so much later than it should.
 void deflate_server_set_delay(DeflateServer *server, int64_t delay_us);

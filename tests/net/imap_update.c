@@ -33,7 +33,7 @@ static void append_line(GString *text, const Row *row) {
 }
 
 static const char examined[] =
-    "S: * 600000 EXISTS\nS: * OK [UIDVALIDITY 7] ok\nS: * OK [HIGHESTMODSEQ 950] ok\n";
+    "S: * 500000 EXISTS\nS: * OK [UIDVALIDITY 7] ok\nS: * OK [HIGHESTMODSEQ 950] ok\n";
 
 static Wire *server_of(const Row *row) {
   GString *text = g_string_new(NULL);

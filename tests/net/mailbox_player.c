@@ -186,21 +186,26 @@ static bool do_update(Player *player, char **words, GError **error) {
   return true;
 }
 
-static bool add_range(UidRange range, gpointer uids) {
-  uid_set_add_range(uids, range.first, range.last);
-  return true;
+// "3,5:9" as a set.
+static UidSet *set_of(const char *text) {
+  UidSet *set = uid_set_new();
+  g_auto(GStrv) ranges = g_strsplit(text, ",", -1);
+  for (char **range = ranges; *range; range++) {
+    const char *colon = strchr(*range, ':');
+    uint32_t first = (uint32_t)number(*range);
+    uid_set_add_range(set, first, colon ? (uint32_t)number(colon + 1) : first);
+  }
+  return set;
 }
 
 static bool do_expunge(Player *player, char **words, GError **error) {
-  g_autoptr(UidSet) uids = uid_set_new();
-  g_assert_true(uid_set_parse(words[3], add_range, uids));
+  g_autoptr(UidSet) uids = set_of(words[3]);
   return mailbox_expunge(player->mailbox, words[1], (uint32_t)number(words[2]), uids, error);
 }
 
 static bool do_request(Player *player, char **words, GError **error) {
   g_autofree char *folder = g_strcompress(words[1]);
-  g_autoptr(UidSet) uids = uid_set_new();
-  g_assert_true(uid_set_parse(words[3], add_range, uids));
+  g_autoptr(UidSet) uids = set_of(words[3]);
   const MailboxRequest request = {.folder = folder,
                                   .uidvalidity = (uint32_t)number(words[2]),
                                   .anew = strcmp(words[0], "anew") == 0,
@@ -242,12 +247,6 @@ static void note_watching(MailboxWatch watch, gpointer data) {
 static bool do_watch(Player *player, char **words, GError **error) {
   const MailboxNewsFuncs funcs = {note_folder_news, note_tree_news, note_watching, player};
   return mailbox_watch(player->mailbox, (int)g_ascii_strtoll(words[1], NULL, 10), &funcs, error);
-}
-
-static bool do_news(Player *player, char **words, GError **error) {
-  bool has_news = mailbox_take_news(player->mailbox);
-  g_ptr_array_add(player->events, g_strdup(has_news ? "news" : "no news"));
-  return true;
 }
 
 static bool do_quota(Player *player, char **words, GError **error) {
@@ -312,11 +311,10 @@ static void play_line(Player *player, const char *line) {
     unsigned n_words;
     bool (*play)(Player *player, char **words, GError **error);
   } verbs[] = {
-      {"list", 1, do_list},       {"update", 6, do_update}, {"request", 4, do_request},
-      {"anew", 4, do_request},    {"parts", 5, do_parts},   {"receive", 1, do_receive},
-      {"watch", 2, do_watch},     {"news", 1, do_news},     {"quota", 1, do_quota},
-      {"append", 6, do_append},   {"find", 4, do_find},     {"known", 3, do_known},
-      {"expunge", 4, do_expunge},
+      {"list", 1, do_list},    {"update", 6, do_update}, {"request", 4, do_request},
+      {"anew", 4, do_request}, {"parts", 5, do_parts},   {"receive", 1, do_receive},
+      {"watch", 2, do_watch},  {"quota", 1, do_quota},   {"append", 6, do_append},
+      {"find", 4, do_find},    {"known", 3, do_known},   {"expunge", 4, do_expunge},
   };
   if (strcmp(line, "refuse") == 0) {
     player->refuses = true;

@@ -16,7 +16,6 @@
 //   do parts NAME UIDVALIDITY UID 0.100 300.50
 //   do receive                     E: body uid=7 offset=0 BYTES, E: withheld 7
 //   do watch MS                    E: folder-news NAME [status], E: tree-news, E: watching all
-//   do news                        E: news, E: no news
 //   do append FOLDER FLAGS DATE SIZE TEXT   E: uncertain. FLAGS - is none, DATE -1 the server's
 //   do find FOLDER FIELD VALUE      E: found, E: not found
 //   do quota                       E: quota 10 of 20

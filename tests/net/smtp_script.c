@@ -29,6 +29,18 @@ static bool before_end(gpointer data, GError **error) {
   return !script->fails_end;
 }
 
+static const SenderLetter *give_next(gpointer data) {
+  Script *script = data;
+  g_assert_false(script->next->is_given);
+  script->next->is_given = true;
+  return &script->next->letter;
+}
+
+void script_set_next(Script *script, Script *next) {
+  script->next = next;
+  script->letter.next = give_next;
+}
+
 void script_init(Script *script, const char *text, size_t size) {
   *script =
       (Script){.recipients = g_ptr_array_new_with_free_func(g_free), .text = text, .size = size};
@@ -71,7 +83,7 @@ static bool parse_report(Script *script, const char *word) {
 void script_parse(Script *script, const char *line) {
   script_init(script, letter_text, strlen(letter_text));
   g_auto(GStrv) words = g_strsplit(line, " ", -1);
-  g_assert_cmpstr(words[0], ==, "send");
+  g_assert_true(g_str_equal(words[0], "send") || g_str_equal(words[0], "leave"));
   for (char **word = words + 1; *word != NULL; word++) {
     if (**word == '<')
       g_ptr_array_add(script->recipients, g_strndup(*word + 1, strlen(*word) - 2));
@@ -81,6 +93,8 @@ void script_parse(Script *script, const char *line) {
       script->letter.needs_utf8 = true;
     else if (g_str_has_prefix(*word, "size="))
       script->letter.size_bytes = g_ascii_strtoull(*word + 5, NULL, 10);
+    else if (strcmp(*word, "next") == 0)
+      script_set_next(script, script + 1);
     else if (strcmp(*word, "fail-read") == 0)
       script->fails_read = true;
     else if (strcmp(*word, "fail-before-end") == 0)

@@ -9,21 +9,28 @@
 
 #include "net/sender.h"
 
-typedef struct {
+typedef struct Script Script;
+
+struct Script {
   SenderLetter letter;
   GPtrArray *recipients;
   const char *text;
   size_t at, size;
   char *envid;
   bool fails_read, fails_end;
-  int ends;  // how often before_end was called
-} Script;
+  int ends;      // how often before_end was called
+  Script *next;  // given when the sender asks for it; NULL: it may not ask
+  bool is_given;
+};
 
 // Then the caller puts the sender and the recipients into `recipients`, and finishes it. The text
 // is lent.
 void script_init(Script *script, const char *text, size_t size);
 void script_finish(Script *script);
 // All of it from one line: `send <from> <to> <to>` and of 8bit, utf8, size=N, lone-break (another
-// text), fail-read, fail-before-end, notify=WORDS, ret=WORD, envid=ID.
+// text), fail-read, fail-before-end, next (the letter of the following line is
+// given when it is asked for), notify=WORDS, ret=WORD, envid=ID.
 void script_parse(Script *script, const char *line);
+// The letter that follows; asked for at most once.
+void script_set_next(Script *script, Script *next);
 void script_clear(Script *script);
