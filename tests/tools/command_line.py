@@ -185,7 +185,7 @@ class CommandLine(unittest.TestCase):
                          MAILFS_PASSWORD=SECRET)
 
     def test_pop3(self):
-        # Understood, and not built yet.
+        # Mail servers of both kinds are asked.
         self.refused(69, "mailfs: ...", f"pop3s://alice@127.0.0.1:{self.closed_port}",
                      self.mountpoint, MAILFS_PASSWORD=SECRET)
 
