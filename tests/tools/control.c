@@ -315,6 +315,27 @@ static void test_crowd(Lab *lab, gconstpointer unused) {
   assert_serves(lab);
 }
 
+static unsigned turns_within(Lab *lab, int64_t wait_ms) {
+  unsigned turns = 0;
+  int64_t end_us = g_get_monotonic_time() + wait_ms * 1000;
+  while (g_get_monotonic_time() < end_us)
+    turns += g_main_context_iteration(lab->outbox.context, FALSE) ? 1 : 0;
+  return turns;
+}
+
+// Half a request costs nothing while its other half is awaited.
+static void test_half(Lab *lab, gconstpointer unused) {
+  fixture_wait_disk(&lab->outbox);
+  int fd = join(lab);
+  speak(fd, "{\"command\"");
+  g_assert_cmpuint(turns_within(lab, 300), <, 100);
+  speak(fd, ":\"take\"}\n{\"comm");
+  g_autofree char *heard = hear(lab, fd, "\n");
+  g_assert_cmpstr(heard, ==, "{\"done\":true}\n");
+  g_assert_cmpuint(turns_within(lab, 300), <, 100);
+  close(fd);
+}
+
 // Without a descriptor to spare, the loop does not spin; with one, the client is served.
 static void test_no_descriptors(Lab *lab, gconstpointer unused) {
   struct rlimit limit, none;
@@ -326,10 +347,7 @@ static void test_no_descriptors(Lab *lab, gconstpointer unused) {
   none = (struct rlimit){(rlim_t)spare, limit.rlim_max};
   close(spare);
   g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &none), ==, 0);
-  unsigned turns = 0;
-  int64_t end_us = g_get_monotonic_time() + 300 * 1000;
-  while (g_get_monotonic_time() < end_us)
-    turns += g_main_context_iteration(lab->outbox.context, FALSE) ? 1 : 0;
+  unsigned turns = turns_within(lab, 300);
   g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
   g_assert_cmpuint(turns, <, 100);
   g_autofree char *heard = hear(lab, fd, "\n");
@@ -358,6 +376,7 @@ int main(int argc, char **argv) {
       {"/control/gone", test_gone},
       {"/control/slow", test_slow},
       {"/control/crowd", test_crowd},
+      {"/control/half", test_half},
       {"/control/no descriptors", test_no_descriptors},
   };
   for (size_t i = 0; i < G_N_ELEMENTS(tests); i++)
