@@ -76,13 +76,19 @@ static void complete(JsonObject *letter, const Place *place) {
     json_object_remove_member(letter, own[i]);
 }
 
+static bool read_disk(const Place *place, GPtrArray *letters, GError **error) {
+  g_autoptr(GError) reason = NULL;
+  if (outbox_peek(place->directory, add_summary, letters, &reason)) return true;
+  g_set_error(error, EXIT_ERROR, EX_IOERR, "%s", reason->message);
+  return false;
+}
+
 GPtrArray *letter_list_load(const Place *place, bool *running, GError **error) {
   g_autoptr(GPtrArray) letters = g_ptr_array_new_with_free_func((GDestroyNotify)json_object_unref);
   g_autoptr(GError) absent = NULL;
   g_autoptr(ControlClient) client = control_client_new(place->directory, &absent);
   *running = client != NULL;
-  bool ok = client != NULL ? ask(client, letters, error)
-                           : outbox_peek(place->directory, add_summary, letters, error);
+  bool ok = client != NULL ? ask(client, letters, error) : read_disk(place, letters, error);
   if (!ok) return NULL;
   for (unsigned i = 0; i < letters->len; i++)
     complete(letters->pdata[i], place);
