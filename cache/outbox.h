@@ -101,7 +101,8 @@ void outbox_free(Outbox *outbox);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Outbox, outbox_free)
 // Takes letters that other programs have put into state_dir/ACCOUNT/incoming/ (see drop.h) and
 // queues them; one that cannot be sent goes to failed/. Happens by itself from outbox_start on;
-// here for those who want to know when all that are there now have been taken.
+// here for those who want to know when all that are there now have been taken: an error tells that
+// some stay where they are, and will be tried again.
 void outbox_take_drops(Outbox *outbox, OutboxDone done, gpointer data);
 void outbox_set_listener(Outbox *outbox, const OutboxListener *listener, gpointer data);
 // How many letters wait to be sent.

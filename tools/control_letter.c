@@ -66,6 +66,7 @@ void control_letter_build(JsonBuilder *builder, const OutboxSummary *summary) {
   add_text(builder, "from", row->from);
   add_text(builder, "message_id", row->message_id);
   add_number(builder, "date", row->date);
+  add_text(builder, "origin", row->origin);
   add_text(builder, "envelope_from", row->envelope.from);
   add_addresses(builder, row->envelope.recipients);
   add_answered(builder, summary->recipients);

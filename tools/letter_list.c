@@ -37,6 +37,37 @@ static bool add_summary(const OutboxSummary *summary, gpointer letters) {
   return true;
 }
 
+typedef bool (*Peek)(const char *account_directory, OutboxSummaryEach each, gpointer data,
+                     GError **error);
+
+static bool read_disk(Peek peek, const Place *place, GPtrArray *letters, GError **error) {
+  g_autoptr(GError) reason = NULL;
+  if (peek(place->directory, add_summary, letters, &reason)) return true;
+  g_set_error(error, EXIT_ERROR, EX_IOERR, "%s", reason->message);
+  return false;
+}
+
+static bool is_among(JsonObject *drop, const GPtrArray *letters, unsigned count) {
+  const char *origin = text_of(drop, "origin");
+  for (unsigned i = 0; i < count; i++)
+    if (g_strcmp0(text_of(letters->pdata[i], "origin"), origin) == 0) return true;
+  return false;
+}
+
+// What was handed over and is not in the outbox yet. It is looked at before mailfs is asked: what
+// is taken in between is seen in one of them.
+static bool ask_and_look(const Place *place, ControlClient *client, GPtrArray *letters,
+                         GError **error) {
+  g_autoptr(GPtrArray) drops = g_ptr_array_new_with_free_func((GDestroyNotify)json_object_unref);
+  if (!read_disk(outbox_peek_drops, place, drops, error) || !ask(client, letters, error))
+    return false;
+  unsigned count = letters->len;
+  for (unsigned i = 0; i < drops->len; i++)
+    if (!is_among(drops->pdata[i], letters, count))
+      g_ptr_array_add(letters, json_object_ref(drops->pdata[i]));
+  return true;
+}
+
 // -- Who gets them.
 
 static void set_addresses(JsonObject *letter, const char *const *addresses) {
@@ -66,7 +97,7 @@ static void read_recipients(JsonObject *object, const Place *place) {
 }
 
 static void complete(JsonObject *letter, const Place *place) {
-  static const char *const own[] = {"envelope_to", "file", "from", "date"};
+  static const char *const own[] = {"envelope_to", "file", "from", "date", "origin"};
   if (json_object_has_member(letter, "envelope_to"))
     json_object_set_array_member(
         letter, "recipients", json_array_ref(json_object_get_array_member(letter, "envelope_to")));
@@ -76,19 +107,13 @@ static void complete(JsonObject *letter, const Place *place) {
     json_object_remove_member(letter, own[i]);
 }
 
-static bool read_disk(const Place *place, GPtrArray *letters, GError **error) {
-  g_autoptr(GError) reason = NULL;
-  if (outbox_peek(place->directory, add_summary, letters, &reason)) return true;
-  g_set_error(error, EXIT_ERROR, EX_IOERR, "%s", reason->message);
-  return false;
-}
-
 GPtrArray *letter_list_load(const Place *place, bool *running, GError **error) {
   g_autoptr(GPtrArray) letters = g_ptr_array_new_with_free_func((GDestroyNotify)json_object_unref);
   g_autoptr(GError) absent = NULL;
   g_autoptr(ControlClient) client = control_client_new(place->directory, &absent);
   *running = client != NULL;
-  bool ok = client != NULL ? ask(client, letters, error) : read_disk(place, letters, error);
+  bool ok = client != NULL ? ask_and_look(place, client, letters, error)
+                           : read_disk(outbox_peek, place, letters, error);
   if (!ok) return NULL;
   for (unsigned i = 0; i < letters->len; i++)
     complete(letters->pdata[i], place);

@@ -61,8 +61,10 @@ static int show_end(const CtlLine *line, JsonObject *end) {
               json_object_get_string_member_with_default(end, "why", "not taken for now"));
   if (failed > 0)
     g_message("%u letter%s failed: mailfsctl outbox tells why", failed, failed == 1 ? "" : "s");
+  const char *untaken = json_object_get_string_member_with_default(end, "untaken", NULL);
+  if (untaken != NULL) g_message("letters of mailfs-sendmail wait beside the outbox: %s", untaken);
   if (failed > 0) return EX_UNAVAILABLE;
-  return delayed > 0 ? EX_TEMPFAIL : EXIT_SUCCESS;
+  return delayed > 0 || untaken != NULL ? EX_TEMPFAIL : EXIT_SUCCESS;
 }
 
 static int flush(const CtlLine *line, ControlClient *client) {

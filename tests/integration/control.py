@@ -4,14 +4,12 @@ import contextlib
 import json
 import os
 import pty
-import re
+import signal
 import stat
-import subprocess
 import unittest
 
 from integration.outbox import OutboxCase
 from lab import process
-from lab.mount import MAILFS
 
 LETTER = b"To: %s\nSubject: %s\n\nhello\n"
 
@@ -43,6 +41,28 @@ class Control(OutboxCase):
         mount.ctl("flush")
         self.assertEqual(mount.ls("outbox"), ["failed"])
         self.arrived("bob", "handed-test")
+
+    def test_flush_tells_of_what_it_cannot_take(self):
+        # A disk that filled up after a letter was handed over: it is listed, and flush does not say
+        # that all is well; when there is room again, it goes.
+        disk = os.path.join(self.directory, "filled")
+        os.mkdir(disk)
+        process.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk])
+        self.addCleanup(process.run, ["umount", "-l", disk])
+        mount = self.mount(state_dir=disk)
+        process.send_signal(mount.pids(), signal.SIGSTOP)
+        mount.sendmail("To: bob@example.org\nSubject: filled-test\n\nx\n", "-t")
+        process.run(["dd", "if=/dev/zero", f"of={disk}/filler", "bs=4096"], check=False)
+        process.send_signal(mount.pids(), signal.SIGCONT)
+        done = mount.ctl("flush", check=False)
+        self.assertEqual(done.returncode, 75, done)
+        self.assertRegex(done.stderr, "wait beside the outbox: .*(No space left|full)")
+        self.assertRegex(mount.ctl("outbox").stdout,
+                         r"^sendmail-\S+\.eml: queued\n    to bob@example.org\n$")
+        os.unlink(f"{disk}/filler")
+        self.assertEqual(mount.ctl("flush").stdout, "1 letter sent\n")
+        self.assertEqual(mount.ctl("outbox").stdout, "")
+        self.arrived("bob", "filled-test")
 
     def test_flush_tells_of_failures(self):
         # Not 0 if a letter failed, 75 if one has to wait, with the reason.

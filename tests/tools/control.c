@@ -10,13 +10,25 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <json-glib/json-glib.h>
 
+#include "cache/drop_writer.h"
 #include "tests/cache/outbox_fixture.h"
 #include "tools/control_socket.h"
 #include "tools/exit_code.h"
+
+// Stands in front of the C library's, for a disk that has no room for one more name.
+int linkat(int from_fd, const char *from, int to_fd, const char *to, int flags);
+static bool has_no_room;
+
+int linkat(int from_fd, const char *from, int to_fd, const char *to, int flags) {
+  if (!has_no_room) return (int)syscall(SYS_linkat, from_fd, from, to_fd, to, flags);
+  errno = ENOSPC;
+  return -1;
+}
 
 typedef struct {
   Fixture outbox;
@@ -154,6 +166,35 @@ static void test_letters(Lab *lab, gconstpointer unused) {
   g_assert_true(fixture_was_told(&lab->outbox, "- failed/two.error"));
   fixture_wait_sent(&lab->outbox);
   g_assert_cmpuint(fake_server_count(), ==, 2);
+  close(fd);
+}
+
+static void drop_letter(Lab *lab, const char *name) {
+  const Envelope plain = {0};
+  g_autoptr(GError) error = NULL;
+  g_autoptr(DropWriter) writer = drop_writer_new(lab->outbox.directory, &error);
+  g_assert_no_error(error);
+  g_autofree char *text = fixture_letter(name);
+  ssize_t length = (ssize_t)strlen(text);
+  g_assert_cmpint(write(drop_writer_fd(writer), text, (size_t)length), ==, length);
+  g_assert_true(drop_writer_commit(writer, name, &plain, &error));
+}
+
+// What was handed over and cannot be taken is told of, and all else is sent.
+static void test_untaken(Lab *lab, gconstpointer unused) {
+  fixture_copy_letter(&lab->outbox, "one");
+  has_no_room = true;
+  drop_letter(lab, "two");
+  int fd = join(lab);
+  speak(fd, "{\"command\":\"flush\"}\n");
+  g_autofree char *told = hear(lab, fd, "{\"done\"");
+  g_assert_nonnull(
+      strstr(told, "\"total\":1,\"sent\":1,\"failed\":0,\"delayed\":0,\"untaken\":\""));
+  g_assert_nonnull(strstr(told, "No space left on device\"}\n"));
+  has_no_room = false;
+  speak(fd, "{\"command\":\"flush\"}\n");
+  g_autofree char *sent = hear(lab, fd, "{\"done\"");
+  g_assert_nonnull(strstr(sent, "\"total\":1,\"sent\":1,\"failed\":0,\"delayed\":0}\n"));
   close(fd);
 }
 
@@ -361,7 +402,8 @@ int main(int argc, char **argv) {
   umask(077);
   fixture_begin_processes();
   g_test_init(&argc, &argv, NULL);
-  g_log_set_handler("mailfs-cache", G_LOG_LEVEL_MESSAGE, ignore_log, NULL);
+  g_log_set_always_fatal(G_LOG_FATAL_MASK | G_LOG_LEVEL_CRITICAL);
+  g_log_set_handler("mailfs-cache", G_LOG_LEVEL_MESSAGE | G_LOG_LEVEL_WARNING, ignore_log, NULL);
   static const struct {
     const char *name;
     void (*test)(Lab *lab, gconstpointer unused);
@@ -369,6 +411,7 @@ int main(int argc, char **argv) {
       {"/control/answers", test_answers},
       {"/control/pieces", test_pieces},
       {"/control/letters", test_letters},
+      {"/control/untaken", test_untaken},
       {"/control/cancel", test_cancel},
       {"/control/place", test_place},
       {"/control/stale", test_stale},
