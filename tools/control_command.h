@@ -11,8 +11,9 @@
 // "untaken": why letters that were handed over are not in the outbox. A NAME is %XX-escaped, since
 // a file's name need not be text.
 //
-//   letter: name, directory ("outbox", "failed"), state, queued, why, next_try, file, from, date,
-//   message_id, origin, envelope_from, envelope_to, answered: [{address, verdict, reply}]
+//   letter: name, escaped (the NAME), directory ("outbox", "failed"), state, queued, why, next_try,
+//   file, from, date, message_id, origin, envelope_from, envelope_to, answered: [{address, verdict,
+//   reply}]
 //
 // A ControlCall is one session with what it asks for now. The main loop's.
 #pragma once

@@ -47,11 +47,13 @@ static bool read_disk(Peek peek, const Place *place, GPtrArray *letters, GError 
   return false;
 }
 
-static bool is_among(JsonObject *drop, const GPtrArray *letters, unsigned count) {
-  const char *origin = text_of(drop, "origin");
-  for (unsigned i = 0; i < count; i++)
-    if (g_strcmp0(text_of(letters->pdata[i], "origin"), origin) == 0) return true;
-  return false;
+static GHashTable *origins_of(const GPtrArray *letters) {
+  GHashTable *origins = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+  for (unsigned i = 0; i < letters->len; i++) {
+    const char *origin = text_of(letters->pdata[i], "origin");
+    if (origin != NULL) g_hash_table_add(origins, g_strdup(origin));
+  }
+  return origins;
 }
 
 // What was handed over and is not in the outbox yet. It is looked at before mailfs is asked: what
@@ -61,9 +63,9 @@ static bool ask_and_look(const Place *place, ControlClient *client, GPtrArray *l
   g_autoptr(GPtrArray) drops = g_ptr_array_new_with_free_func((GDestroyNotify)json_object_unref);
   if (!read_disk(outbox_peek_drops, place, drops, error) || !ask(client, letters, error))
     return false;
-  unsigned count = letters->len;
+  g_autoptr(GHashTable) origins = origins_of(letters);
   for (unsigned i = 0; i < drops->len; i++)
-    if (!is_among(drops->pdata[i], letters, count))
+    if (!g_hash_table_contains(origins, text_of(drops->pdata[i], "origin")))
       g_ptr_array_add(letters, json_object_ref(drops->pdata[i]));
   return true;
 }
@@ -112,6 +114,10 @@ GPtrArray *letter_list_load(const Place *place, bool *running, GError **error) {
   g_autoptr(GError) absent = NULL;
   g_autoptr(ControlClient) client = control_client_new(place->directory, &absent);
   *running = client != NULL;
+  if (client == NULL && !g_error_matches(absent, EXIT_ERROR, EX_UNAVAILABLE)) {
+    g_propagate_error(error, g_steal_pointer(&absent));
+    return NULL;
+  }
   bool ok = client != NULL ? ask_and_look(place, client, letters, error)
                            : read_disk(outbox_peek, place, letters, error);
   if (!ok) return NULL;

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pty
+import shutil
 import signal
 import stat
 import unittest
@@ -159,6 +160,31 @@ class Control(OutboxCase):
         self.assertIn("no such letter", done.stderr)
         self.assertEqual(mount.ctl("cancel", "one", check=False).returncode, 66)
 
+    def test_a_name_that_is_no_text(self):
+        # Lists show it as well as they can; its escaped form names it.
+        mount = self.mount()
+        for name in b"caf\xe9", b"a%20b":
+            path = os.fsdecode(b"outbox/" + name)
+            mount.python("import sys; open(sys.argv[1], 'w').write(sys.argv[2])", path,
+                         "To: refused@example.org\n\nhello\n")
+        process.wait_until(lambda: len(mount.ls("outbox/failed", errors="surrogateescape")) == 4, 20,
+                           "failures")
+        escaped = {letter["escaped"] for letter in self.listed(mount).values()}
+        self.assertEqual(escaped, {"caf%E9", "a%2520b"})
+        self.assertEqual(mount.ctl("cancel", "a%2520b", check=False).returncode, 66)
+        mount.ctl("--escaped", "cancel", *(f"failed/{name}" for name in escaped))
+        self.assertEqual(mount.ls("outbox/failed"), [])
+        self.assertEqual(mount.ctl("--escaped", "cancel", "100%", check=False).returncode, 64)
+
+    def test_it_hangs(self):
+        # A mailfs that does not answer is not waited for without end.
+        mount = self.mount()
+        process.send_signal(mount.pids(), signal.SIGSTOP)
+        self.addCleanup(process.send_signal, mount.pids(), signal.SIGCONT)
+        done = mount.ctl("outbox", check=False, timeout=50)
+        self.assertEqual(done.returncode, 75)
+        self.assertEqual(done.stderr, "mailfsctl: mailfs does not answer: nothing came for 30 s\n")
+
     def test_cancel_what_is_held(self):
         # As rm: what waits is not sent.
         mount = self.mount(send_delay=3600)
@@ -182,9 +208,14 @@ class Control(OutboxCase):
         process.wait_until(lambda: os.path.exists(path), 5, "the socket")
         self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600)
         self.assertEqual(stat.S_IMODE(os.stat(os.path.dirname(path)).st_mode), 0o700)
+        shutil.rmtree(runtime)  # as at a logout
+        os.mkdir(runtime, 0o700)
+        self.assertEqual(mount.ctl("flush").returncode, 0)
+        self.assertNotIn("not running", mount.ctl("outbox").stderr)
         mount.crash()
         self.assertEqual(mount.ctl("flush", check=False).returncode, 69)
         mount.start()
+        process.wait_until(lambda: os.path.exists(path), 5, "the socket")
         del mount.environment["XDG_RUNTIME_DIR"]
         process.wait_until(lambda: mount.ctl("flush", check=False).returncode == 0, 5, "an answer")
         mount.unmount()

@@ -17,8 +17,10 @@
 
 #include "cache/drop_writer.h"
 #include "tests/cache/outbox_fixture.h"
+#include "tools/control_client.h"
 #include "tools/control_socket.h"
 #include "tools/exit_code.h"
+#include "tools/letter_list.h"
 
 // Stands in front of the C library's, for a disk that has no room for one more name.
 int linkat(int from_fd, const char *from, int to_fd, const char *to, int flags);
@@ -152,9 +154,10 @@ static void test_letters(Lab *lab, gconstpointer unused) {
   int fd = join(lab);
   speak(fd, "{\"command\":\"outbox\"}\n");
   g_autofree char *list = hear(lab, fd, "{\"done\":true}\n");
-  g_assert_nonnull(strstr(list,
-                          "{\"letter\":{\"name\":\"one\",\"directory\":\"outbox\","
-                          "\"state\":\"held\","));
+  g_assert_nonnull(
+      strstr(list,
+             "{\"letter\":{\"name\":\"one\",\"escaped\":\"one\",\"directory\":\"outbox\","
+             "\"state\":\"held\","));
   g_assert_nonnull(strstr(list, "\"next_try\":\"20"));
   speak(fd, "{\"command\":\"flush\"}\n");
   g_autofree char *told = hear(lab, fd, "\"total\":2,\"sent\":1,\"failed\":1,\"delayed\":0}\n");
@@ -178,6 +181,20 @@ static void drop_letter(Lab *lab, const char *name) {
   ssize_t length = (ssize_t)strlen(text);
   g_assert_cmpint(write(drop_writer_fd(writer), text, (size_t)length), ==, length);
   g_assert_true(drop_writer_commit(writer, name, &plain, &error));
+}
+
+// A name need not be text: it is told escaped, too, and that is what can be asked for.
+static void test_odd_name(Lab *lab, gconstpointer unused) {
+  fixture_copy_letter(&lab->outbox, "caf\xe9 %1");
+  fixture_wait_disk(&lab->outbox);
+  int fd = join(lab);
+  speak(fd, "{\"command\":\"outbox\"}\n");
+  g_autofree char *list = hear(lab, fd, "{\"done\":true}\n");
+  g_assert_nonnull(
+      strstr(list, "{\"letter\":{\"name\":\"caf\xef\xbf\xbd %1\",\"escaped\":\"caf%E9%20%251\","));
+  close(fd);
+  assert_answer(lab, "{\"command\":\"cancel\",\"name\":\"caf%E9%20%251\"}\n", "{\"done\":true}\n");
+  fixture_assert_names(&lab->outbox, "", "");
 }
 
 // What was handed over and cannot be taken is told of, and all else is sent.
@@ -217,18 +234,25 @@ static bool has_file(const char *path, mode_t mode) {
   return lstat(path, &status) == 0 && (status.st_mode & (S_IFMT | 0777)) == mode;
 }
 
-// The socket is where it is promised, for nobody else, and gone at the end.
+// The socket is where it is promised, for nobody else, and gone at the end. It is found also when
+// the runtime directory was made anew, as at a logout.
 static void test_place(Lab *lab, gconstpointer unused) {
   g_autofree char *account = g_path_get_basename(lab->outbox.directory);
   g_autofree char *directory = g_build_filename(lab->runtime, "mailfs", NULL);
   g_autofree char *path = g_build_filename(directory, account, NULL);
   g_autofree char *link = g_build_filename(lab->outbox.directory, "control", NULL);
   g_assert_true(has_file(directory, S_IFDIR | 0700));
-  g_assert_true(has_file(path, S_IFSOCK | 0600));
-  g_assert_true(has_file(link, S_IFLNK | 0777));
+  g_assert_true(has_file(path, S_IFLNK | 0777));
+  g_assert_true(has_file(link, S_IFSOCK | 0600));
+  g_assert_cmpint(unlink(path), ==, 0);
+  g_assert_cmpint(rmdir(directory), ==, 0);
+  assert_answer(lab, "{\"command\":\"take\"}\n", "{\"done\":true}\n");
   g_clear_pointer(&lab->control, control_free);
-  g_assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
-  g_assert_false(g_file_test(link, G_FILE_TEST_IS_SYMLINK));
+  open_control(lab);
+  g_assert_true(has_file(path, S_IFLNK | 0777));
+  g_clear_pointer(&lab->control, control_free);
+  g_assert_false(g_file_test(path, G_FILE_TEST_IS_SYMLINK));
+  g_assert_false(g_file_test(link, G_FILE_TEST_EXISTS));
   g_autoptr(GError) error = NULL;
   g_assert_cmpint(control_socket_connect(lab->outbox.directory, &error), ==, -1);
   g_assert_error(error, EXIT_ERROR, EX_UNAVAILABLE);
@@ -257,6 +281,8 @@ static void test_stale(Lab *lab, gconstpointer unused) {
   g_autofree char *link = g_build_filename(other, "control", NULL);
   g_assert_true(has_file(link, S_IFSOCK | 0600));
   control_free(second);
+  g_autofree char *path_of_first = g_build_filename(lab->runtime, "mailfs", account, NULL);
+  g_assert_true(g_file_test(path_of_first, G_FILE_TEST_EXISTS));
   g_assert_cmpint(rmdir(other), ==, 0);
   g_free(path);
 }
@@ -340,6 +366,40 @@ static void test_slow(Lab *lab, gconstpointer unused) {
   close(fd);
 }
 
+// -- The other end, where nobody takes clients.
+
+static void list_letters(Lab *lab, int code) {
+  Place place = {.account = (char *)"lab", .directory = lab->outbox.directory};
+  g_autoptr(GError) error = NULL;
+  bool running;
+  g_autoptr(GPtrArray) letters = letter_list_load(&place, &running, &error);
+  g_assert_error(error, EXIT_ERROR, code);
+  g_assert_null(letters);
+}
+
+// Too busy is not absent: the disk is not asked instead.
+static void test_busy(Lab *lab, gconstpointer unused) {
+  g_autoptr(GPtrArray) clients = g_ptr_array_new();
+  int fd;
+  while ((fd = control_socket_connect(lab->outbox.directory, NULL)) >= 0)
+    g_ptr_array_add(clients, GINT_TO_POINTER(fd));
+  list_letters(lab, EX_TEMPFAIL);
+  for (unsigned i = 0; i < clients->len; i++)
+    close(GPOINTER_TO_INT(clients->pdata[i]));
+}
+
+// Who is not answered gives up.
+static void test_unanswered(Lab *lab, gconstpointer unused) {
+  g_autoptr(GError) error = NULL;
+  g_autoptr(ControlClient) client = control_client_new(lab->outbox.directory, &error);
+  g_assert_no_error(error);
+  control_client_set_patience(client, 1);
+  g_assert_true(control_client_ask(client, "outbox", NULL, &error));
+  bool done;
+  g_assert_null(control_client_next(client, &done, &error));
+  g_assert_error(error, EXIT_ERROR, EX_TEMPFAIL);
+}
+
 // More at once than are served: the others wait for their turn.
 static void test_crowd(Lab *lab, gconstpointer unused) {
   int fds[40];
@@ -408,19 +468,14 @@ int main(int argc, char **argv) {
     const char *name;
     void (*test)(Lab *lab, gconstpointer unused);
   } tests[] = {
-      {"/control/answers", test_answers},
-      {"/control/pieces", test_pieces},
-      {"/control/letters", test_letters},
-      {"/control/untaken", test_untaken},
-      {"/control/cancel", test_cancel},
-      {"/control/place", test_place},
-      {"/control/stale", test_stale},
-      {"/control/hostile", test_hostile},
-      {"/control/gone", test_gone},
-      {"/control/slow", test_slow},
-      {"/control/crowd", test_crowd},
-      {"/control/half", test_half},
-      {"/control/no descriptors", test_no_descriptors},
+      {"/control/answers", test_answers}, {"/control/pieces", test_pieces},
+      {"/control/letters", test_letters}, {"/control/odd name", test_odd_name},
+      {"/control/untaken", test_untaken}, {"/control/cancel", test_cancel},
+      {"/control/place", test_place},     {"/control/stale", test_stale},
+      {"/control/hostile", test_hostile}, {"/control/gone", test_gone},
+      {"/control/slow", test_slow},       {"/control/crowd", test_crowd},
+      {"/control/busy", test_busy},       {"/control/unanswered", test_unanswered},
+      {"/control/half", test_half},       {"/control/no descriptors", test_no_descriptors},
   };
   for (size_t i = 0; i < G_N_ELEMENTS(tests); i++)
     g_test_add(tests[i].name, Lab, NULL, set_up, tests[i].test, tear_down);
