@@ -145,6 +145,8 @@ OutboxHandle *outbox_create(Outbox *outbox, uint64_t parent, const char *name, m
 // and `ino` is a new empty letter. One that an editor's lock holds back goes to failed/ instead.
 OutboxHandle *outbox_open_file(Outbox *outbox, uint64_t ino, int open_flags, pid_t pid,
                                GError **error);
+// Of the letter's bytes, as long as the handle lives; -1: a note, which is in memory.
+int outbox_handle_fd(const OutboxHandle *handle);
 // pread/pwrite on the letter's file: bytes done, or -1 with error. A letter whose writing failed is
 // not whole until it was truncated to nothing: it cannot be committed, and flush answers with the
 // same errno.
