@@ -107,7 +107,8 @@ void outbox_take_drops(Outbox *outbox, OutboxDone done, gpointer data);
 void outbox_set_listener(Outbox *outbox, const OutboxListener *listener, gpointer data);
 // How many letters wait to be sent.
 unsigned outbox_waiting(const Outbox *outbox);
-// How many letters of other accounts' spools beside this one's directory wait, for a line at start.
+// How many letters of other accounts' spools beside this one's directory wait, for a line at start;
+// not of those that are mounted.
 unsigned outbox_count_elsewhere(const char *state_dir, const char *own_directory);
 
 // True if `ino` is the outbox, failed/ or in one of them.
