@@ -325,6 +325,7 @@ static void test_mounted_elsewhere(Fixture *fixture, gconstpointer unused) {
   g_autoptr(GError) error = NULL;
   g_autoptr(DirectoryLock) lock = directory_lock_new(account, 0, &error);
   g_assert_no_error(error);
+  g_assert_nonnull(lock);
   g_assert_cmpuint(outbox_count_elsewhere(fixture->directory, own), ==, 0);
 }
 
