@@ -190,6 +190,7 @@ static void test_locked(Lab *lab, gconstpointer unused) {
   int fd = join(lab);
   speak(fd, "{\"command\":\"flush\"}\n");
   g_autofree char *told = hear(lab, fd, "{\"done\"");
+  g_assert_nonnull(strstr(told, "\"failed\":1,"));
   close(fd);
   fixture_copy(&lab->outbox, ".mail.swp", "an editor's");
   assert_answer(lab, "{\"command\":\"retry\",\"name\":\"mail\"}\n",
