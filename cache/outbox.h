@@ -200,8 +200,8 @@ void outbox_link(Outbox *outbox, uint64_t ino, uint64_t new_parent, const char *
 void outbox_unlink(Outbox *outbox, uint64_t parent, const char *name, pid_t pid, OutboxDone done,
                    gpointer data);
 // The same as moving failed/NAME back and as removing a letter, for those who do it beside the file
-// system: the listener is told. The first with errors as outbox_rename, and EBUSY beside an editor's
-// lock, where it would not be sent. The second looks in outbox/
-// for NAME, else in failed/, and only there for failed/NAME; a failed one's note goes too.
+// system: the listener is told. The first with errors as outbox_rename, and EBUSY beside an
+// editor's lock, where it would not be sent. The second looks in outbox/ for NAME, else in failed/,
+// and only there for failed/NAME; a failed one's note goes too.
 void outbox_retry(Outbox *outbox, const char *name, OutboxDone done, gpointer data);
 void outbox_cancel(Outbox *outbox, const char *name, OutboxDone done, gpointer data);
