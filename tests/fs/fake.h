@@ -62,3 +62,5 @@ unsigned fake_count_open(Store *store);
 
 Outbox *fake_outbox_new(void);
 void fake_outbox_free(Outbox *outbox);
+// A letter whose bytes are those of an open file, the caller's.
+void fake_lend_letter(Outbox *outbox, const char *name, int fd, unsigned size);
