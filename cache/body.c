@@ -108,6 +108,10 @@ void body_note_open(BodyStore *store, uint64_t ino) {
   pthread_mutex_unlock(&store->lock);
 }
 
+void body_adopt(BodyStore *store, uint64_t ino) {
+  body_note_open(store, ino);
+}
+
 static void note_used(BodyStore *store, uint64_t ino) {
   pthread_mutex_lock(&store->lock);
   if (g_hash_table_size(store->used) < USED_MAX)

@@ -32,6 +32,8 @@ bool body_store_clear(BodyStore *store, GError **error);
 // A descriptor for reading, or -1 if there is no body of exactly `size` bytes. It is `ino`'s until
 // body_close.
 int body_open(BodyStore *store, uint64_t ino, uint64_t size);
+// The same of one that lies elsewhere and was opened there.
+void body_adopt(BodyStore *store, uint64_t ino);
 void body_close(BodyStore *store, uint64_t ino, int fd);
 void body_remove(BodyStore *store, uint64_t ino);
 // The same, but not of one that is open: false. Blocks on the disk, and holds up nobody else.

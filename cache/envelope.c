@@ -36,8 +36,8 @@ static char *refuse(const char *what, const char *text, GError **error) {
 
 bool envelope_read_recipients(const char *text, GPtrArray *addresses, GError **error) {
   unsigned before = addresses->len;
-  if (strpbrk(text, "\r\n") == NULL && letter_addresses_add(addresses, "address", text, NULL) &&
-      addresses->len > before)
+  if (strpbrk(text, "\r\n") == NULL &&
+      letter_addresses_add(addresses, "address", text, NULL, NULL) && addresses->len > before)
     return true;
   refuse("address", text, error);
   return false;

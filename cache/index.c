@@ -6,7 +6,7 @@
 #include "cache/index_private.h"
 
 // Raised whenever the tables below change; an index of another version is rebuilt.
-#define SCHEMA_VERSION 3
+#define SCHEMA_VERSION 5
 #define APPLICATION_ID 0x6d6c6673  // "mlfs"
 #define WRITER_PATIENCE_MS 20000
 #define EPOCH_2020 G_GINT64_CONSTANT(1577836800)
@@ -25,14 +25,18 @@ static const char SCHEMA[] =
     "  gone INTEGER NOT NULL DEFAULT 0,"
     "  name TEXT NOT NULL,"
     "  first_seen INTEGER NOT NULL,"  // nanoseconds
-    // Messages only. id: what stands for the UID in the name, where it is no longer the UID.
+    // Messages only. id: what stands for the UID in the name: always where the server has no UIDs,
+    // else where it is no longer the UID.
     "  generation INTEGER, uid INTEGER, id TEXT,"
     "  size INTEGER, size_exact INTEGER NOT NULL DEFAULT 0, announced INTEGER,"
     // shares: its body is the file of another message with its email_id, which counts for both.
     "  has_body INTEGER NOT NULL DEFAULT 0, shares INTEGER NOT NULL DEFAULT 0,"
     "  sha256 BLOB, used INTEGER,"
     "  internaldate INTEGER, flags TEXT,"
-    "  sender TEXT, subject TEXT, date TEXT, message_id TEXT, email_id TEXT);"
+    "  sender TEXT, subject TEXT, date TEXT, message_id TEXT, email_id TEXT,"
+    // As the ledger has it (cache/ledger.h). hidden: a user removed it, the server may have it
+    // still; archived: it stays, whether the server has it or not.
+    "  hidden INTEGER NOT NULL DEFAULT 0, archived INTEGER NOT NULL DEFAULT 0);"
     "CREATE INDEX inode_by_parent ON inode(parent);"
     "CREATE INDEX inode_by_name ON inode(parent, name);"
     "CREATE INDEX inode_by_uid ON inode(parent, uid) WHERE uid IS NOT NULL;"
@@ -49,6 +53,8 @@ static const char SCHEMA[] =
     "  synced_ns INTEGER NOT NULL DEFAULT 0, mtime INTEGER NOT NULL,"
     "  subfolders INTEGER NOT NULL DEFAULT 0, marked INTEGER NOT NULL DEFAULT 0,"
     "  touched INTEGER NOT NULL DEFAULT 0,"
+    // The highest UID of ours that a message of a server without UIDs had; 0: it has its own.
+    "  last_number INTEGER NOT NULL DEFAULT 0,"
     "  bytes INTEGER NOT NULL DEFAULT 0, messages INTEGER NOT NULL DEFAULT 0);"
     "CREATE INDEX folder_by_server_name ON folder(server_name);"
     // Listings under way, or broken off by a crash.
@@ -84,6 +90,14 @@ static const char SCHEMA[] =
     "  WHEN new.kind = 1 AND new.gone = 0 AND new.size <> old.size BEGIN"
     "  UPDATE folder SET bytes = bytes + max(new.size, 0) - max(old.size, 0)"
     "  WHERE ino = new.parent; END;";
+// What the ledger has told (cache/ledger.h): the ids of what users removed, which is hidden also
+// where the server tells of it as news. And what is still to be archived.
+static const char SCHEMA_OF_LEDGER[] =
+    "CREATE TABLE removal(id TEXT PRIMARY KEY) WITHOUT ROWID;"
+    "CREATE TRIGGER message_removed AFTER INSERT ON inode WHEN new.id IS NOT NULL"
+    "  AND EXISTS(SELECT 1 FROM removal WHERE id = new.id) BEGIN"
+    "  UPDATE inode SET hidden = 1 WHERE ino = new.ino; END;"
+    "CREATE INDEX inode_to_archive ON inode(parent, ino) WHERE archived = 0 AND id IS NOT NULL;";
 
 G_DEFINE_QUARK(mailfs_index_error, index_error)
 
@@ -164,6 +178,7 @@ static bool write_schema(Index *index, const char *owner, GError **error) {
       owner, INODE_ROOT, INODE_FOLDER, (long long)now_ns, INODE_ROOT, MAILBOX_NOSELECT,
       (long long)now_ns, (long long)MAX(first, INODE_ROOT), APPLICATION_ID, SCHEMA_VERSION);
   bool done = run_script(index, SCHEMA, "create tables", error) &&
+              run_script(index, SCHEMA_OF_LEDGER, "create tables", error) &&
               run_script(index, rows, "create the root", error);
   sqlite3_free(rows);
   return done;

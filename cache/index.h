@@ -5,9 +5,9 @@
 // One thread owns an Index. The main loop's is for reading only, never waits and never writes; each
 // session thread that writes has one of its own. WAL lets them work side by side.
 //
-// What a listing shows: a folder row that is not gone, and the message rows that are not gone and
-// carry their folder's generation. A listing that is being built carries a generation of its own,
-// which becomes the folder's in one commit: no reader sees half of it.
+// What a listing shows: a folder row that is not gone, and the message rows that are neither gone
+// nor hidden and carry their folder's generation. A listing that is being built carries a
+// generation of its own, which becomes the folder's in one commit: no reader sees half of it.
 #pragma once
 
 #include <stdbool.h>
@@ -69,6 +69,9 @@ typedef struct {
   char delimiter;
   unsigned attributes;   // MailboxAttributes
   MailboxStatus status;  // of the server when the listing was made
+  // The highest UID that was ever given to one of its messages here, where the server has no UIDs
+  // (MailboxTraits.has_uids): it is never given again. 0: none was.
+  uint32_t last_number;
   uint32_t n_messages;   // in the index, those of a listing under way too
   uint64_t generation;
   bool listed;
@@ -94,6 +97,8 @@ typedef struct {
 IndexAnswer index_message(Index *index, uint64_t ino, IndexMessage *message);
 // The same mail in another folder (one EMAILID) whose body is here.
 IndexAnswer index_twin(Index *index, uint64_t ino, uint64_t *twin, uint64_t *size);
+// Whether the archive has the message, its id (newly allocated) and size.
+IndexAnswer index_archived(Index *index, uint64_t ino, char **id, uint64_t *size);
 // The digest (32 bytes) of a body; false: not known.
 bool index_digest(Index *index, uint64_t ino, uint8_t *sha256);
 
@@ -112,7 +117,7 @@ IndexAnswer index_following(Index *index, uint64_t folder, IndexOrder order, uin
                             IndexStepFunc each, gpointer data);
 
 typedef enum {
-  INDEX_UID,
+  INDEX_UID,  // or the id, where the server has no UIDs
   INDEX_FLAGS,
   INDEX_FROM,
   INDEX_SUBJECT,
@@ -158,15 +163,17 @@ bool index_new_generation(Index *index, uint64_t folder, uint64_t *generation, G
 typedef struct {
   uint64_t folder, generation;
   int64_t now_ns;
-  uint32_t last_uid;  // no message above it was added
-  bool has_ids;       // some messages of the folder are called by other than their UIDs
-  uint64_t n, bytes;  // added since the last count
+  uint32_t last_uid;     // no message above it was added
+  uint32_t last_number;  // nor was such a UID given by us
+  bool has_ids;          // some messages of the folder are called by other than their UIDs
+  uint64_t n, bytes;     // added since the last count
 } IndexAddition;
 bool index_begin_addition(Index *index, IndexAddition *addition, GError **error);
-// One that is there already is passed over.
+// One that is there already is passed over. A message that comes with its header is known by its id
+// and by what the header says (cache/summary.h): it is as old as its Date, but not newer than now.
 bool index_add_message(Index *index, IndexAddition *addition, const MailboxMessage *message,
                        GError **error);
-// Before each commit: the folder holds so many more.
+// Before each commit: the folder holds so many more, and UIDs of ours up to the last are given.
 bool index_count_addition(Index *index, IndexAddition *addition, GError **error);
 // Stores flags where they differ; a UID that is not known is passed over.
 bool index_set_flags(Index *index, uint64_t folder, uint64_t generation, uint32_t uid,
@@ -180,7 +187,11 @@ bool index_count_below(Index *index, uint64_t folder, uint64_t generation, uint3
                        uint32_t *count, GError **error);
 bool index_has_uid(Index *index, uint64_t folder, uint64_t generation, uint32_t uid, bool *has,
                    GError **error);
-// Makes the messages of a range gone, telling each.
+// The UID of the message that a server without UIDs calls by that id; 0: there is none.
+bool index_number(Index *index, uint64_t folder, uint64_t generation, const char *id, uint32_t *uid,
+                  GError **error);
+// Makes the messages of a range gone, telling each; those that are archived stay, and of those that
+// are hidden nothing is told.
 bool index_remove_range(Index *index, uint64_t folder, uint64_t generation, UidRange range,
                         const IndexListener *listener, GError **error);
 // Shows what was listed under `from`, all of it above `after_uid`, as messages of `generation`;
@@ -189,9 +200,9 @@ bool index_adopt(Index *index, uint64_t folder, uint64_t generation, uint64_t fr
                  uint32_t after_uid, unsigned max_told, const IndexListener *listener,
                  GError **error);
 // The server has renumbered the folder: messages of `generation` that are certainly those of `old`
-// again keep the old one's inode, name and body. That is by EMAILID, else by Message-ID, date, size,
-// sender and subject, where no other message has the same, or as many as before and all of those
-// had the same bytes. The others are new messages. `uidvalidity` tells apart the names of new
+// again keep the old one's inode, name and body. That is by EMAILID, else by Message-ID, date,
+// size, sender and subject, where no other message has the same, or as many as before and all of
+// those had the same bytes. The others are new messages. `uidvalidity` tells apart the names of new
 // messages whose UID was another's.
 bool index_rematch(Index *index, uint64_t folder, uint64_t old, uint64_t generation,
                    uint32_t uidvalidity, GError **error);

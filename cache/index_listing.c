@@ -13,14 +13,13 @@ static const char ADOPT[] =
 static const char END_BUILDING[] = "DELETE FROM building WHERE folder = ?1";
 static const char NEW_NAMES[] =
     "SELECT ino, name, coalesce(id, uid) FROM inode WHERE parent = ?1 AND uid > ?3"
-    " AND generation = ?2 AND gone = 0 ORDER BY uid LIMIT ?4";
+    " AND generation = ?2 AND gone = 0 AND hidden = 0 ORDER BY uid LIMIT ?4";
 static const char RANGE[] =
-    "SELECT ino, name, coalesce(id, uid) FROM inode WHERE parent = ?1 AND generation = ?2 AND gone "
-    "= 0"
-    " AND uid BETWEEN ?3 AND ?4";
+    "SELECT ino, name, coalesce(id, uid) FROM inode WHERE parent = ?1 AND generation = ?2"
+    " AND gone = 0 AND hidden = 0 AND archived = 0 AND uid BETWEEN ?3 AND ?4";
 static const char DROP_RANGE[] =
     "UPDATE inode SET gone = 1 WHERE parent = ?1 AND generation = ?2 AND gone = 0"
-    " AND uid BETWEEN ?3 AND ?4";
+    " AND archived = 0 AND uid BETWEEN ?3 AND ?4";
 static const char OTHER_GENERATION[] =
     "SELECT generation FROM folder WHERE ino = ?1 AND generation <> ?2";
 static const char END_SYNC[] =

@@ -4,6 +4,9 @@
 
 #include "cache/index_private.h"
 #include "cache/name.h"
+#include "cache/summary.h"
+
+#define NS_PER_S G_GINT64_CONSTANT(1000000000)
 
 #define ADD_COLUMNS                                                                         \
   "INSERT INTO inode(parent, kind, name, first_seen, generation, uid, id, size, announced," \
@@ -14,12 +17,15 @@ static const char ADD_IF_NEW[] = ADD_COLUMNS
     " WHERE NOT EXISTS(SELECT 1 FROM inode"
     "  WHERE parent = ?1 AND uid = ?5 AND generation = ?4 AND gone = 0)";
 static const char COUNT[] =
-    "UPDATE folder SET messages = messages + ?2, bytes = bytes + ?3 WHERE ino = ?1";
+    "UPDATE folder SET messages = messages + ?2, bytes = bytes + ?3,"
+    " last_number = max(last_number, ?4) WHERE ino = ?1";
 static const char HAS_IDS[] =
     "SELECT EXISTS(SELECT 1 FROM inode WHERE parent = ?1 AND id IS NOT NULL AND gone = 0)";
 static const char ID_TAKEN[] =
     "SELECT uidvalidity FROM inode JOIN folder ON folder.ino = inode.parent"
     " WHERE inode.parent = ?1 AND id = ?2 AND gone = 0";
+static const char NUMBER[] =
+    "SELECT uid FROM inode WHERE parent = ?1 AND id = ?2 AND generation = ?3 AND gone = 0";
 static const char FLAGS_OF[] =
     "SELECT ino, flags FROM inode WHERE parent = ?1 AND uid = ?2 AND generation = ?3 AND gone = 0";
 static const char SET_FLAGS[] = "UPDATE inode SET flags = ?2 WHERE ino = ?1";
@@ -34,40 +40,62 @@ static const char COUNT_BELOW[] =
     "SELECT count(*) FROM inode"
     " WHERE parent = ?1 AND uid IS NOT NULL AND uid < ?3 AND generation = ?2 AND gone = 0";
 
-// The header texts of a message, decoded.
+// What is told of a message, its header texts decoded.
 typedef struct {
   char *from_name, *from_address, *sender, *subject, *date, *message_id;
-} Texts;
+  int64_t named_date;    // in its name, -1: unknown
+  int64_t internaldate;  // its age, -1: as old as it is known
+} Details;
 
 // "Name <address>"; NULL if the message names no sender.
-static char *sender_text(const Texts *texts) {
-  bool has_name = texts->from_name != NULL && texts->from_name[0] != '\0';
-  if (!has_name) return g_strdup(texts->from_address);
-  return texts->from_address != NULL
-             ? g_strdup_printf("%s <%s>", texts->from_name, texts->from_address)
-             : g_strdup(texts->from_name);
+static char *sender_text(const Details *details) {
+  bool has_name = details->from_name != NULL && details->from_name[0] != '\0';
+  if (!has_name) return g_strdup(details->from_address);
+  return details->from_address != NULL
+             ? g_strdup_printf("%s <%s>", details->from_name, details->from_address)
+             : g_strdup(details->from_name);
 }
 
-static void texts_init(Texts *texts, const MailboxMessage *message) {
-  *texts = (Texts){
+static void details_init(Details *details, const MailboxMessage *message) {
+  *details = (Details){
       .from_name = name_header_text(message->from_name),
       .from_address = name_header_text(message->from_address),
       .subject = name_header_text(message->subject),
       .date = name_header_text(message->date),
       .message_id = name_header_text(message->message_id),
+      .named_date = message->internaldate,
+      .internaldate = message->internaldate,
   };
-  texts->sender = sender_text(texts);
+  details->sender = sender_text(details);
 }
 
-static void texts_clear(Texts *texts) {
-  g_free(texts->from_name);
-  g_free(texts->from_address);
-  g_free(texts->sender);
-  g_free(texts->subject);
-  g_free(texts->date);
-  g_free(texts->message_id);
+// What a header says: a date that is still to come is the sender's mistake, but it is in the name,
+// which is to be the same whenever the message is listed.
+static void details_init_from_header(Details *details, const MailboxMessage *message,
+                                     int64_t now_s) {
+  g_auto(Summary) summary;
+  summary_read(&summary, message->header, message->header_bytes);
+  const MailboxMessage told = {
+      .internaldate = MIN(summary.sent, now_s),
+      .from_name = summary.from_name,
+      .from_address = summary.from_address,
+      .subject = summary.subject,
+      .date = summary.date,
+      .message_id = summary.message_id,
+  };
+  details_init(details, &told);
+  details->named_date = summary_date(&summary);
 }
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Texts, texts_clear)
+
+static void details_clear(Details *details) {
+  g_free(details->from_name);
+  g_free(details->from_address);
+  g_free(details->sender);
+  g_free(details->subject);
+  g_free(details->date);
+  g_free(details->message_id);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Details, details_clear)
 
 // After a renumbering an older message may be called by the UID that a new one has now: then the
 // UIDVALIDITY tells them apart. NULL: the UID is free.
@@ -83,15 +111,25 @@ static char *distinct_id(Index *index, uint64_t folder, const char *uid, GError 
   return id;
 }
 
+// What the message is called by, where that is not its UID; NULL: it is.
+static char *id_of(Index *index, const IndexAddition *addition, const MailboxMessage *message,
+                   const char *uid, GError **error) {
+  if (message->id != NULL) return g_strdup(message->id);
+  return addition->has_ids ? distinct_id(index, addition->folder, uid, error) : NULL;
+}
+
 static bool insert_message(Index *index, sqlite3_stmt *statement, const IndexAddition *addition,
                            const MailboxMessage *message, GError **error) {
   char uid[16];
-  g_auto(Texts) texts = {0};
+  g_auto(Details) details = {0};
   g_snprintf(uid, sizeof uid, "%u", (unsigned)message->uid);
-  g_autofree char *id = addition->has_ids ? distinct_id(index, addition->folder, uid, error) : NULL;
-  texts_init(&texts, message);
-  g_autofree char *name = name_message(message->internaldate, texts.from_name, texts.from_address,
-                                       texts.subject, id != NULL ? id : uid);
+  g_autofree char *id = id_of(index, addition, message, uid, error);
+  if (message->header != NULL)
+    details_init_from_header(&details, message, addition->now_ns / NS_PER_S);
+  else
+    details_init(&details, message);
+  g_autofree char *name = name_message(details.named_date, details.from_name, details.from_address,
+                                       details.subject, id != NULL ? id : uid);
   sqlite3_bind_int64(statement, 1, (sqlite3_int64)addition->folder);
   sqlite3_bind_text(statement, 2, name, -1, SQLITE_STATIC);
   sqlite3_bind_int64(statement, 3, addition->now_ns);
@@ -99,12 +137,12 @@ static bool insert_message(Index *index, sqlite3_stmt *statement, const IndexAdd
   sqlite3_bind_int64(statement, 5, message->uid);
   sqlite3_bind_text(statement, 6, id, -1, SQLITE_STATIC);
   sqlite3_bind_int64(statement, 7, message->size);
-  sqlite3_bind_int64(statement, 8, message->internaldate);
+  sqlite3_bind_int64(statement, 8, details.internaldate);
   sqlite3_bind_text(statement, 9, message->flags != NULL ? message->flags : "", -1, SQLITE_STATIC);
-  sqlite3_bind_text(statement, 10, texts.sender, -1, SQLITE_STATIC);
-  sqlite3_bind_text(statement, 11, texts.subject, -1, SQLITE_STATIC);
-  sqlite3_bind_text(statement, 12, texts.date, -1, SQLITE_STATIC);
-  sqlite3_bind_text(statement, 13, texts.message_id, -1, SQLITE_STATIC);
+  sqlite3_bind_text(statement, 10, details.sender, -1, SQLITE_STATIC);
+  sqlite3_bind_text(statement, 11, details.subject, -1, SQLITE_STATIC);
+  sqlite3_bind_text(statement, 12, details.date, -1, SQLITE_STATIC);
+  sqlite3_bind_text(statement, 13, details.message_id, -1, SQLITE_STATIC);
   sqlite3_bind_text(statement, 14, message->email_id, -1, SQLITE_STATIC);
   bool done = index_run(index, statement, "add a message", error);
   sqlite3_clear_bindings(statement);
@@ -129,6 +167,7 @@ bool index_add_message(Index *index, IndexAddition *addition, const MailboxMessa
   if (statement == NULL || !insert_message(index, statement, addition, message, error))
     return false;
   if (is_rising) addition->last_uid = message->uid;
+  if (message->id != NULL) addition->last_number = MAX(addition->last_number, message->uid);
   if (!is_rising && sqlite3_changes(index->db) == 0) return true;
   addition->n++;
   addition->bytes += (uint64_t)MAX(message->size, 0);
@@ -141,6 +180,7 @@ bool index_count_addition(Index *index, IndexAddition *addition, GError **error)
   sqlite3_bind_int64(statement, 1, (sqlite3_int64)addition->folder);
   sqlite3_bind_int64(statement, 2, (sqlite3_int64)addition->n);
   sqlite3_bind_int64(statement, 3, (sqlite3_int64)MIN(addition->bytes, G_MAXINT64));
+  sqlite3_bind_int64(statement, 4, addition->last_number);
   addition->n = addition->bytes = 0;
   return index_run(index, statement, "count messages", error);
 }
@@ -217,6 +257,20 @@ bool index_has_uid(Index *index, uint64_t folder, uint64_t generation, uint32_t 
   int code = sqlite3_step(statement);
   *has = code == SQLITE_ROW;
   if (code != SQLITE_ROW && code != SQLITE_DONE) index_fail(index, "look for a UID", error);
+  sqlite3_reset(statement);
+  return code == SQLITE_ROW || code == SQLITE_DONE;
+}
+
+bool index_number(Index *index, uint64_t folder, uint64_t generation, const char *id, uint32_t *uid,
+                  GError **error) {
+  sqlite3_stmt *statement = index_statement(index, NUMBER, error);
+  if (statement == NULL) return false;
+  sqlite3_bind_int64(statement, 1, (sqlite3_int64)folder);
+  index_bind_text(statement, 2, id);
+  sqlite3_bind_int64(statement, 3, (sqlite3_int64)generation);
+  int code = sqlite3_step(statement);
+  *uid = code == SQLITE_ROW ? (uint32_t)sqlite3_column_int64(statement, 0) : 0;
+  if (code != SQLITE_ROW && code != SQLITE_DONE) index_fail(index, "look for an id", error);
   sqlite3_reset(statement);
   return code == SQLITE_ROW || code == SQLITE_DONE;
 }

@@ -7,14 +7,15 @@
 
 // What of the tables makes an Inode, in the order read_inode takes it.
 #define INODE_COLUMNS                                                                   \
-  "inode.ino, inode.parent, inode.kind, inode.gone, inode.name, inode.first_seen,"      \
+  "inode.ino, inode.parent, inode.kind, inode.gone OR inode.hidden, inode.name,"        \
+  " inode.first_seen,"                                                                  \
   " coalesce(inode.id, inode.uid),"                                                     \
   " inode.internaldate, inode.size, inode.size_exact, folder.mtime, folder.subfolders," \
   " folder.listed"
 #define INODE_TABLES " FROM inode LEFT JOIN folder ON folder.ino = inode.ino AND inode.kind = 0"
 // What the listing of folder ?1 shows (see index.h).
-#define IS_SHOWN                                              \
-  " inode.gone = 0 AND (inode.kind = 0 OR inode.generation =" \
+#define IS_SHOWN                                                                   \
+  " inode.gone = 0 AND inode.hidden = 0 AND (inode.kind = 0 OR inode.generation =" \
   " (SELECT generation FROM folder WHERE ino = ?1))"
 
 static const char GET[] = "SELECT " INODE_COLUMNS INODE_TABLES " WHERE inode.ino = ?1";
@@ -30,21 +31,24 @@ static const char CHILDREN[] =
     " ORDER BY inode.ino";
 #define FOLDER_COLUMNS                                                                   \
   "SELECT folder.ino, parent, server_name, delimiter, attributes, uidvalidity, uidnext," \
-  " folder.generation, listed, synced_ns, gone, present, modseq, messages"               \
+  " folder.generation, listed, synced_ns, gone, present, modseq, last_number, messages"  \
   " FROM folder JOIN inode USING (ino)"
 static const char FOLDER[] = FOLDER_COLUMNS " WHERE folder.ino = ?1";
 static const char FOLDER_NAMED[] =
     FOLDER_COLUMNS " WHERE server_name = ?1 AND gone = 0 AND folder.ino <> 1";
 static const char MESSAGE[] =
-    "SELECT parent, folder.uidvalidity, uid, gone, has_body, size, size_exact, announced,"
+    "SELECT parent, folder.uidvalidity, uid, gone OR hidden, has_body, size, size_exact, announced,"
     " email_id IS NOT NULL"
     " FROM inode JOIN folder ON folder.ino = inode.parent WHERE inode.ino = ?1 AND kind = 1";
 static const char TWIN[] =
     "SELECT twin.ino, twin.size FROM inode JOIN inode AS twin ON twin.email_id = inode.email_id"
     " WHERE inode.ino = ?1 AND twin.ino <> ?1 AND twin.has_body = 1 LIMIT 1";
+static const char ARCHIVED[] =
+    "SELECT id, size FROM inode WHERE ino = ?1 AND archived = 1 AND hidden = 0";
 static const char DIGEST[] = "SELECT sha256 FROM inode WHERE ino = ?1";
 static const char DETAIL[] =
-    "SELECT uid, flags, sender, subject, date, message_id, server_name"
+    "SELECT CASE WHEN last_number > 0 THEN id ELSE uid END, flags, sender, subject, date,"
+    " message_id, server_name"
     " FROM inode JOIN folder ON folder.ino = inode.parent WHERE inode.ino = ?1 AND kind = 1";
 static const char USAGE[] =
     "SELECT used, lim, (SELECT total(messages) FROM folder), (SELECT total(bytes) FROM folder)"
@@ -144,17 +148,17 @@ IndexAnswer index_get(Index *index, uint64_t ino, Inode *inode) {
   return take_inode(index, statement, inode);
 }
 
-// The ID in "4711.eml" as it is written ("04711.eml" is no name of ours); NULL: it is none.
+// The ID in "4711.eml"; NULL: it is none.
 static char *id_in_name(const char *name) {
   size_t length = strlen(name);
   if (length <= strlen(".eml") || !g_str_has_suffix(name, ".eml")) return NULL;
-  if (name[0] < '1' || name[0] > '9') return NULL;
   return g_strndup(name, length - strlen(".eml"));
 }
 
+// A UID is as it is written: "04711.eml" is no name of ours.
 static IndexAnswer lookup_id(Index *index, uint64_t parent, const char *id, Inode *inode) {
   uint64_t uid;
-  bool is_uid = g_ascii_string_to_unsigned(id, 10, 1, UINT32_MAX, &uid, NULL);
+  bool is_uid = id[0] != '0' && g_ascii_string_to_unsigned(id, 10, 1, UINT32_MAX, &uid, NULL);
   sqlite3_stmt *statement = index_reading(index, BY_ID);
   if (statement == NULL) return INDEX_FAILED;
   sqlite3_bind_int64(statement, 1, (sqlite3_int64)parent);
@@ -216,11 +220,12 @@ static IndexAnswer take_folder(Index *index, sqlite3_stmt *statement, IndexFolde
                    .uidnext = (uint32_t)sqlite3_column_int64(statement, 6),
                    .exists = (uint32_t)sqlite3_column_int64(statement, 11),
                    .highestmodseq = (uint64_t)sqlite3_column_int64(statement, 12)},
+        .last_number = (uint32_t)sqlite3_column_int64(statement, 13),
         .generation = (uint64_t)sqlite3_column_int64(statement, 7),
         .listed = sqlite3_column_int(statement, 8) != 0,
         .synced_ns = sqlite3_column_int64(statement, 9),
         .gone = sqlite3_column_int(statement, 10) != 0,
-        .n_messages = (uint32_t)sqlite3_column_int64(statement, 13),
+        .n_messages = (uint32_t)sqlite3_column_int64(statement, 14),
     };
   }
   sqlite3_reset(statement);
@@ -276,6 +281,19 @@ IndexAnswer index_twin(Index *index, uint64_t ino, uint64_t *twin, uint64_t *siz
   IndexAnswer answer = index_answer(index, sqlite3_step(statement));
   if (answer == INDEX_FOUND) {
     *twin = (uint64_t)sqlite3_column_int64(statement, 0);
+    *size = (uint64_t)sqlite3_column_int64(statement, 1);
+  }
+  sqlite3_reset(statement);
+  return answer;
+}
+
+IndexAnswer index_archived(Index *index, uint64_t ino, char **id, uint64_t *size) {
+  sqlite3_stmt *statement = index_reading(index, ARCHIVED);
+  if (statement == NULL) return INDEX_FAILED;
+  sqlite3_bind_int64(statement, 1, (sqlite3_int64)ino);
+  IndexAnswer answer = index_answer(index, sqlite3_step(statement));
+  if (answer == INDEX_FOUND) {
+    *id = g_strdup((const char *)sqlite3_column_text(statement, 0));
     *size = (uint64_t)sqlite3_column_int64(statement, 1);
   }
   sqlite3_reset(statement);

@@ -2,9 +2,11 @@
 
 #include "cache/index_private.h"
 
-#define COLUMNS \
-  "SELECT ino, uid, size, size_exact, has_body, email_id IS NOT NULL FROM inode WHERE parent = ?1"
-#define SHOWN " AND gone = 0 AND generation = (SELECT generation FROM folder WHERE ino = ?1)"
+#define COLUMNS                                                                               \
+  "SELECT ino, uid, size, size_exact, has_body OR archived, email_id IS NOT NULL FROM inode " \
+  "WHERE parent = ?1"
+#define SHOWN \
+  " AND gone = 0 AND hidden = 0 AND generation = (SELECT generation FROM folder WHERE ino = ?1)"
 // A message's name with names=uid; written like this in the queries, SQLite finds its index.
 #define UID_NAME "coalesce(id, uid) || '.eml'"
 

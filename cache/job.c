@@ -7,6 +7,10 @@ Job *job_new(JobKind kind, JobPriority priority, uint64_t ino) {
   job->ino = ino;
   job->fd = -1;
   if (kind == JOB_BODIES) job->bodies = g_array_new(FALSE, TRUE, sizeof(JobBody));
+  if (kind != JOB_EXPUNGE) return job;
+  job->ids = g_ptr_array_new_with_free_func(g_free);
+  job->settled = g_ptr_array_new_with_free_func(g_free);
+  job->doubtful = g_ptr_array_new_with_free_func(g_free);
   return job;
 }
 
@@ -14,6 +18,9 @@ void job_free(Job *job) {
   if (job == NULL) return;
   if (job->kind == JOB_LARGE) body_writer_free(job->writer);
   g_clear_pointer(&job->bodies, g_array_unref);
+  g_clear_pointer(&job->ids, g_ptr_array_unref);
+  g_clear_pointer(&job->settled, g_ptr_array_unref);
+  g_clear_pointer(&job->doubtful, g_ptr_array_unref);
   copy_free(job->copy);
   g_free(job->folder);
   g_clear_error(&job->error);

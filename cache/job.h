@@ -21,6 +21,7 @@ typedef enum {
   JOB_SEAL,     // all of it is here: put it in its place (asks no server)
   JOB_CONNECT,  // have a connection ready, for what may be wanted soon
   JOB_COPY,     // put a letter that was sent into its folder
+  JOB_EXPUNGE,  // remove messages for good
 } JobKind;
 
 // In the order in which they are done.
@@ -56,6 +57,8 @@ typedef struct {
   uint64_t folder_ino;  // of messages
   uint32_t uidvalidity;
   GArray *bodies;      // JOB_BODIES: of JobBody
+  bool archives;       // JOB_BODIES: they are for the archive
+  GPtrArray *ids;      // JOB_EXPUNGE: of messages, strings
   uint32_t uid;        // of the large message
   uint64_t announced;  // JOB_LARGE
   bool was_exact;      // JOB_LARGE: as JobBody's
@@ -67,8 +70,11 @@ typedef struct {
   bool connected;          // the server was reached and let us in
   bool could_not_connect;  // error is of connecting
   Changes *changes;        // of what was synchronised, NULL: nothing
-  uint64_t size;           // JOB_LARGE: exact
-  MailboxRange tail;       // JOB_LARGE: the last bytes, which came with the first
+  // JOB_EXPUNGE, also with an error: the ids of those that the server does not have any more, and
+  // of those that it may not be asked to remove, since they cannot be told from others.
+  GPtrArray *settled, *doubtful;
+  uint64_t size;      // JOB_LARGE: exact
+  MailboxRange tail;  // JOB_LARGE: the last bytes, which came with the first
   bool is_whole;      // JOB_LARGE: comes whole, by `bodies`, and is told as a body (cache/report.h)
   int fd;             // JOB_SEAL: of the body, the body store's; -1 with error
   bool recorded;      // the index knows of what came

@@ -53,6 +53,9 @@ typedef struct {
   // The header's are not even looked at then, unless they are wanted too.
   const char *const *recipients;
   bool header_recipients_too;
+  // A bare name that is a recipient in the header, and the address that it stands for: a user of
+  // this machine. NULL: there is none.
+  const char *login, *login_address;
 } LetterDefaults;
 
 // Reads all of the file behind `fd`, twice: blocks on the disk only. INVALID says in words for the

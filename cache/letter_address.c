@@ -18,6 +18,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(InternetAddressList, g_object_unref)
 typedef struct {
   GPtrArray *addresses;
   const char *where;
+  const LetterAlias *alias;  // NULL: there is none
   GString *outside;  // text outside of angle brackets (if there are any: after them), no comments
   GString *inside;   // text between angle brackets, no comments
   bool has_angle, in_group;
@@ -133,6 +134,13 @@ static char *parse_one(const char *text) {
   return g_strcmp0(address, text) == 0 ? g_strdup(address) : NULL;
 }
 
+static char *read_one(const Pieces *pieces, const char *text) {
+  const LetterAlias *alias = pieces->alias;
+  if (alias != NULL && strcmp(text, alias->name) == 0) return g_strdup(alias->address);
+  bool fits = strlen(text) <= ADDRESS_MAX;
+  return fits && count_at(text) == 1 ? parse_one(text) : NULL;
+}
+
 // Ends a piece; an empty one is fine (RFC 5322 section 4.4 allows commas side by side).
 static bool take_piece(Pieces *pieces, GError **error) {
   const char *outside = g_strstrip(pieces->outside->str);
@@ -140,8 +148,7 @@ static bool take_piece(Pieces *pieces, GError **error) {
   g_autofree char *joined = join_at(pieces->has_angle ? pieces->inside->str : outside);
   const char *text = pieces->has_angle ? skip_route(joined) : joined;
   if (pieces->has_angle || *text != '\0') {
-    bool fits = strlen(text) <= ADDRESS_MAX;
-    g_autofree char *address = fits && count_at(text) == 1 ? parse_one(text) : NULL;
+    g_autofree char *address = read_one(pieces, text);
     if (address == NULL) return refuse(pieces, text, error);
     g_ptr_array_add(pieces->addresses, g_steal_pointer(&address));
   }
@@ -225,11 +232,12 @@ static const char *step(Pieces *pieces, const char *at, GError **error) {
 }
 
 bool letter_addresses_add(GPtrArray *addresses, const char *where, const char *value,
-                          GError **error) {
+                          const LetterAlias *alias, GError **error) {
   mime_init();
   g_autoptr(GString) outside = g_string_new(NULL);
   g_autoptr(GString) inside = g_string_new(NULL);
-  Pieces pieces = {.addresses = addresses, .where = where, .outside = outside, .inside = inside};
+  Pieces pieces = {
+      .addresses = addresses, .where = where, .alias = alias, .outside = outside, .inside = inside};
   const char *at = value;
   while (at != NULL && *at != '\0')
     at = step(&pieces, at, error);
@@ -240,7 +248,7 @@ bool letter_addresses_add(GPtrArray *addresses, const char *where, const char *v
 
 char *letter_address_read(const char *where, const char *value, GError **error) {
   g_autoptr(GPtrArray) addresses = g_ptr_array_new_with_free_func(g_free);
-  if (!letter_addresses_add(addresses, where, value, error)) return NULL;
+  if (!letter_addresses_add(addresses, where, value, NULL, error)) return NULL;
   if (addresses->len == 1) return g_ptr_array_steal_index(addresses, 0);
   g_set_error(error, LETTER_ERROR, LETTER_ERROR_INVALID, "its %s is broken: it holds %u addresses",
               where, addresses->len);

@@ -8,11 +8,16 @@
 
 #include <glib.h>
 
+// A bare name that stands for an address.
+typedef struct {
+  const char *name, *address;
+} LetterAlias;
+
 // Adds the addresses of `value` (a field's value on one line) to `addresses` (of char *), in order
 // and without brackets. LETTER_ERROR_INVALID with `where` ("To field") and the broken piece in its
 // words. Each is fit to stand between < and > in an SMTP command: no blank, bracket or control
-// character, valid UTF-8, at most 500 bytes.
+// character, valid UTF-8, at most 500 bytes. `alias` NULL: every piece has to be an address.
 bool letter_addresses_add(GPtrArray *addresses, const char *where, const char *value,
-                          GError **error);
+                          const LetterAlias *alias, GError **error);
 // The one address of `value`; more or none is LETTER_ERROR_INVALID, too.
 char *letter_address_read(const char *where, const char *value, GError **error);

@@ -61,28 +61,31 @@ static const char *field_among(const char *bytes, const LetterField *field,
 }
 
 static bool add_field(GPtrArray *addresses, const char *bytes, const LetterField *field,
-                      const char *name, GError **error) {
+                      const char *name, const LetterAlias *alias, GError **error) {
   g_autofree char *value = letter_field_value(bytes, field);
   g_autofree char *where = g_strdup_printf("%s field", name);
-  return letter_addresses_add(addresses, where, value, error);
+  return letter_addresses_add(addresses, where, value, alias, error);
 }
 
 static bool add_header(GPtrArray *addresses, const LetterHeader *header, const char *bytes,
-                       LetterBlock resent, GError **error) {
+                       LetterBlock resent, const LetterDefaults *defaults, GError **error) {
+  const LetterAlias alias = {defaults->login, defaults->login_address};
   bool is_resent = resent.first < resent.last;
   const char *const *names = is_resent ? resent_recipient_fields : recipient_fields;
   unsigned last = is_resent ? resent.last : header->fields->len;
   for (unsigned i = resent.first; i < last; i++) {
     const LetterField *field = field_at(header, i);
     const char *name = field_among(bytes, field, names);
-    if (name != NULL && !add_field(addresses, bytes, field, name, error)) return false;
+    if (name != NULL &&
+        !add_field(addresses, bytes, field, name, alias.name != NULL ? &alias : NULL, error))
+      return false;
   }
   return true;
 }
 
 static bool add_given(GPtrArray *addresses, const char *const *given, GError **error) {
   for (; *given != NULL; given++)
-    if (!letter_addresses_add(addresses, "list of recipients", *given, error)) return false;
+    if (!letter_addresses_add(addresses, "list of recipients", *given, NULL, error)) return false;
   return true;
 }
 
@@ -118,7 +121,7 @@ GPtrArray *letter_envelope_recipients(const LetterHeader *header, const char *by
   const char *const *given = defaults->recipients;
   bool asks_header = given == NULL || defaults->header_recipients_too;
   if (given != NULL && !add_given(all, given, error)) return NULL;
-  if (asks_header && !add_header(all, header, bytes, resent, error)) return NULL;
+  if (asks_header && !add_header(all, header, bytes, resent, defaults, error)) return NULL;
   if (all->len == 0) {
     refuse_no_recipient(asks_header, resent.first < resent.last, error);
     return NULL;
@@ -135,7 +138,7 @@ GPtrArray *letter_envelope_recipients(const LetterHeader *header, const char *by
 static char *first_address(const char *bytes, const LetterField *field, const char *name,
                            GError **error) {
   g_autoptr(GPtrArray) addresses = g_ptr_array_new_with_free_func(g_free);
-  if (!add_field(addresses, bytes, field, name, error)) return NULL;
+  if (!add_field(addresses, bytes, field, name, NULL, error)) return NULL;
   if (addresses->len > 0) return g_ptr_array_steal_index(addresses, 0);
   g_set_error(error, LETTER_ERROR, LETTER_ERROR_INVALID, "its %s field holds no address", name);
   return NULL;

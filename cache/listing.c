@@ -37,6 +37,12 @@ static void add_waiting(Listing *listing, const MailboxMessage *message) {
   copy.subject = keep(listing, message->subject);
   copy.date = keep(listing, message->date);
   copy.message_id = keep(listing, message->message_id);
+  copy.id = keep(listing, message->id);
+  if (message->header != NULL) {
+    copy.header =
+        g_string_chunk_insert_len(listing->texts, message->header, (gssize)message->header_bytes);
+    listing->waiting_bytes += message->header_bytes;
+  }
   g_array_append_val(listing->waiting, copy);
 }
 
@@ -134,7 +140,7 @@ static bool complete_last(Listing *listing, const MailboxMessage *message) {
 static bool is_bare(const MailboxMessage *message) {
   return message->internaldate < 0 && message->size < 0 && message->subject == NULL &&
          message->from_address == NULL && message->from_name == NULL && message->date == NULL &&
-         message->message_id == NULL && message->email_id == NULL;
+         message->message_id == NULL && message->email_id == NULL && message->id == NULL;
 }
 
 bool listing_take(Listing *listing, const MailboxMessage *message, GError **error) {

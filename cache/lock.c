@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -10,6 +11,7 @@
 #include "cache/directory.h"
 #include "net/error.h"
 
+#define LOCK_NAME "lock"
 // flock has no timed wait, so a waiter looks again this often.
 #define RETRY_MS 50
 
@@ -62,7 +64,7 @@ static long read_holder(int fd) {
 // One attempt. -1 with *holder set (0: not known) if another holds the lock, -1 with error set if
 // it cannot be tried.
 static int try_lock(int directory_fd, const char *directory, long *holder, GError **error) {
-  int fd = openat(directory_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  int fd = openat(directory_fd, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd < 0) {
     set_file_error(error, errno, "cannot open the lock file in", directory);
     return -1;
@@ -108,6 +110,14 @@ DirectoryLock *directory_lock_new(const char *directory, unsigned wait_ms, GErro
   DirectoryLock *lock = g_new0(DirectoryLock, 1);
   lock->fd = fd;
   return lock;
+}
+
+bool directory_lock_is_held(const char *directory) {
+  g_autofree char *path = g_build_filename(directory, LOCK_NAME, NULL);
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  bool held = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+  if (fd >= 0) close(fd);
+  return held;
 }
 
 void directory_lock_free(DirectoryLock *lock) {

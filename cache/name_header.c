@@ -1,29 +1,11 @@
-#include <string.h>
-
-#include <gmime/gmime.h>
-
 #include "cache/mime.h"
 #include "cache/name.h"
-
-// The C library takes an empty charset, and GMime "x-unknown", for the locale's; as charsets that
-// nobody has they are guessed from the bytes, the same on every machine.
-static char *without_locale_charsets(const char *raw) {
-  char *text = g_strdup(raw);
-  for (char *word = text; (word = strstr(word, "=?")) != NULL; word += 2) {
-    if (word[2] == '/') word[2] = '-';
-    if (g_ascii_strncasecmp(word + 2, "x-unknown", strlen("x-unknown")) == 0) word[2] = 'z';
-  }
-  return text;
-}
 
 // GMime copes with what senders really do: words split inside a character, spaces in them, text
 // stuck to them, bytes that are not of the charset they claim.
 static char *decode(const char *raw) {
-  const char *guesses[] = {"utf-8", "windows-1252", "iso-8859-1", NULL};
-  mime_init();
-  GMimeParserOptions *options = g_mime_parser_options_new();
-  g_mime_parser_options_set_fallback_charsets(options, guesses);
-  g_autofree char *text = without_locale_charsets(raw);
+  GMimeParserOptions *options = mime_options_new();
+  g_autofree char *text = mime_without_locale_charsets(raw);
   g_autofree char *decoded = g_mime_utils_header_decode_text(options, text);
   g_mime_parser_options_free(options);
   return g_utf8_make_valid(decoded, -1);

@@ -100,12 +100,14 @@ void outbox_free(Outbox *outbox);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Outbox, outbox_free)
 // Takes letters that other programs have put into state_dir/ACCOUNT/incoming/ (see drop.h) and
 // queues them; one that cannot be sent goes to failed/. Happens by itself from outbox_start on;
-// here for those who want to know when all that are there now have been taken.
+// here for those who want to know when all that are there now have been taken: an error tells that
+// some stay where they are, and will be tried again.
 void outbox_take_drops(Outbox *outbox, OutboxDone done, gpointer data);
 void outbox_set_listener(Outbox *outbox, const OutboxListener *listener, gpointer data);
 // How many letters wait to be sent.
 unsigned outbox_waiting(const Outbox *outbox);
-// How many letters of other accounts' spools beside this one's directory wait, for a line at start.
+// How many letters of other accounts' spools beside this one's directory wait, for a line at start;
+// not of those that are mounted.
 unsigned outbox_count_elsewhere(const char *state_dir, const char *own_directory);
 
 // True if `ino` is the outbox, failed/ or in one of them.
@@ -143,6 +145,8 @@ OutboxHandle *outbox_create(Outbox *outbox, uint64_t parent, const char *name, m
 // and `ino` is a new empty letter. One that an editor's lock holds back goes to failed/ instead.
 OutboxHandle *outbox_open_file(Outbox *outbox, uint64_t ino, int open_flags, pid_t pid,
                                GError **error);
+// Of the letter's bytes, as long as the handle lives; -1: a note, which is in memory.
+int outbox_handle_fd(const OutboxHandle *handle);
 // pread/pwrite on the letter's file: bytes done, or -1 with error. A letter whose writing failed is
 // not whole until it was truncated to nothing: it cannot be committed, and flush, rename and link
 // answer with the same errno; so it is with one whose writer was killed (ECANCELED), and with a
@@ -198,7 +202,8 @@ void outbox_link(Outbox *outbox, uint64_t ino, uint64_t new_parent, const char *
 void outbox_unlink(Outbox *outbox, uint64_t parent, const char *name, pid_t pid, OutboxDone done,
                    gpointer data);
 // The same as moving failed/NAME back and as removing a letter, for those who do it beside the file
-// system: the listener is told. The first with errors as outbox_rename. The second looks in outbox/
-// for NAME, else in failed/, and only there for failed/NAME; a failed one's note goes too.
+// system: the listener is told. The first with errors as outbox_rename, and EBUSY beside an
+// editor's lock, where it would not be sent. The second looks in outbox/ for NAME, else in failed/,
+// and only there for failed/NAME; a failed one's note goes too.
 void outbox_retry(Outbox *outbox, const char *name, OutboxDone done, gpointer data);
 void outbox_cancel(Outbox *outbox, const char *name, OutboxDone done, gpointer data);

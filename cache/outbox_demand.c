@@ -62,6 +62,8 @@ void outbox_retry(Outbox *outbox, const char *name, OutboxDone done, gpointer da
   OutboxLetter *letter = find(outbox, OUTBOX_FAILED_INO, name);
   if (letter == NULL)
     refuse(done, data, name);
+  else if (outbox_is_locked(outbox, name))
+    outbox_refuse(done, data, EBUSY, name, "an editor has it open");
   else
     outbox_rename(outbox, OUTBOX_FAILED_INO, name, OUTBOX_INO, name, 0, end_demand,
                   demand_new(outbox, letter, done, data));

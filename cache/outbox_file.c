@@ -218,6 +218,10 @@ static ssize_t read_note(const char *note, void *buffer, size_t size, off_t offs
   return (ssize_t)part;
 }
 
+int outbox_handle_fd(const OutboxHandle *handle) {
+  return handle->note != NULL ? -1 : handle->letter->fd;
+}
+
 ssize_t outbox_read(OutboxHandle *handle, void *buffer, size_t size, off_t offset, GError **error) {
   if (handle->note != NULL) return read_note(handle->note, buffer, size, offset);
   ssize_t got = pread(handle->letter->fd, buffer, size, offset);

@@ -29,7 +29,7 @@ struct OutboxIntake {
   bool running;          // between the first list and the last
   unsigned under_way;    // jobs of this round still to be answered
   char *after;           // the last drop of this round so far; NULL: none
-  bool failed;           // one of this round stays where it is
+  GError *failed;        // why one of this round stays where it is; NULL: none does
   GArray *asked, *next;  // of Asker: who waits for this round, and for the one after
   GHashTable *stuck;     // set of char *: ids that were taken, and are there all the same
 };
@@ -55,6 +55,7 @@ void outbox_intake_free(OutboxIntake *intake) {
   drop_source(&intake->again);
   if (intake->watch_fd >= 0) close(intake->watch_fd);
   g_free(intake->after);
+  g_clear_error(&intake->failed);
   g_array_unref(intake->asked);
   g_array_unref(intake->next);
   g_hash_table_unref(intake->stuck);
@@ -86,7 +87,10 @@ static OutboxLetter *add_letter(Outbox *outbox, SpoolJob *job) {
 }
 
 static void take_in(Outbox *outbox, SpoolJob *job) {
-  if (job->error != NULL) g_hash_table_add(outbox->intake->stuck, g_strdup(job->row.origin));
+  if (job->error != NULL) {
+    g_warning("outbox: %s", job->error->message);
+    g_hash_table_add(outbox->intake->stuck, g_strdup(job->row.origin));
+  }
   OutboxLetter *letter = add_letter(outbox, job);
   if (job->error != NULL)
     outbox_fail(outbox, letter, false, job->error->message, NULL, NULL, NULL);
@@ -103,15 +107,20 @@ static void take_in(Outbox *outbox, SpoolJob *job) {
 
 static void list_next(Outbox *outbox);
 
+// Of many that fail for one reason, one is told of.
+static void set_failed(OutboxIntake *intake, const GError *error) {
+  if (intake->failed != NULL) return;
+  g_warning("outbox: %s", error->message);
+  intake->failed = g_error_copy(error);
+}
+
 static void take_drop_answer(SpoolJob *job, gpointer data) {
   Outbox *outbox = data;
   OutboxIntake *intake = outbox->intake;
-  // Of many that fail for one reason, one is told of.
-  if (job->error != NULL && !intake->failed) g_warning("outbox: %s", job->error->message);
   if (job->is_taken)
     take_in(outbox, job);
   else
-    intake->failed = true;
+    set_failed(intake, job->error);
   if (--intake->under_way == 0) list_next(outbox);
 }
 
@@ -169,17 +178,17 @@ static void begin_round(Outbox *outbox) {
   intake->asked = intake->next;
   intake->next = asked;
   intake->running = true;
-  intake->failed = false;
+  g_clear_error(&intake->failed);
   g_clear_pointer(&intake->after, g_free);
   list_next(outbox);
 }
 
 static void end_round(Outbox *outbox) {
   OutboxIntake *intake = outbox->intake;
-  if (intake->failed) set_again(outbox);
+  if (intake->failed != NULL) set_again(outbox);
   for (unsigned i = 0; i < intake->asked->len; i++) {
     const Asker *asker = &g_array_index(intake->asked, Asker, i);
-    if (asker->done != NULL) asker->done(NULL, asker->data);
+    if (asker->done != NULL) asker->done(intake->failed, asker->data);
   }
   g_array_set_size(intake->asked, 0);
   intake->running = false;
@@ -197,8 +206,7 @@ static void take_list(SpoolJob *job, gpointer data) {
     intake->after = g_strdup(drop->id);
   }
   const GError *failed = job->error != NULL ? job->error : error;
-  if (failed != NULL) g_warning("outbox: %s", failed->message);
-  if (failed != NULL) intake->failed = true;
+  if (failed != NULL) set_failed(intake, failed);
   if (intake->under_way > 0) return;
   if (job->drops->len == 0 || failed != NULL)
     end_round(outbox);

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "cache/drop.h"
+#include "cache/lock.h"
 #include "cache/outbox_private.h"
 #include "cache/outbox_rules.h"
 
@@ -163,6 +164,7 @@ unsigned outbox_count_elsewhere(const char *state_dir, const char *own_directory
   while (accounts != NULL && (name = g_dir_read_name(accounts)) != NULL) {
     if (strcmp(name, own) == 0) continue;
     g_autofree char *directory = g_build_filename(state_dir, name, NULL);
+    if (directory_lock_is_held(directory)) continue;
     g_autofree char *path = g_build_filename(directory, OUTBOX_JOURNAL_NAME, NULL);
     count += outbox_journal_count(path) + count_drops(directory);
   }

@@ -13,7 +13,7 @@ typedef struct {
   Outbox *outbox;
   uint64_t after;
   // For outbox_peek.
-  GHashTable *origins;  // char *: drops that are letters already
+  GHashTable *origins;  // char *: drops that are letters already; NULL: not known
 } Walk;
 
 static void show(Walk *walk, const OutboxRow *row, const GPtrArray *recipients, const char *state,
@@ -93,6 +93,12 @@ static GPtrArray *list_drops(int incoming_fd, GError **error) {
   return incoming_fd >= 0 ? drop_list(incoming_fd, NULL, G_MAXINT, error) : g_ptr_array_new();
 }
 
+static void show_drops(Walk *walk, int incoming_fd, const GPtrArray *ids) {
+  for (unsigned i = 0; !walk->ended && i < ids->len; i++)
+    if (walk->origins == NULL || !g_hash_table_contains(walk->origins, ids->pdata[i]))
+      show_drop(walk, incoming_fd, ids->pdata[i]);
+}
+
 bool outbox_peek(const char *account_directory, OutboxSummaryEach each, gpointer data,
                  GError **error) {
   g_autoptr(GHashTable) origins = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
@@ -100,9 +106,17 @@ bool outbox_peek(const char *account_directory, OutboxSummaryEach each, gpointer
   int incoming_fd = drop_directory_find(account_directory);
   g_autoptr(GPtrArray) ids = list_drops(incoming_fd, error);
   bool ok = ids != NULL && peek_journal(account_directory, &walk, error);
-  for (unsigned i = 0; ok && !walk.ended && i < ids->len; i++)
-    if (!g_hash_table_contains(origins, ids->pdata[i]))
-      show_drop(&walk, incoming_fd, ids->pdata[i]);
+  if (ok) show_drops(&walk, incoming_fd, ids);
   if (incoming_fd >= 0) close(incoming_fd);
   return ok;
+}
+
+bool outbox_peek_drops(const char *account_directory, OutboxSummaryEach each, gpointer data,
+                       GError **error) {
+  Walk walk = {.each = each, .data = data};
+  int incoming_fd = drop_directory_find(account_directory);
+  g_autoptr(GPtrArray) ids = list_drops(incoming_fd, error);
+  if (ids != NULL) show_drops(&walk, incoming_fd, ids);
+  if (incoming_fd >= 0) close(incoming_fd);
+  return ids != NULL;
 }

@@ -32,3 +32,7 @@ void outbox_summarize(Outbox *outbox, uint64_t after, OutboxSummaryEach each, gp
 // Nothing there is no letter. Any thread, any program.
 bool outbox_peek(const char *account_directory, OutboxSummaryEach each, gpointer data,
                  GError **error);
+// The same of the drops alone, known by their row's `origin`, though some of them may be letters
+// already: for who asks a running outbox then.
+bool outbox_peek_drops(const char *account_directory, OutboxSummaryEach each, gpointer data,
+                       GError **error);

@@ -7,12 +7,14 @@
 #include "cache/session_private.h"
 #include "net/error.h"
 
-// A server may close a connection after 30 minutes (RFC 3501 5.4), routers forget it much sooner.
-#define IDLE_LOGOUT_MS (4 * 60 * 1000)
 // A session that has had nothing to do for so long looks after the bodies on disk.
 #define SWEEP_PAUSE_MS 20
 // For how long a session that the server has no connection for is left out.
 #define BARRED_S 60
+// A server that lets nobody in is not asked at once for each of those who wait in line.
+#define SHUT_US (G_USEC_PER_SEC / 10)
+// A login is new enough for the first listing on it for so long.
+#define NEW_LOGIN_US (G_USEC_PER_SEC / 2)
 
 void session_report(Session *session, Report *report) {
   post_send(session->context->reports, report);
@@ -65,14 +67,31 @@ static void renew(Session *session) {
   if (atomic_load(&session->is_ending)) waker_cancel(session->waker);
 }
 
-bool session_connect(Session *session, Job *job, GError **error) {
+static void open_mailbox(Session *session, GError **error) {
   SessionContext *context = session->context;
-  renew(session);
-  if (session->mailbox == NULL) {
-    session->mailbox =
-        context->open_mailbox(context->account, session->waker, session->name, error);
-    if (session->mailbox != NULL) g_atomic_int_inc(&context->n_connected);
+  g_autoptr(GError) problem = NULL;
+  int64_t now_us = session->connected_us = g_get_monotonic_time();
+  if (session->shut != NULL && now_us < session->shut_until_us) {
+    g_propagate_error(error, g_error_copy(session->shut));
+    return;
   }
+  g_clear_error(&session->shut);
+  session->mailbox =
+      context->open_mailbox(context->account, session->waker, session->name, &problem);
+  if (session->mailbox != NULL) {
+    g_atomic_int_inc(&context->n_connected);
+    return;
+  }
+  if (g_error_matches(problem, NET_ERROR, NET_ERROR_BUSY)) {
+    session->shut = g_error_copy(problem);
+    session->shut_until_us = g_get_monotonic_time() + SHUT_US;
+  }
+  g_propagate_error(error, g_steal_pointer(&problem));
+}
+
+bool session_connect(Session *session, Job *job, GError **error) {
+  renew(session);
+  if (session->mailbox == NULL) open_mailbox(session, error);
   job->connected = session->mailbox != NULL;
   job->could_not_connect = !job->connected;
   return job->connected;
@@ -117,7 +136,9 @@ static bool sync_claimed(Session *session, Job *job, uint64_t ino, GError **erro
   if (job->changes == NULL) job->changes = changes_new();
   changes_removed(job->changes, &n_removed);
   session_set_folder(session, NULL, false);
-  if (!sync_folder(session->index, session->mailbox, &folder, job->changes, error)) return false;
+  if (!sync_folder(session->index, session->mailbox, session->context->traits->has_uids, &folder,
+                   job->changes, error))
+    return false;
   session_set_folder(session, folder.server_name, true);
   remove_bodies(session, job->changes, n_removed);
   return true;
@@ -134,8 +155,17 @@ bool session_sync(Session *session, Job *job, uint64_t folder, GError **error) {
   return done;
 }
 
+// What came since the login is seen by another one only (see session.h).
+static bool is_login_too_old(const Session *session, const Job *job) {
+  if (session->context->traits->has_uids || session->mailbox == NULL || job->kind != JOB_SYNC)
+    return false;
+  int64_t age_us = job->pinned_us - session->connected_us;
+  return age_us > (session->is_synced ? 0 : NEW_LOGIN_US);
+}
+
 static bool try_listing(Session *session, Job *job, GError **error) {
   g_clear_pointer(&job->changes, changes_free);
+  if (is_login_too_old(session, job)) session_disconnect(session);
   if (!session_connect(session, job, error)) return false;
   if (job->kind == JOB_SYNC) return session_sync(session, job, job->ino, error);
   job->changes = changes_new();
@@ -188,6 +218,10 @@ static void do_job(Session *session, Job *job) {
     do_connect(session, job);
   } else if (job->kind == JOB_COPY) {
     session_copy(session, job, &job->error);
+  } else if (job->kind == JOB_EXPUNGE) {
+    session_expunge(session, job);
+    session_finish(session, job);
+    return;
   } else {
     do_listing(session, job);
     g_autoptr(GError) error = g_steal_pointer(&job->error);
@@ -211,7 +245,7 @@ static Job *await_job(Session *session) {
     if (next == NULL && !job_board_is_closed(board)) session_sweep(session);
     return next;
   }
-  int patience = session->mailbox != NULL ? IDLE_LOGOUT_MS : -1;
+  int patience = session->mailbox != NULL ? session->context->traits->linger_ms : -1;
   if (session_watch(session)) patience = 0;
   Job *job = job_board_take(board, session->number, session->open_folder, patience);
   if (job == NULL && patience > 0 && !job_board_is_closed(board)) session_disconnect(session);
@@ -232,6 +266,7 @@ static gpointer run(gpointer data) {
   session_disconnect(session);
   g_clear_pointer(&session->index, index_free);
   g_clear_error(&session->index_error);
+  g_clear_error(&session->shut);
   return NULL;
 }
 
@@ -239,7 +274,7 @@ Session *session_new(SessionContext *context, unsigned number) {
   Session *session = g_new0(Session, 1);
   session->context = context;
   session->number = number;
-  session->name = g_strdup_printf("imap%u", number + 1);
+  session->name = g_strdup_printf("%s%u", mailbox_traits(context->account)->log_name, number + 1);
   session->waker = waker_new();
   session->thread = g_thread_new(session->name, run, session);
   return session;

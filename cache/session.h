@@ -2,7 +2,11 @@
 // does them in straight blocking code, and posts back what came of them. It connects when a job
 // needs it, and once more when a connection turns out to have died meanwhile. With nothing to do it
 // watches the server for news, where that can be had; a connection that watches nothing says
-// goodbye after some idle minutes, all at the end.
+// goodbye after having been idle for as long as its kind of store allows, all at the end.
+//
+// Where the server has no UIDs, numbers hold for a connection only, and it shows the mail of its
+// login: bodies are asked for on one that has listed the folder, and a listing that is to be newer
+// than the login is had by another login.
 //
 //   waiting ──job──> (connect) ──> working ──reports──> waiting
 //   watching ──woken or news──> watching
@@ -24,6 +28,7 @@ typedef struct Session Session;
 typedef struct {
   const Account *account;
   MailboxOpen open_mailbox;
+  const MailboxTraits *traits;
   const char *index_path;
   bool uid_names;
   SyncOptions sync;

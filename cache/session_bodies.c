@@ -1,10 +1,16 @@
-// A session's work on bodies: up to two jobs of one folder are under way at once, so that the
-// server always has the next one to answer; they end in the order in which they were asked.
+// A session's work on bodies: several jobs of one folder are under way at once, so that the server
+// always has the next one to answer; they end in the order in which they were asked.
 
 #include <string.h>
 
 #include "cache/session_bodies_private.h"
 #include "net/error.h"
+
+// Beside others, two are enough; the only connection is kept full, so far as a reader who waits for
+// something else can wait.
+static unsigned flights_max(const Session *session) {
+  return session->context->traits->connections_max == 1 ? FLIGHTS_MAX : 2;
+}
 
 // ---- Asking.
 
@@ -154,9 +160,10 @@ static void recover(Delivery *delivery, const GError *cause) {
 // A message of which nothing was told may be there all the same: newer than our view of the folder,
 // or left out because others were expunged (see mailbox_receive). So it is asked for once more, by
 // itself, after a new look at the folder; what was fetched ahead the store asks for by itself, if
-// somebody waits for it.
-static bool wants_another_look(const Flight *flight) {
+// somebody waits for it. Where the server has no UIDs, its view is the listing's.
+static bool wants_another_look(const Session *session, const Flight *flight) {
   const Job *job = flight->job;
+  if (!session->context->traits->has_uids) return false;
   if (flight->anew || job->error != NULL || job->priority != JOB_URGENT) return false;
   if (!flight_is_whole(flight)) return !flight->told && !flight->withheld;
   if (job->bodies->len != 1) return false;
@@ -179,7 +186,7 @@ static void land(Delivery *delivery, Flight flight) {
   Session *session = delivery->session;
   Job *job = flight.job;
   bool opened = job->kind == JOB_LARGE && !job->is_whole && job->error == NULL && job->writer;
-  if (wants_another_look(&flight)) {
+  if (wants_another_look(session, &flight)) {
     receive_all(delivery);
     flight.anew = true;
     run_alone(delivery, flight);
@@ -234,6 +241,20 @@ static void receive_all(Delivery *delivery) {
     receive_first(delivery);
 }
 
+static bool knows_numbers(const Session *session, const Job *job) {
+  return session->context->traits->has_uids ||
+         (session->is_synced && g_strcmp0(session->open_folder, job->folder) == 0);
+}
+
+static bool ask_by_number(Delivery *delivery, Flight *flight, GError **error) {
+  Session *session = delivery->session;
+  if (!knows_numbers(session, flight->job)) {
+    flight->found_again = true;
+    if (!find_again(session, flight->job, error)) return false;
+  }
+  return ask(delivery, flight, error);
+}
+
 // Sends one job's request; a job that needs none, or fails, is finished. False: nothing is under
 // way for it.
 static bool launch(Delivery *delivery, Flight flight) {
@@ -245,10 +266,11 @@ static bool launch(Delivery *delivery, Flight flight) {
     finish(session, job);
     return false;
   }
+  if (!knows_numbers(session, job)) receive_all(delivery);
   bool was_connected = session->mailbox != NULL;
   if (session_connect(session, job, &error)) {
     delivery->flights[delivery->n_flights++] = flight;
-    if (ask(delivery, &delivery->flights[delivery->n_flights - 1], &error)) return true;
+    if (ask_by_number(delivery, &delivery->flights[delivery->n_flights - 1], &error)) return true;
     if (net_error_ends_connection(error) && was_connected) {
       recover(delivery, error);
       return false;
@@ -285,8 +307,8 @@ void session_do_bodies(Session *session, Job *first) {
   g_autofree char *folder = g_strdup(first->folder);
   launch(&delivery, (Flight){.job = first});
   while (delivery.n_flights > 0) {
-    bool wants_more = delivery.n_flights < FLIGHTS_MAX && !atomic_load(&session->renewed) &&
-                      !mailbox_wants_pause(session->mailbox);
+    bool wants_more = delivery.n_flights < flights_max(session) &&
+                      !atomic_load(&session->renewed) && !mailbox_wants_pause(session->mailbox);
     Job *more = wants_more ? job_board_take_more(board, session->number, folder) : NULL;
     if (more == NULL) {
       receive_first(&delivery);

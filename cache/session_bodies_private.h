@@ -8,13 +8,13 @@
 
 #include "cache/session_private.h"
 
-#define FLIGHTS_MAX 2
+#define FLIGHTS_MAX MAILBOX_PIPELINE_MAX
 
 // A job whose request was sent and whose answer was not read to its end.
 typedef struct {
   Job *job;
   bool anew;         // its folder was looked at again, for the message alone
-  bool found_again;  // the folder was renumbered, and the messages' new numbers were looked up
+  bool found_again;  // the messages' numbers were looked up after a listing on this connection
   // What came of a JOB_LARGE or JOB_PART:
   bool told;      // something did
   bool withheld;  // the server names the message, but gives nothing

@@ -20,6 +20,9 @@ struct Session {
   Index *index;
   GError *index_error;   // why there is none
   Mailbox *mailbox;      // NULL: not connected
+  int64_t connected_us;  // when it was, monotonic
+  GError *shut;          // why the server let nobody in at the last try; NULL: it was not so
+  int64_t shut_until_us;
   bool tells_uid_first;  // the server does, of bodies, as far as it is known on this connection
   char *open_folder;     // NULL: none
   char *sent_folder;     // the server's name of it; NULL: not found on this connection
@@ -42,7 +45,8 @@ bool session_may_retry(Session *session, Job *job, bool was_connected, const GEr
 // not out of reach: the others do the job (taken), and this session rests for a while. The first
 // session takes only its word for that.
 bool session_leave_to_others(Session *session, Job *job, const GError *error);
-// Brings a folder up to date and adds to the job's changes. BUSY: another session is at it.
+// Brings a folder up to date and adds to the job's changes; it is open afterwards. BUSY: another
+// session is at it.
 bool session_sync(Session *session, Job *job, uint64_t folder, GError **error);
 void session_report(Session *session, Report *report);
 // What is watched from now on, unless that is known.
@@ -72,5 +76,7 @@ bool session_may_sweep(const Session *session);
 void session_sweep(Session *session);
 // session_copy.c: puts a letter that was sent into its folder.
 bool session_copy(Session *session, Job *job, GError **error);
+// session_expunge.c: removes messages for good: those that the server lists just then.
+void session_expunge(Session *session, Job *job);
 // session_watch.c: waits for work, watching for news where the connection can. False: at once.
 bool session_watch(Session *session);

@@ -65,6 +65,22 @@ static bool open_cache(Store *store, const StoreOptions *options, GError **error
   return store->index != NULL;
 }
 
+// Before anything is read: what users removed is hidden then, and what the archive has is there.
+static bool open_keeper(Store *store, const StoreOptions *options, GError **error) {
+  if (options->state_directory == NULL) return true;
+  const KeeperOptions wanted = {
+      .directory = options->state_directory,
+      .index_path = store->index_path,
+      .reserved = options->reserved,
+      .bodies = store->bodies,
+      .context = store->main_context,
+      .data = store,
+  };
+  store->keeper = keeper_new(&wanted, error);
+  index_refresh(store->index);
+  return store->keeper != NULL;
+}
+
 static guint hash_ino(gconstpointer ino) {
   return g_int64_hash(ino);
 }
@@ -91,6 +107,9 @@ static void take_job(Store *store, Job *job) {
       store_end_seal(store, job);
       break;
     case JOB_CONNECT:
+      break;
+    case JOB_EXPUNGE:
+      store_end_expunge(store, job);
       break;
     case JOB_COPY:
       store_end_copy(store, job);
@@ -179,6 +198,7 @@ void store_cancel(StoreTicket *ticket) {
       [TICKET_SYNC] = store_cancel_sync,
       [TICKET_FETCH] = store_cancel_fetch,
       [TICKET_WANT] = store_cancel_want,
+      [TICKET_REMOVE] = store_cancel_removal,
   };
   cancel[ticket->kind](ticket);
 }
@@ -189,6 +209,11 @@ static uint64_t ahead_max(const StoreOptions *options) {
   return MIN(options->prefetch_bytes, most);
 }
 
+static unsigned count_sessions(const MailboxTraits *traits, unsigned connections) {
+  unsigned most = traits->connections_max > 0 ? traits->connections_max : UINT_MAX;
+  return CLAMP(connections, 1, most);
+}
+
 Store *store_open(const StoreOptions *options, GMainContext *context, GError **error) {
   g_autoptr(Store) store = g_new0(Store, 1);
   store->directory = g_strdup(options->directory);
@@ -196,7 +221,8 @@ Store *store_open(const StoreOptions *options, GMainContext *context, GError **e
   store->reserved = g_strdup(options->reserved);
   store->folders = g_strdupv((char **)options->folders);
   store->refresh_s = options->refresh_s;
-  store->n_sessions = MAX(options->connections, 1);
+  store->traits = options->traits != NULL ? options->traits : mailbox_traits(options->account);
+  store->n_sessions = count_sessions(store->traits, options->connections);
   store->main_context = context;
   store->timeout_ms = options->account->timeout_ms;
   store->syncs = table_by_ino(store_free_sync);
@@ -207,7 +233,9 @@ Store *store_open(const StoreOptions *options, GMainContext *context, GError **e
   store->arrived = table_by_ino(g_free);
   store->editions = table_by_ino(g_free);
   store->unfetchable = table_by_ino(g_free);
-  if (!open_cache(store, options, error)) return NULL;
+  store->removal = options->removal;
+  store->keeps_forever = options->keeps_forever;
+  if (!open_cache(store, options, error) || !open_keeper(store, options, error)) return NULL;
   store->batch_bytes = store->n_sessions >= 3 ? BATCH_BYTES : BATCH_FEW_BYTES;
   make_refresh(store);
   store->ahead_bytes = ahead_max(options);
@@ -217,6 +245,7 @@ Store *store_open(const StoreOptions *options, GMainContext *context, GError **e
   store->context = (SessionContext){
       .account = options->account,
       .open_mailbox = options->open_mailbox != NULL ? options->open_mailbox : mailbox_open,
+      .traits = store->traits,
       .index_path = store->index_path,
       .uid_names = options->uid_names,
       .sync = {.folders = (const char *const *)store->folders, .reserved = store->reserved},
@@ -241,6 +270,8 @@ void store_start(Store *store, StoreDone ready, gpointer data) {
   for (unsigned i = 0; i < store->n_sessions; i++)
     store->sessions[i] = session_new(&store->context, i);
   store->clock = clock_watch_new(store->main_context, renew_sessions, store);
+  store_start_removals(store);
+  store_start_archive(store);
   store_sync(store, INODE_ROOT, ready, data);
 }
 
@@ -261,6 +292,9 @@ void store_free(Store *store) {
   if (store->refresh != NULL) g_source_destroy(store->refresh);
   g_clear_pointer(&store->refresh, g_source_unref);
   end_sessions(store);
+  g_clear_pointer(&store->keeper, keeper_free);
+  store_clear_removals(store);
+  store_clear_archive(store);
   g_clear_pointer(&store->reports, post_free);
   if (store->probe_timer != NULL) g_source_destroy(store->probe_timer);
   g_clear_pointer(&store->probe_timer, g_source_unref);
@@ -281,6 +315,7 @@ void store_free(Store *store) {
   g_free(store->watched);
   index_free(store->index);
   body_store_free(store->bodies);
+  g_clear_error(&store->shut);
   g_clear_error(&store->problem);
   g_strfreev(store->folders);
   g_free(store->reserved);

@@ -22,6 +22,13 @@
 
 typedef struct Store Store;
 
+// What becomes of a message that a user removes.
+typedef enum {
+  STORE_REMOVES_NOTHING,  // the store is for reading
+  STORE_REFUSES_REMOVAL,  // the user said so
+  STORE_EXPUNGES,         // the server removes it for good; only with a state_directory
+} StoreRemoval;
+
 typedef struct {
   const Account *account;      // lives as long as the store
   const char *directory;       // the account's own cache directory, locked by the caller
@@ -32,7 +39,14 @@ typedef struct {
   unsigned connections;        // at least 1, all
   uint64_t prefetch_bytes;     // how far bodies are fetched ahead of a reader; 0: never
   uint64_t cache_bytes;        // how much the bodies may take on disk; 0: as much as there is
-  MailboxOpen open_mailbox;    // NULL: mailbox_open; tests put another server here
+  // The account's own state directory, locked by the caller, for removals and the archive of a
+  // store without UIDs; NULL: it has neither.
+  const char *state_directory;
+  bool keeps_forever;  // what was once listed is put into the archive
+  StoreRemoval removal;
+  MailboxOpen open_mailbox;  // NULL: mailbox_open; tests put another server here
+  // What kind of server it is; NULL: mailbox_traits of the account.
+  const MailboxTraits *traits;
 } StoreOptions;
 
 // What is told, on the main loop, when the server's side has changed; the store is already new.
@@ -106,7 +120,8 @@ void store_cancel(StoreTicket *ticket);
 
 StoreListing store_listing(Store *store, uint64_t folder);
 // Brings a folder's listing (the root: the folder tree) up to date; callers of one folder share one
-// synchronisation. Errors: any NetError; HOST, OFFLINE and DENIED come at once while known.
+// synchronisation. Errors: any NetError; HOST, OFFLINE and DENIED come at once while known, and
+// where there is an older listing, that the server lets nobody in for now (BUSY).
 StoreTicket *store_sync(Store *store, uint64_t folder, StoreDone done, gpointer data);
 
 // A StoreBody is a message's body, held open. Its exact size is known; of a large one the bytes may
@@ -138,9 +153,17 @@ typedef void (*StoreFetched)(StoreBody *body, const GError *error, gpointer data
 StoreTicket *store_fetch(Store *store, uint64_t ino, StoreFetched done, gpointer data);
 
 // Puts a letter that was sent into its folder, or looks whether it is there: see cache/copy.h,
-// which is taken. `done` is told what came of this one try. Errors: any NetError; GONE: there is no such
-// folder.
+// which is taken. `done` is told what came of this one try. Errors: any NetError; GONE: there is no
+// such folder; UNSUPPORTED: the account's server takes no messages.
 void store_copy(Store *store, Copy *copy, CopyDone done, gpointer data);
+
+StoreRemoval store_removal(Store *store);
+// Removes a message, of a store that expunges: when it is answered without error, the message is
+// not shown any more, and never will be, and the server removes it as soon as it can be asked,
+// whatever happens meanwhile; who has it open can go on reading. Errors: a LEDGER_ERROR whose code
+// is an errno: ENOENT, ENOSPC, EIO, or ENOTSUP for a message that the server does not tell from
+// another. Nothing is removed then. Cancelling the ticket does not take it back.
+StoreTicket *store_remove(Store *store, uint64_t ino, StoreDone done, gpointer data);
 
 // Bytes that the account holds and may hold, from the last synchronisation: never waits, limit 0 if
 // the server has no quota.

@@ -5,8 +5,10 @@
 
 // How long a message that the server lists but does not give is not asked for again.
 #define UNFETCHABLE_S 60
-// A message that is larger comes in parts.
+// A message that is larger comes in parts, where these can be had; else it is fetched ahead, if it
+// is no more than this share of what may be.
 #define WHOLE_MAX_BYTES (JOB_FIRST_BYTES + JOB_TAIL_BYTES)
+#define WHOLE_SHARE 16
 // Fetched ahead in one job: at least, and at most so many messages.
 #define BATCH_MIN_BYTES (64 << 10)
 #define BATCH_MESSAGES 500
@@ -60,6 +62,7 @@ StoreBody *store_body(Store *store, uint64_t ino) {
   else if (arrived == NULL && index_message(store_index(store), ino, &message) == INDEX_FOUND &&
            message.has_body)
     body = open_on_disk(store, ino, message.size);
+  if (body == NULL) body = store_archived(store, ino);
   if (body == NULL) return store_large_share(store, ino);
   if (store->readahead != NULL) readahead_found(store->readahead, ino);
   return body;
@@ -95,7 +98,7 @@ static Job *opening_job(Store *store, Fetch *fetch, bool *has_twin, GError **err
   }
   *has_twin = message.has_email_id &&
               index_twin(store_index(store), fetch->ino, &twin, &size) == INDEX_FOUND;
-  bool is_large = !*has_twin && message.announced > WHOLE_MAX_BYTES;
+  bool is_large = store->traits->has_parts && !*has_twin && message.announced > WHOLE_MAX_BYTES;
   Job *job = job_new(is_large ? JOB_LARGE : JOB_BODIES, JOB_URGENT, fetch->ino);
   job->folder = g_steal_pointer(&folder.server_name);
   job->folder_ino = fetch->folder = message.folder;
@@ -150,10 +153,12 @@ static void hurry(Fetch *fetch) {
     g_array_remove_index(job->bodies, i);
     break;
   }
-  if (job->bodies->len > 0)
+  if (job->bodies->len > 0) {
     job_board_push(store->board, job);
-  else
+  } else {
+    if (job->archives) store_end_archive_fetch(store, NULL);
     job_free(job);
+  }
   start(fetch);
 }
 
@@ -188,7 +193,7 @@ void store_cancel_fetch(StoreTicket *ticket) {
 
 static bool is_wanted_ahead(const IndexStep *step, gpointer data) {
   Store *store = data;
-  return !step->has_body && step->size <= WHOLE_MAX_BYTES &&
+  return !step->has_body && step->size <= store->whole_bytes &&
          !g_hash_table_contains(store->fetches, &step->ino) &&
          !g_hash_table_contains(store->arrived, &step->ino) &&
          !g_hash_table_contains(store->unfetchable, &step->ino);
@@ -198,35 +203,59 @@ static uint64_t batch_bytes(const Store *store, uint64_t window_bytes) {
   return CLAMP(window_bytes / 4, BATCH_MIN_BYTES, store->batch_bytes);
 }
 
+// Takes as many of the steps into one job as it may have; how many is told.
+static unsigned push_batch(Store *store, const IndexFolder *folder, const IndexStep *steps,
+                           unsigned n, uint64_t most_bytes, bool archives) {
+  uint64_t bytes = 0;
+  unsigned taken = 0;
+  Job *job = job_new(JOB_BODIES, JOB_AHEAD, folder->ino);
+  job->folder = g_strdup(folder->server_name);
+  job->folder_ino = folder->ino;
+  job->uidvalidity = folder->status.uidvalidity;
+  job->archives = archives;
+  for (; taken < n && bytes < most_bytes && job->bodies->len < BATCH_MESSAGES; taken++) {
+    const IndexStep *step = &steps[taken];
+    JobBody body = {.ino = step->ino,
+                    .uid = step->uid,
+                    .has_email_id = step->has_email_id,
+                    .was_exact = step->size_exact};
+    g_array_append_val(job->bodies, body);
+    fetch_new(store, step->ino, folder->ino)->job = job;
+    bytes += step->size;
+  }
+  job_board_push(store->board, job);
+  return taken;
+}
+
 static void fetch_ahead(uint64_t folder_ino, const IndexStep *steps, unsigned n,
                         uint64_t window_bytes, gpointer data) {
   Store *store = data;
   g_auto(IndexFolder) folder = {0};
-  if (store->problem != NULL || g_get_monotonic_time() < store->slow_until_us ||
+  if (store->problem != NULL || store_is_shut(store) ||
+      g_get_monotonic_time() < store->slow_until_us ||
       index_folder(store_index(store), folder_ino, &folder) != INDEX_FOUND)
     return;
-  for (unsigned i = 0; i < n;) {
-    uint64_t bytes = 0;
-    Job *job = job_new(JOB_BODIES, JOB_AHEAD, folder_ino);
-    job->folder = g_strdup(folder.server_name);
-    job->folder_ino = folder_ino;
-    job->uidvalidity = folder.status.uidvalidity;
-    for (; i < n && bytes < batch_bytes(store, window_bytes) && job->bodies->len < BATCH_MESSAGES;
-         i++) {
-      JobBody body = {.ino = steps[i].ino,
-                      .uid = steps[i].uid,
-                      .has_email_id = steps[i].has_email_id,
-                      .was_exact = steps[i].size_exact};
-      g_array_append_val(job->bodies, body);
-      fetch_new(store, steps[i].ino, folder_ino)->job = job;
-      bytes += steps[i].size;
-    }
-    job_board_push(store->board, job);
-  }
+  uint64_t most_bytes = batch_bytes(store, window_bytes);
+  for (unsigned i = 0; i < n;)
+    i += push_batch(store, &folder, &steps[i], n - i, most_bytes, false);
+}
+
+void store_fetch_for_archive(Store *store, uint64_t folder_ino, const IndexStep *steps,
+                             unsigned n) {
+  g_auto(IndexFolder) folder = {0};
+  g_autoptr(GArray) wanted = g_array_new(FALSE, FALSE, sizeof(IndexStep));
+  if (index_folder(store_index(store), folder_ino, &folder) != INDEX_FOUND) return;
+  for (unsigned i = 0; i < n; i++)
+    if (!g_hash_table_contains(store->fetches, &steps[i].ino)) g_array_append_val(wanted, steps[i]);
+  if (wanted->len == 0) return;
+  store->archiving.n_jobs++;
+  push_batch(store, &folder, &g_array_index(wanted, IndexStep, 0), wanted->len, UINT64_MAX, true);
 }
 
 void store_make_readahead(Store *store, uint64_t max_bytes) {
   const ReadAheadFuncs funcs = {is_wanted_ahead, fetch_ahead, store};
+  store->whole_bytes =
+      store->traits->has_parts ? WHOLE_MAX_BYTES : MAX(WHOLE_MAX_BYTES, max_bytes / WHOLE_SHARE);
   if (max_bytes > 0) store->readahead = readahead_new(store->index, max_bytes, &funcs);
 }
 
@@ -272,6 +301,8 @@ void store_note_body(Store *store, const Report *report) {
                       g_memdup2(&arrived, sizeof arrived));
   Fetch *fetch = body != NULL ? take_fetch(store, report->ino) : NULL;
   if (report->is_other) begin_edition(store, report->ino);
+  if (fetch != NULL && fetch->job != NULL && fetch->job->archives)
+    store_hold_for_archive(store, body);
   if (fetch != NULL && fetch->tickets->len == 0 && report->on_disk) {
     store_keep(store, g_hash_table_lookup(store->arrived, &report->ino), body);
     store_free_fetch(fetch);
@@ -310,8 +341,7 @@ static void judge_missing(const GError *error, gpointer data) {
 static bool is_put_off(Fetch *fetch, const Job *job) {
   Store *store = fetch->store;
   int64_t now_us = g_get_monotonic_time();
-  if (job->could_not_connect || !g_error_matches(job->error, NET_ERROR, NET_ERROR_BUSY))
-    return false;
+  if (!g_error_matches(job->error, NET_ERROR, NET_ERROR_BUSY)) return false;
   if (fetch->attempts == 0) fetch->give_up_us = now_us + (int64_t)store->timeout_ms * 1000;
   unsigned wait_ms = store_note_busy(store, job->error, fetch->attempts);
   if (now_us + (int64_t)wait_ms * 1000 > fetch->give_up_us) return false;
@@ -327,6 +357,13 @@ static bool is_missing(const Job *job) {
           g_error_matches(job->error, NET_ERROR, NET_ERROR_REFUSED));
 }
 
+// That it was removed the job itself found out, or somebody meanwhile.
+static bool is_known_gone(const Fetch *fetch, const Job *job) {
+  Inode inode;
+  return g_error_matches(job->error, NET_ERROR, NET_ERROR_GONE) &&
+         index_get(store_index(fetch->store), fetch->ino, &inode) == INDEX_FOUND && inode.gone;
+}
+
 // The job ended without this message's body.
 static void end_without(Fetch *fetch, const Job *job) {
   Store *store = fetch->store;
@@ -336,7 +373,7 @@ static void end_without(Fetch *fetch, const Job *job) {
     g_hash_table_remove(store->fetches, &ino);
   } else if (job->priority == JOB_AHEAD && job->error == NULL) {
     start(fetch);  // for itself, with all care
-  } else if (is_missing(job)) {
+  } else if (is_missing(job) && !is_known_gone(fetch, job)) {
     store_sync(store, fetch->folder, judge_missing, fetch);
   } else if (!is_put_off(fetch, job)) {
     take_fetch(store, fetch->ino);
@@ -366,4 +403,5 @@ void store_end_bodies(Store *store, Job *job) {
   if (job->bodies == NULL || job->bodies->len == 0) end_one(store, job, job->ino);
   for (unsigned i = 0; job->bodies != NULL && i < job->bodies->len; i++)
     end_one(store, job, g_array_index(job->bodies, JobBody, i).ino);
+  if (job->archives) store_end_archive_fetch(store, job->error);
 }

@@ -11,8 +11,8 @@
 #include "net/error.h"
 
 #define GRANULE_BYTES ((uint64_t)64 << 10)
-// How far ahead of a reader who goes on parts are asked for, at first; and how many may be under way
-// when one more is asked for that nobody waits for.
+// How far ahead of a reader who goes on parts are asked for, at first; and how many may be under
+// way when one more is asked for that nobody waits for.
 #define WINDOW_MIN_BYTES ((uint64_t)256 << 10)
 #define JOBS_MAX 4
 
@@ -340,8 +340,7 @@ static gboolean ask_again(gpointer data) {
 static bool is_put_off(Large *large, const Job *job) {
   Store *store = large->store;
   int64_t now_us = g_get_monotonic_time();
-  if (job->could_not_connect || !g_error_matches(job->error, NET_ERROR, NET_ERROR_BUSY))
-    return false;
+  if (!g_error_matches(job->error, NET_ERROR, NET_ERROR_BUSY)) return false;
   if (large->retry != NULL) return true;
   if (large->attempts == 0) large->give_up_us = now_us + (int64_t)store->timeout_ms * 1000;
   unsigned wait_ms = store_note_busy(store, job->error, large->attempts);

@@ -20,6 +20,9 @@
 // How long a server that asks for patience gets it.
 #define BUSY_MS 1000
 #define BUSY_MAX_MS 30000
+// How soon one that let nobody in is tried again.
+#define SHUT_MS 200
+#define SHUT_MAX_MS 5000
 
 // Nobody waited for this answer, so it is no time-out.
 static GError *copy_problem(const Store *store) {
@@ -36,6 +39,7 @@ void store_probe(Store *store) {
 // A server that refused to talk is asked again by the next request that is due; one that was
 // silent, behind the back of the requests, or each of them would pay for it with a whole time-out.
 GError *store_known_problem(Store *store, bool patient) {
+  if (store_is_shut(store)) return g_error_copy(store->shut);
   if (store->problem == NULL) return NULL;
   int64_t late_us = g_get_monotonic_time() - store->retry_at_us;
   if (late_us < 0) return copy_problem(store);
@@ -60,10 +64,10 @@ static void stop_probe_timer(Store *store) {
 }
 
 // News come only over a connection, so it is built anew by itself, with more and more patience.
-static void probe_later(Store *store) {
+static void probe_after(Store *store, int64_t time_us) {
   stop_probe_timer(store);
   if (!store->was_online) return;
-  int64_t wait_us = store->retry_at_us - g_get_monotonic_time();
+  int64_t wait_us = time_us - g_get_monotonic_time();
   store->n_probes = MIN(store->n_probes + 1, 16);
   unsigned doublings = store->n_probes > EAGER_PROBES ? store->n_probes - EAGER_PROBES : 0;
   int64_t extra_ms = MIN((int64_t)PROBE_MAX_S * 1000, 250LL << doublings);
@@ -71,10 +75,10 @@ static void probe_later(Store *store) {
 }
 
 // Those who wait in line behind a try that failed need not fail one after the other.
-static void send_back_waiting(Store *store) {
+static void send_back_waiting(Store *store, const GError *error) {
   Job *job;
   while ((job = job_board_withdraw_any(store->board)) != NULL)
-    store_send_back(store, job, copy_problem(store));
+    store_send_back(store, job, g_error_copy(error));
 }
 
 // Several sessions may fail at once; that is one failed try.
@@ -98,6 +102,25 @@ void store_connect_ahead(Store *store) {
     job_board_push(store->board, job_new(JOB_CONNECT, JOB_AHEAD, i));
 }
 
+bool store_is_shut(const Store *store) {
+  return store->shut != NULL && g_get_monotonic_time() < store->shut_until_us;
+}
+
+// That is no failure of the network: who waits goes on waiting, and all try again together, since
+// one of them will do. A server without UIDs tells no news (POP3), and is not asked for nobody.
+static void note_shut(Store *store, const GError *error) {
+  if (store_is_shut(store)) return;
+  unsigned wait_ms = MIN(SHUT_MAX_MS, SHUT_MS << MIN(store->n_shut, 8));
+  wait_ms = MAX(wait_ms, net_error_backoff_ms(error));
+  store->shut_until_us = g_get_monotonic_time() + (int64_t)wait_ms * 1000;
+  store->n_shut++;
+  g_info("%s; it is tried again in %u ms", error->message, wait_ms);
+  g_clear_error(&store->shut);
+  store->shut = g_error_copy(error);
+  send_back_waiting(store, error);
+  if (store->traits->has_uids) probe_after(store, store->shut_until_us);
+}
+
 static void note_reached(Store *store) {
   if (store->problem != NULL) {
     g_message("the server can be reached again");
@@ -106,6 +129,8 @@ static void note_reached(Store *store) {
   store->was_online = true;
   store->retry_s = store->n_probes = 0;
   store->retry_at_us = 0;
+  store->n_shut = 0;
+  g_clear_error(&store->shut);
   stop_probe_timer(store);
   g_clear_error(&store->problem);
   if (store->connected_ahead_us == 0) store_connect_ahead(store);
@@ -118,13 +143,16 @@ static void note_problem(Store *store, const GError *error) {
   g_clear_error(&store->problem);
   store->problem = g_error_copy(error);
   delay_next_try(store);
-  send_back_waiting(store);
-  probe_later(store);
+  g_autoptr(GError) known = copy_problem(store);
+  send_back_waiting(store, known);
+  probe_after(store, store->retry_at_us);
 }
 
 void store_note_connection(Store *store, const Job *job) {
   bool silent = g_error_matches(job->error, NET_ERROR, NET_ERROR_TIMEOUT);
-  if (job->could_not_connect || (job->connected && silent))
+  if (job->could_not_connect && g_error_matches(job->error, NET_ERROR, NET_ERROR_BUSY))
+    note_shut(store, job->error);
+  else if (job->could_not_connect || (job->connected && silent))
     note_problem(store, job->error);
   else if (job->connected)
     note_reached(store);
@@ -146,6 +174,8 @@ void store_note_lost(Store *store, const GError *error) {
 }
 
 unsigned store_note_busy(Store *store, const GError *error, unsigned attempt) {
+  if (store_is_shut(store))
+    return (unsigned)((store->shut_until_us - g_get_monotonic_time()) / 1000 + 1);
   unsigned wanted_ms = net_error_backoff_ms(error);
   unsigned wait_ms = MIN(BUSY_MAX_MS, BUSY_MS << MIN(attempt, 8));
   if (wanted_ms > wait_ms) wait_ms = wanted_ms;

@@ -63,6 +63,8 @@ static bool is_fresh(const Store *store, const IndexFolder *folder) {
   int64_t age_us = g_get_real_time() - folder->synced_ns / 1000;
   if (g_hash_table_contains(store->dirty, &ino)) return false;
   if (!is_of_tree(folder) && is_watched(store, folder)) return true;
+  // A server without UIDs has one folder, for ever: nobody logs in to look for others.
+  if (is_of_tree(folder) && !store->traits->has_uids) return true;
   return age_us >= 0 && age_us < (int64_t)store->refresh_s * G_USEC_PER_SEC;
 }
 
@@ -197,12 +199,13 @@ static void retry_later(Sync *sync, unsigned wait_ms) {
   sync->retry = store_call_in(sync->store, wait_ms, try_again, sync);
 }
 
-// A server that asks for patience slows us down; only one that goes on asking makes us fail.
+// A server that asks for patience slows us down; only one that goes on asking makes us fail. While
+// it lets nobody in, an older listing is as good as there is.
 static bool is_put_off(Sync *sync, const Job *job) {
   Store *store = sync->store;
   int64_t now_us = g_get_monotonic_time();
-  if (job->could_not_connect || !g_error_matches(job->error, NET_ERROR, NET_ERROR_BUSY))
-    return false;
+  if (!g_error_matches(job->error, NET_ERROR, NET_ERROR_BUSY)) return false;
+  if (store_is_shut(store) && store_listing(store, sync->ino) != STORE_UNLISTED) return false;
   if (sync->attempts == 0) sync->give_up_us = now_us + (int64_t)store->timeout_ms * 1000;
   unsigned wait_ms = store_note_busy(store, job->error, sync->attempts);
   if (now_us + (int64_t)wait_ms * 1000 > sync->give_up_us) return false;
@@ -244,6 +247,8 @@ void store_end_listing(Store *store, Job *job) {
   bool another = sync != NULL && sync->job != job;
   if (another) sync = NULL;  // nobody asked for this one
   store_tell_changes(store, job->changes);
+  if (job->error == NULL) store_hurry_removals(store);
+  if (job->error == NULL && job->kind == JOB_SYNC) store_archive(store);
   if (sync != NULL && is_put_off(sync, job)) return;
   if (sync != NULL && sync->again && job->error == NULL) {
     sync->again = false;

@@ -5,6 +5,8 @@
 //   store_bodies.c    bodies: who waits for one, and what is fetched ahead
 //   store_kept.c      bodies fetched ahead that are kept open
 //   store_large.c     large bodies that arrive while they are read
+//   store_removal.c   what users removed: asked of the server until it has confirmed it
+//   store_archive.c   what goes into the archive, and what is fetched for it
 //   store_link.c      whether the server can be reached, and when it is tried again
 #pragma once
 
@@ -12,6 +14,7 @@
 #include "cache/clock.h"
 #include "cache/index.h"
 #include "cache/job_board.h"
+#include "cache/keeper.h"
 #include "cache/queue.h"
 #include "cache/readahead.h"
 #include "cache/report.h"
@@ -24,11 +27,35 @@ typedef struct {
   char *folder;  // WATCHES_FOLDER
 } Watched;
 
+// What users removed and the server has not confirmed.
+typedef struct {
+  GHashTable *ids;  // set of strings
+  bool is_asked;    // a job for them is under way, or what came of it is being noted
+  unsigned n_failed;
+  int64_t first_us;  // when the first of those was removed that are to be asked for next
+  GSource *timer;    // NULL: the next try is not set
+} Removals;
+
+// The way of all mail into the archive: round after round, until nothing is left.
+typedef struct {
+  bool is_busy;     // a round or a fetch is under way
+  bool again;       // there is something new, perhaps where the rounds have been
+  bool is_full;     // the archive could not take more at the last try
+  uint64_t after;   // the next round begins behind it
+  uint64_t asked;   // what is up to there was fetched, or could not be had
+  unsigned n_jobs;  // fetching for it
+  bool has_failed;  // one of them did
+  GPtrArray *held;  // of StoreBody: came for it; not to be evicted before the next round
+  GSource *retry;   // NULL: none is set
+  GSource *poll;    // the next look for what is new
+} Archiving;
+
 struct Store {
   char *directory, *index_path;
   char *reserved;
   char **folders;
   unsigned refresh_s, n_sessions, timeout_ms;
+  const MailboxTraits *traits;
   GMainContext *main_context;
   Index *index;      // for reading, see store_index
   GSource *refresh;  // ready when what was read is to be let go of
@@ -55,10 +82,22 @@ struct Store {
   ReadAhead *readahead;   // NULL: nothing is fetched ahead
   uint64_t ahead_bytes;   // how far ahead of a reader, in all
   uint64_t batch_bytes;   // the most that is fetched ahead in one job
+  uint64_t whole_bytes;   // a message that is larger is not fetched ahead
   int64_t slow_until_us;  // the server asked for patience: nothing is fetched ahead
+  // What must survive.
+  Keeper *keeper;  // NULL: nothing has to
+  StoreRemoval removal;
+  Removals removals;
+  bool keeps_forever;
+  Archiving archiving;
   // The server.
   bool was_online;  // at least once
   GError *problem;  // why the last try to connect failed; NULL: it did not
+  // Why the server let nobody in at the last try, though it can be reached: another client has the
+  // mailbox, or the last login was a moment ago. It is tried again then. NULL: not so.
+  GError *shut;
+  int64_t shut_until_us;
+  unsigned n_shut;  // tries, one after the other
   int64_t retry_at_us;
   unsigned retry_s, n_probes;
   int64_t connected_ahead_us;  // when that was done last; 0: never
@@ -69,7 +108,7 @@ struct Store {
   ClockWatch *clock;
 };
 
-typedef enum { TICKET_SYNC, TICKET_FETCH, TICKET_WANT } TicketKind;
+typedef enum { TICKET_SYNC, TICKET_FETCH, TICKET_WANT, TICKET_REMOVE } TicketKind;
 struct StoreTicket {
   TicketKind kind;
   Store *store;
@@ -101,8 +140,10 @@ void store_probe(Store *store);
 // Somebody reads, or will soon: the connections for that are built now, not one after the other as
 // they are needed.
 void store_connect_ahead(Store *store);
-// The server asked for patience: how long to wait before the nth try.
+// The server asked for patience: how long to wait before the nth try of this job.
 unsigned store_note_busy(Store *store, const GError *error, unsigned attempt);
+// The server lets nobody in for now.
+bool store_is_shut(const Store *store);
 
 // store_listing.c
 void store_end_listing(Store *store, Job *job);
@@ -123,6 +164,30 @@ void store_end_bodies(Store *store, Job *job);
 void store_cancel_fetch(StoreTicket *ticket);
 void store_free_fetch(gpointer fetch);
 void store_make_readahead(Store *store, uint64_t max_bytes);
+
+// Fetches messages for the archive, after all else; those that are on their way are left out.
+void store_fetch_for_archive(Store *store, uint64_t folder, const IndexStep *steps, unsigned n);
+
+// store_removal.c
+void store_start_removals(Store *store);
+// The server can be asked again.
+void store_hurry_removals(Store *store);
+void store_end_expunge(Store *store, Job *job);
+void store_cancel_removal(StoreTicket *ticket);
+void store_clear_removals(Store *store);
+
+// store_archive.c
+// Looks for mail from now on, whether anybody reads or not.
+void store_start_archive(Store *store);
+// There may be something new for the archive.
+void store_archive(Store *store);
+// A body that came for it.
+void store_hold_for_archive(Store *store, StoreBody *body);
+// One of its jobs is done; error: NULL if it did what it could.
+void store_end_archive_fetch(Store *store, const GError *error);
+// A message's body in the archive, opened; NULL: it is not there.
+StoreBody *store_archived(Store *store, uint64_t ino);
+void store_clear_archive(Store *store);
 
 // store_kept.c
 // Keeps a body that came for a reader to come, or closes it.

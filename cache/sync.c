@@ -8,6 +8,10 @@
 
 // One talk with the server about one folder.
 typedef struct {
+  Index *index;
+  const IndexFolder *folder;
+  bool has_uids;
+  uint32_t last_uid;  // no message above it is known
   Listing *listing;
   UidSet *vanished;
   MailboxUpdate update;
@@ -33,10 +37,17 @@ IndexListener sync_listener(Changes *changes) {
   return (IndexListener){collect_removed, collect_added, collect_changed, changes};
 }
 
-static void talk_init(Talk *talk, Index *index, const IndexFolder *folder, uint32_t last_uid) {
-  talk->listing = listing_new(index, folder->ino, folder->generation, last_uid);
-  talk->vanished = uid_set_new();
-  talk->update = (MailboxUpdate){.present = uid_set_new()};
+static void talk_init(Talk *talk, Index *index, bool has_uids, const IndexFolder *folder,
+                      uint32_t last_uid) {
+  *talk = (Talk){
+      .index = index,
+      .folder = folder,
+      .has_uids = has_uids,
+      .last_uid = last_uid,
+      .listing = listing_new(index, folder->ino, folder->generation, last_uid),
+      .vanished = uid_set_new(),
+      .update = {.present = uid_set_new()},
+  };
 }
 
 static void talk_clear(Talk *talk) {
@@ -53,6 +64,11 @@ static bool take_message(const MailboxMessage *message, gpointer data, GError **
 static bool take_vanished(UidRange range, gpointer data, GError **error) {
   uid_set_add_range(((Talk *)data)->vanished, range.first, range.last);
   return true;
+}
+
+static bool tell_number(const char *id, uint32_t *uid, gpointer data, GError **error) {
+  const Talk *talk = data;
+  return index_number(talk->index, talk->folder->ino, talk->folder->generation, id, uid, error);
 }
 
 // What is gone is as of the first asking.
@@ -85,7 +101,11 @@ static bool ask_again(Talk *talk, Mailbox *mailbox, const char *folder, uint32_t
 
 static bool talk_about(Talk *talk, Mailbox *mailbox, const MailboxKnown *known, GError **error) {
   const MailboxUpdateFuncs funcs = {
-      .message = take_message, .vanished = take_vanished, .data = talk};
+      .message = take_message,
+      .vanished = take_vanished,
+      .number = talk->has_uids ? NULL : tell_number,
+      .data = talk,
+  };
   uint32_t first;
   return mailbox_update(mailbox, known, &funcs, &talk->update, error) &&
          listing_missing(talk->listing, &first, error) &&
@@ -93,21 +113,23 @@ static bool talk_about(Talk *talk, Mailbox *mailbox, const MailboxKnown *known, 
          listing_end(talk->listing, error);
 }
 
-static bool list_anew(Index *index, Mailbox *mailbox, const IndexFolder *folder, Changes *changes,
-                      GError **error) {
+static bool list_anew(Index *index, Mailbox *mailbox, bool has_uids, const IndexFolder *folder,
+                      Changes *changes, GError **error) {
   g_auto(Talk) talk = {0};
   uint64_t generation;
-  const MailboxKnown nothing = {.folder = folder->server_name};
+  uint32_t last_uid = has_uids ? 0 : folder->last_number;
+  const MailboxKnown nothing = {.folder = folder->server_name, .last_uid = last_uid};
   const IndexListener listener = sync_listener(changes);
-  talk_init(&talk, index, folder, 0);
+  talk_init(&talk, index, has_uids, folder, last_uid);
   if (!talk_about(&talk, mailbox, &nothing, error) ||
       !listing_generation(talk.listing, &generation, error) || !index_begin(index, error))
     return false;
   if (folder->listed && !index_rematch(index, folder->ino, folder->generation, generation,
                                        talk.update.status.uidvalidity, error))
     return false;
-  if (!index_end_sync(index, folder->ino, generation, &talk.update.status, true, sync_now_ns(),
-                      &listener, error) ||
+  // What is listed for the first time has not changed: nobody has seen it otherwise.
+  if (!index_end_sync(index, folder->ino, generation, &talk.update.status, folder->listed,
+                      sync_now_ns(), &listener, error) ||
       !index_commit(index, error))
     return false;
   if (folder->listed)
@@ -136,8 +158,9 @@ static UidSet *find_gone(Index *index, const IndexFolder *folder, const Talk *ta
   return known != NULL ? uid_set_subtract(known, talk->update.present) : NULL;
 }
 
-static bool show_update(Index *index, const IndexFolder *folder, Talk *talk, uint32_t last_uid,
-                        Changes *changes, GError **error) {
+static bool show_update(Talk *talk, Changes *changes, GError **error) {
+  Index *index = talk->index;
+  const IndexFolder *folder = talk->folder;
   const IndexListener listener = sync_listener(changes);
   uint64_t generation = 0;
   g_autoptr(UidSet) gone = find_gone(index, folder, talk, error);
@@ -150,7 +173,7 @@ static bool show_update(Index *index, const IndexFolder *folder, Talk *talk, uin
     return false;
   changes_removed(changes, &after);
   bool changed = has_new || after > before;
-  if ((has_new && !index_adopt(index, folder->ino, folder->generation, generation, last_uid,
+  if ((has_new && !index_adopt(index, folder->ino, folder->generation, generation, talk->last_uid,
                                SYNC_ADDED_MAX, &listener, error)) ||
       !index_end_sync(index, folder->ino, folder->generation, &talk->update.status, changed,
                       sync_now_ns(), &listener, error) ||
@@ -167,12 +190,13 @@ static bool is_same_mailbox(const MailboxStatus *then, const MailboxStatus *now,
   return now->uidvalidity == then->uidvalidity && uids_go_on && modseqs_go_on;
 }
 
-bool sync_folder(Index *index, Mailbox *mailbox, const IndexFolder *folder, Changes *changes,
-                 GError **error) {
+bool sync_folder(Index *index, Mailbox *mailbox, bool has_uids, const IndexFolder *folder,
+                 Changes *changes, GError **error) {
   g_auto(Talk) talk = {0};
-  uint32_t last_uid;
-  if (!folder->listed) return list_anew(index, mailbox, folder, changes, error);
-  if (!index_last_uid(index, folder->ino, folder->generation, &last_uid, error)) return false;
+  uint32_t last_uid = folder->last_number;
+  if (!folder->listed) return list_anew(index, mailbox, has_uids, folder, changes, error);
+  if (has_uids && !index_last_uid(index, folder->ino, folder->generation, &last_uid, error))
+    return false;
   const MailboxKnown known = {
       .folder = folder->server_name,
       .uidvalidity = folder->status.uidvalidity,
@@ -180,10 +204,10 @@ bool sync_folder(Index *index, Mailbox *mailbox, const IndexFolder *folder, Chan
       .count = folder->n_messages,
       .modseq = folder->status.highestmodseq,
   };
-  talk_init(&talk, index, folder, last_uid);
+  talk_init(&talk, index, has_uids, folder, last_uid);
   if (!talk_about(&talk, mailbox, &known, error)) return false;
-  if (is_same_mailbox(&folder->status, &talk.update.status, last_uid))
-    return show_update(index, folder, &talk, last_uid, changes, error);
+  if (!has_uids || is_same_mailbox(&folder->status, &talk.update.status, last_uid))
+    return show_update(&talk, changes, error);
   talk_clear(&talk);
-  return list_anew(index, mailbox, folder, changes, error);
+  return list_anew(index, mailbox, has_uids, folder, changes, error);
 }

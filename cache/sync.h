@@ -6,7 +6,8 @@
 // A folder's first listing is made as a whole; later ones ask for what is new since. Where the
 // server has renumbered the folder (another UIDVALIDITY, or a UIDNEXT or HIGHESTMODSEQ that went
 // backwards: a restored backup) it is listed anew, and the messages that are recognised keep their
-// inodes, names and bodies.
+// inodes, names and bodies. Messages of a server without UIDs are known by their ids: they get UIDs
+// here, each one never used before, and are never compared by them.
 #pragma once
 
 #include <stdbool.h>
@@ -30,7 +31,7 @@ typedef struct {
 // brought up to date, and `changes` tells the others as stale.
 bool sync_tree(Index *index, Mailbox *mailbox, const SyncOptions *options, Changes *changes,
                GError **error);
-// Lists the messages of `folder`, which is open afterwards. Errors: NetError or IndexError; the
-// listing is then as it was, but for flags.
-bool sync_folder(Index *index, Mailbox *mailbox, const IndexFolder *folder, Changes *changes,
-                 GError **error);
+// Lists the messages of `folder`, which is open afterwards; has_uids: see MailboxTraits. Errors:
+// NetError or IndexError; the listing is then as it was, but for flags.
+bool sync_folder(Index *index, Mailbox *mailbox, bool has_uids, const IndexFolder *folder,
+                 Changes *changes, GError **error);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "cache/ledger.h"
 #include "cache/outbox.h"
 #include "net/error.h"
 
@@ -28,7 +29,8 @@ int errno_from_error(const GError *error) {
   if (error->domain == NET_ERROR && error->code >= 0 &&
       (size_t)error->code < G_N_ELEMENTS(net_errno))
     return net_errno[error->code];
-  if (error->domain == OUTBOX_ERROR && error->code > 0 && error->code <= ERRNO_MAX)
+  bool is_errno = error->domain == OUTBOX_ERROR || error->domain == LEDGER_ERROR;
+  if (is_errno && error->code > 0 && error->code <= ERRNO_MAX)
     return error->code;
   return EIO;
 }

@@ -111,7 +111,7 @@ void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
               struct fuse_file_info *file) {
   Filesystem *filesystem = fuse_req_userdata(req);
   if (outbox_owns(ino)) {
-    outbox_dir_read(filesystem->outbox_dir, req, size, offset, file);
+    outbox_dir_read(filesystem->reader, req, size, offset, file);
     return;
   }
   uint64_t end = store_body_size(body_of(file));

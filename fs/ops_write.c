@@ -2,10 +2,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fs/errno.h"
 #include "fs/ops.h"
 #include "fs/xattr.h"
 
-// Changes go to the outbox; the server's folders and messages are for reading (EROFS). All names
+// Changes go to the outbox; the server's folders and messages are for reading (EROFS), but for
+// messages that can be removed. All names
 // here come from the kernel, so only their length can be wrong.
 static bool name_fits(fuse_req_t req, const char *name) {
   if (strlen(name) <= OPS_NAME_MAX) return true;
@@ -59,13 +61,45 @@ void ops_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *nam
     fuse_reply_err(req, EROFS);
 }
 
+static void resume_removed(Request *request, const PendingResult *result) {
+  if (result->error != NULL) g_info("%s: %s", request->name, result->error->message);
+  fuse_reply_err(request->req, result->error != NULL ? errno_from_error(result->error) : 0);
+}
+
+// The answer waits for our disk only, not for the server.
+static bool answer_unlink(Request *request) {
+  Filesystem *filesystem = request->filesystem;
+  Thing thing;
+  StoreAnswer answer = tree_lookup(filesystem->tree, request->ino, request->name, &thing);
+  if (answer == STORE_LATER) return false;
+  if (!ops_found(request->req, answer)) return true;
+  if (thing_is_directory(&thing))
+    fuse_reply_err(request->req, EISDIR);
+  else
+    pending_remove(filesystem->pendings, request, thing.ino, filesystem->timeout_ms,
+                   resume_removed);
+  return true;
+}
+
+static void unlink_message(Filesystem *filesystem, fuse_req_t req, uint64_t parent,
+                           const char *name) {
+  StoreRemoval removal = store_removal(filesystem->store);
+  Request request = {.filesystem = filesystem, .req = req, .ino = parent, .name = name};
+  if (filesystem->read_only || removal == STORE_REMOVES_NOTHING)
+    fuse_reply_err(req, EROFS);
+  else if (removal == STORE_REFUSES_REMOVAL)
+    fuse_reply_err(req, EPERM);
+  else
+    pending_answer(filesystem->pendings, &request, answer_unlink, filesystem->timeout_ms);
+}
+
 void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name) {
   Filesystem *filesystem = fuse_req_userdata(req);
   if (ops_announced_remove(req, parent, name)) return;
   if (outbox_owns(parent))
     outbox_dir_unlink(filesystem->outbox_dir, req, parent, name);
   else
-    fuse_reply_err(req, EROFS);
+    unlink_message(filesystem, req, parent, name);
 }
 
 // The only directory in the outbox is failed/, which stays.

@@ -165,15 +165,24 @@ void outbox_dir_open(OutboxDir *dir, fuse_req_t req, uint64_t ino,
   undo_unless(dir, fuse_reply_open(req, &reply), handle);
 }
 
-void outbox_dir_read(OutboxDir *dir, fuse_req_t req, size_t size, off_t offset,
-                     const struct fuse_file_info *file) {
+static void read_note(fuse_req_t req, OutboxHandle *handle, size_t size, off_t offset) {
   g_autoptr(GError) error = NULL;
   g_autofree char *bytes = g_malloc(size);
-  ssize_t got = outbox_read(handle_of(file), bytes, size, offset, &error);
+  ssize_t got = outbox_read(handle, bytes, size, offset, &error);
   if (got < 0)
     refuse(req, error);
   else
     fuse_reply_buf(req, bytes, (size_t)got);
+}
+
+void outbox_dir_read(Reader *reader, fuse_req_t req, size_t size, off_t offset,
+                     const struct fuse_file_info *file) {
+  OutboxHandle *handle = handle_of(file);
+  int fd = outbox_handle_fd(handle);
+  if (fd < 0)
+    read_note(req, handle, size, offset);
+  else
+    reader_read_to_end(reader, req, fd, size, offset);
 }
 
 void outbox_dir_write(OutboxDir *dir, fuse_req_t req, const char *bytes, size_t size, off_t offset,

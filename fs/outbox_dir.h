@@ -8,6 +8,7 @@
 #include <fuse_lowlevel.h>
 
 #include "fs/attr.h"
+#include "fs/reader.h"
 #include "fs/tree.h"
 
 typedef struct OutboxDir OutboxDir;
@@ -28,7 +29,7 @@ void outbox_dir_mknod(OutboxDir *dir, fuse_req_t req, uint64_t parent, const cha
                       mode_t mode);
 void outbox_dir_open(OutboxDir *dir, fuse_req_t req, uint64_t ino,
                      const struct fuse_file_info *file);
-void outbox_dir_read(OutboxDir *dir, fuse_req_t req, size_t size, off_t offset,
+void outbox_dir_read(Reader *reader, fuse_req_t req, size_t size, off_t offset,
                      const struct fuse_file_info *file);
 void outbox_dir_write(OutboxDir *dir, fuse_req_t req, const char *bytes, size_t size, off_t offset,
                       const struct fuse_file_info *file);

@@ -191,6 +191,12 @@ void pending_fetch(Pendings *pendings, const Request *request, unsigned wait_ms,
     pending->ticket = store_fetch(pendings->store, request->ino, on_fetched, pending);
 }
 
+void pending_remove(Pendings *pendings, const Request *request, uint64_t ino, unsigned wait_ms,
+                    RequestResume resume) {
+  Pending *pending = wait_for_store(pendings, request, wait_ms, resume);
+  if (pending != NULL) pending->ticket = store_remove(pendings->store, ino, on_done, pending);
+}
+
 void pending_want(Pendings *pendings, const Request *request, StoreBody *body, unsigned wait_ms,
                   RequestResume resume) {
   Pending *pending = wait_for_store(pendings, request, wait_ms, resume);

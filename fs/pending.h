@@ -63,6 +63,9 @@ void pending_sync(Pendings *pendings, const Request *request, uint64_t folder, u
 // Waits for the body of request->ino.
 void pending_fetch(Pendings *pendings, const Request *request, unsigned wait_ms,
                    RequestResume resume);
+// Waits until the removal of `ino` is on disk.
+void pending_remove(Pendings *pendings, const Request *request, uint64_t ino, unsigned wait_ms,
+                    RequestResume resume);
 // Waits for request->size bytes at request->offset of `body`, which outlives the wait.
 void pending_want(Pendings *pendings, const Request *request, StoreBody *body, unsigned wait_ms,
                   RequestResume resume);

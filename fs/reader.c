@@ -14,8 +14,9 @@
 typedef struct {
   fuse_req_t req;
   int fd;
-  size_t size;
+  size_t size;  // wanted; then, if it may end, how many there are
   off_t offset;
+  bool may_end;
 } Read;
 
 struct Reader {
@@ -28,16 +29,18 @@ struct Reader {
 
 // 0 or an errno; flags as preadv2's. A file that is too short was cut off behind our backs: passing
 // that on would look like the end of the message.
-static int read_fully(const Read *read, char *buffer, int flags) {
+static int read_fully(Read *read, char *buffer, int flags) {
   size_t got = 0;
   while (got < read->size) {
     struct iovec part = {.iov_base = buffer + got, .iov_len = read->size - got};
     ssize_t n = preadv2(read->fd, &part, 1, read->offset + (off_t)got, flags);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return errno;
-    if (n == 0) return EIO;
+    if (n == 0 && !read->may_end) return EIO;
+    if (n == 0) break;
     got += (size_t)n;
   }
+  read->size = got;
   return 0;
 }
 
@@ -83,15 +86,23 @@ static void hand_over(Reader *reader, const Read *read) {
   reader->next = (reader->next + 1) % WORKERS;
 }
 
-void reader_read(Reader *reader, fuse_req_t req, int fd, size_t size, off_t offset) {
-  Read read = {.req = req, .fd = fd, .size = size, .offset = offset};
-  if (reader->buffer_size < size) {
-    reader->buffer = g_realloc(reader->buffer, size);
-    reader->buffer_size = size;
+static void read_or_hand_over(Reader *reader, Read read) {
+  if (reader->buffer_size < read.size) {
+    reader->buffer = g_realloc(reader->buffer, read.size);
+    reader->buffer_size = read.size;
   }
   int error = read_fully(&read, reader->buffer, RWF_NOWAIT);
   if (error == EAGAIN || error == EOPNOTSUPP)
     hand_over(reader, &read);
   else
     reply(&read, error, reader->buffer);
+}
+
+void reader_read(Reader *reader, fuse_req_t req, int fd, size_t size, off_t offset) {
+  read_or_hand_over(reader, (Read){.req = req, .fd = fd, .size = size, .offset = offset});
+}
+
+void reader_read_to_end(Reader *reader, fuse_req_t req, int fd, size_t size, off_t offset) {
+  read_or_hand_over(reader,
+                    (Read){.req = req, .fd = fd, .size = size, .offset = offset, .may_end = true});
 }

@@ -2,16 +2,29 @@
 
 #include "net/error.h"
 #include "net/imap.h"
+#include "net/pop3.h"
 #include "net/wire.h"
 
+static const MailboxTraits imap_traits = {
+    .log_name = "imap",
+    // A server may close a connection after 30 minutes (RFC 3501 5.4), routers forget it sooner.
+    .linger_ms = 4 * 60 * 1000,
+    .has_parts = true,
+    .has_uids = true,
+    .can_append = true,
+};
+static const MailboxTraits pop3_traits = {
+    .log_name = "pop3-", .connections_max = 1, .linger_ms = 5 * 1000};
+
+const MailboxTraits *mailbox_traits(const Account *account) {
+  return account->protocol == ACCOUNT_POP3 ? &pop3_traits : &imap_traits;
+}
+
 Mailbox *mailbox_open(const Account *account, Waker *waker, const char *name, GError **error) {
-  if (account->protocol != ACCOUNT_IMAP) {
-    g_set_error(error, NET_ERROR, NET_ERROR_UNSUPPORTED, "POP3 accounts cannot be mounted: %s",
-                account->host);
-    return NULL;
-  }
   Wire *wire = wire_open(account, waker, name, error);
-  return wire ? imap_mailbox_new(wire, name, error) : NULL;
+  if (wire == NULL) return NULL;
+  return account->protocol == ACCOUNT_POP3 ? pop3_mailbox_new(wire, name, error)
+                                           : imap_mailbox_new(wire, name, error);
 }
 
 bool mailbox_list(Mailbox *mailbox, MailboxFolderFunc each, MailboxStatusFunc status, gpointer data,
@@ -59,6 +72,15 @@ bool mailbox_find(Mailbox *mailbox, const char *folder, const char *field, const
 
 bool mailbox_keeps_sent(Mailbox *mailbox) {
   return mailbox->ops->keeps_sent(mailbox);
+}
+
+bool mailbox_expunge(Mailbox *mailbox, const char *folder, uint32_t uidvalidity, const UidSet *uids,
+                     GError **error) {
+  if (mailbox->ops->expunge != NULL)
+    return mailbox->ops->expunge(mailbox, folder, uidvalidity, uids, error);
+  g_set_error_literal(error, NET_ERROR, NET_ERROR_UNSUPPORTED,
+                      "messages of this mailbox cannot be removed");
+  return false;
 }
 
 bool mailbox_quota(Mailbox *mailbox, MailboxQuota *quota, GError **error) {

@@ -7,10 +7,11 @@
 //   this request    GONE FORBIDDEN BUSY REFUSED LIMIT UNSUPPORTED: the connection lives on
 //
 // What a server can do is the mailbox's own business: a call uses the best that is offered, and its
-// result says how much of it came. Folders are opened read-only: no call changes a flag, and only
-// append changes anything.
+// result says how much of it came; what has to be known before there is a connection stands in
+// MailboxTraits. Folders are opened read-only: no call changes a flag, and only append and expunge
+// change anything.
 //
-//   list, update, append, find, quota, watch     one at a time, with no request under way
+//   list, update, append, find, expunge, quota, watch     one at a time, with no request under way
 //   request ... request ─> receive ... receive       pipelined, answered in the order asked
 //
 // Strings handed to callbacks live until the callback returns. A callback that fails ends the call
@@ -29,6 +30,17 @@
 #include "net/waker.h"
 
 typedef struct Mailbox Mailbox;
+
+// What a kind of mail store can be asked for, known without asking a server.
+typedef struct {
+  const char *log_name;      // what the names of its connections begin with, before a number
+  unsigned connections_max;  // at a time; 0: as many as wanted. POP3 locks the mailbox: 1
+  int linger_ms;             // for how long a connection with nothing to do may be kept
+  bool has_parts;            // parts of a message can be had
+  bool has_uids;             // messages have lasting numbers of the server's; else see
+                             // MailboxUpdateFuncs.number
+  bool can_append;
+} MailboxTraits;
 
 // What the server said of a folder (RFC 3501 7.2.2, RFC 6154).
 typedef enum {
@@ -70,6 +82,14 @@ typedef struct {
   const char *subject;
   const char *date;
   const char *message_id;
+  // Only of a store without UIDs (POP3), NULL elsewhere: what names the message for good, in the
+  // UID's place (16 hex digits of SHA-256(UIDL), `-2` and so on where several messages have one
+  // UIDL); and the bytes of its header up to and with the empty line, as far as 256 KiB, from which
+  // internaldate and the envelope follow: they are not told. A header that the server refuses is
+  // NULL.
+  const char *id;
+  const char *header;
+  size_t header_bytes;
 } MailboxMessage;
 
 typedef bool (*MailboxFolderFunc)(const MailboxFolder *folder, gpointer data, GError **error);
@@ -98,6 +118,12 @@ typedef struct {
 typedef struct {
   MailboxMessageFunc message;
   bool (*vanished)(UidRange range, gpointer data, GError **error);
+  // Only of a store without UIDs, NULL elsewhere: tells the UID under which the caller knows the
+  // message of that id, 0: it does not, or not any more, since it vanished. Messages that it does
+  // not know get UIDs above last_uid, in the order in which the server lists them, and hold for
+  // this connection; the caller keeps them with the ids. Where several messages have one UIDL, and
+  // not just as many as it knows, nobody can say which is which: all of them are told as new.
+  bool (*number)(const char *id, uint32_t *uid, gpointer data, GError **error);
   gpointer data;
 } MailboxUpdateFuncs;
 
@@ -188,6 +214,8 @@ typedef struct {
   bool (*find)(Mailbox *mailbox, const char *folder, const char *field, const char *value,
                bool *found, GError **error);
   bool (*keeps_sent)(Mailbox *mailbox);
+  bool (*expunge)(Mailbox *mailbox, const char *folder, uint32_t uidvalidity, const UidSet *uids,
+                  GError **error);
   bool (*quota)(Mailbox *mailbox, MailboxQuota *quota, GError **error);
   void (*free)(Mailbox *mailbox);
 } MailboxOps;
@@ -196,6 +224,8 @@ struct Mailbox {
   const MailboxOps *ops;  // embedded first
 };
 
+// Of the account's kind of store; no I/O.
+const MailboxTraits *mailbox_traits(const Account *account);
 // Opens the account's mailbox: connects, logs in, asks for capabilities. `name` begins its log
 // lines.
 Mailbox *mailbox_open(const Account *account, Waker *waker, const char *name, GError **error);
@@ -230,7 +260,8 @@ bool mailbox_wants_pause(Mailbox *mailbox);
 // should the server send them early. True also where the server says that messages of a set were
 // expunged: of those nothing is told, nor perhaps of others of the set, so what was not told is to
 // be asked for once more by itself, or looked for by an update. GONE: the folder is gone, or has
-// another UIDVALIDITY than the request's (nothing was told); REFUSED: the server says NO, so what
+// another UIDVALIDITY than the request's (nothing was told), or the store has no UIDs and was not
+// updated on this connection, so that it knows none; REFUSED: the server says NO, so what
 // was not told cannot be had.
 bool mailbox_receive(Mailbox *mailbox, const MailboxBodyFuncs *funcs, GError **error);
 // Waits for news until the waker is woken (and then the next call may follow at once), for
@@ -252,6 +283,15 @@ bool mailbox_find(Mailbox *mailbox, const char *folder, const char *field, const
                   bool *found, GError **error);
 // True where the server itself keeps what is sent through its own submission service; no I/O.
 bool mailbox_keeps_sent(Mailbox *mailbox);
+// Removes messages for good; those that are not there any more are passed over. Only of a store
+// without UIDs, after an update on this connection: what is removed is what was listed under these
+// UIDs just then. True: the server confirmed it, and the connection is over (RFC 1939 6: DELE
+// counts with QUIT): free the mailbox. With an error that ended the connection they may be removed
+// or not; the next update tells. REFUSED, BUSY: the server says that some were perhaps not removed,
+// and the connection is over all the same. GONE: there was no update on this connection.
+// UNSUPPORTED: it is not for this kind of store.
+bool mailbox_expunge(Mailbox *mailbox, const char *folder, uint32_t uidvalidity, const UidSet *uids,
+                     GError **error);
 // RFC 9208. A server without quotas: limit 0.
 bool mailbox_quota(Mailbox *mailbox, MailboxQuota *quota, GError **error);
 // Says goodbye (waits for it at most 1 s, not at all after an error) and closes. NULL is fine.

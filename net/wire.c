@@ -313,6 +313,7 @@ static NetError classify(const CurlWire *self, CURLcode code) {
     case CURLE_URL_MALFORMAT:  // of the login options
     case CURLE_LOGIN_DENIED:
     case CURLE_AUTH_ERROR:
+      if (wire_dialogue_is_of_system(self->dialogue)) return NET_ERROR_REFUSED;
       return wire_dialogue_is_busy(self->dialogue) ? NET_ERROR_BUSY : NET_ERROR_DENIED;
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_REMOTE_ACCESS_DENIED:

@@ -51,9 +51,9 @@ struct Wire {
 // ("imap1") begins its log lines.
 // Errors: HOST, OFFLINE, TIMEOUT, UNTRUSTED, DENIED (with the server's words; a renewable secret
 // was asked again and tried once more if its value changed), BUSY (a greeting or login put off:
-// [UNAVAILABLE], [IN-USE], an SMTP 4xx), REFUSED (an SMTP 5xx greeting), PROTOCOL, CANCELLED. What
-// the server said before or with the login's OK is not to be had: ask for capabilities anew. The
-// secret stays in libcurl's memory for as long as the wire lives.
+// [UNAVAILABLE], [IN-USE], an SMTP 4xx), REFUSED (a greeting of 5xx or -ERR, [SYS/PERM]), PROTOCOL,
+// CANCELLED. What the server said before or with the login's OK is not to be had: ask for
+// capabilities anew. The secret stays in libcurl's memory for as long as the wire lives.
 Wire *wire_open(const Account *account, Waker *waker, const char *name, GError **error);
 
 // Waits for at least one byte; returns how many, 0 at the peer's orderly end, -1 on OFFLINE,

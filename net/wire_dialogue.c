@@ -11,6 +11,7 @@ struct WireDialogue {
   char *name;
   const char *secret;
   bool has_login;
+  bool asks_abilities;  // the last line sent was CAPA, which old servers do not know
   char *refusal;
 };
 
@@ -32,6 +33,8 @@ void wire_dialogue_free(WireDialogue *dialogue) {
 void wire_dialogue_sent(WireDialogue *dialogue, const char *bytes, size_t size) {
   g_autofree char *shown = wire_line_redacted(bytes, size, dialogue->has_login);
   g_debug("%s: > %s", dialogue->name, shown);
+  dialogue->asks_abilities =
+      dialogue->protocol == ACCOUNT_POP3 && size >= 4 && g_ascii_strncasecmp(bytes, "CAPA", 4) == 0;
   // POP3's USER says no secret yet, but a server may refuse it as it would a login.
   bool is_user =
       dialogue->protocol == ACCOUNT_POP3 && size > 5 && g_ascii_strncasecmp(bytes, "USER ", 5) == 0;
@@ -55,7 +58,7 @@ static const char *refusal_in(const WireDialogue *dialogue, const char *line) {
     case ACCOUNT_IMAP:
       return imap_refusal(dialogue, line);
     case ACCOUNT_POP3:
-      return g_str_has_prefix(line, "-ERR") ? line : NULL;
+      return g_str_has_prefix(line, "-ERR") && !dialogue->asks_abilities ? line : NULL;
     case ACCOUNT_SMTP:
       return (*line == '4' || *line == '5') && g_ascii_isdigit(line[1]) ? line : NULL;
   }
@@ -90,10 +93,28 @@ const char *wire_dialogue_refusal(const WireDialogue *dialogue) {
   return dialogue->refusal;
 }
 
+bool wire_dialogue_is_of_system(const WireDialogue *dialogue) {
+  g_autofree char *words = g_ascii_strdown(dialogue->refusal != NULL ? dialogue->refusal : "", -1);
+  return dialogue->protocol == ACCOUNT_POP3 && strstr(words, "[sys/perm") != NULL;
+}
+
 bool wire_dialogue_is_busy(const WireDialogue *dialogue) {
   static const char *const signs[] = {
-      "[unavailable", "[inuse",   "[in-use",      "[limit",          "[throttled",
-      "[sys/temp",    "too many", "[login-delay", "try again later",
+      "[unavailable",
+      "[inuse",
+      "[in-use",
+      "[limit",
+      "[throttled",
+      "[sys/temp",
+      "too many",
+      "[login-delay",
+      "try again later",
+      // Of POP3 servers without response codes (RFC 1939 4).
+      "maildrop",
+      "lock busy",
+      "mailbox locked",
+      "mailbox is locked",
+      "mailbox in use",
   };
   if (dialogue->refusal == NULL) return false;
   if (dialogue->protocol == ACCOUNT_SMTP) return *dialogue->refusal == '4';

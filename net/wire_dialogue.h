@@ -25,8 +25,12 @@ void wire_dialogue_received(WireDialogue *dialogue, const char *bytes, size_t si
 // True once a command that offers a secret was sent.
 bool wire_dialogue_has_login(const WireDialogue *dialogue);
 // The server's last refusal (a tagged NO or BAD, BYE, -ERR, 4xx, 5xx) in its words, printable,
-// without the tag; NULL if it refused nothing.
+// without the tag; NULL if it refused nothing. That it does not know CAPA is none.
 const char *wire_dialogue_refusal(const WireDialogue *dialogue);
+// True if that refusal is about the server's own state, which neither time nor another secret
+// mends: [SYS/PERM] (RFC 3206).
+bool wire_dialogue_is_of_system(const WireDialogue *dialogue);
 // True if that refusal asks for patience: an SMTP 4xx, BYE, a response code such as [UNAVAILABLE]
-// (RFC 5530), [SYS/TEMP] or [IN-USE] (RFC 2449, 3206), or words about too many connections.
+// (RFC 5530), [SYS/TEMP] or [IN-USE] (RFC 2449, 3206), or words about too many connections or a
+// maildrop that is locked.
 bool wire_dialogue_is_busy(const WireDialogue *dialogue);

@@ -14,7 +14,7 @@
 #define REST_S 1
 
 struct Control {
-  char *account_directory, *path;
+  char *account_directory, *link;
   Outbox *outbox;
   GMainContext *context;
   int fd;
@@ -91,12 +91,12 @@ static void watch(Control *control) {
 
 Control *control_new(const char *account_directory, Outbox *outbox, GMainContext *context,
                      GError **error) {
-  char *path = NULL;
-  int fd = control_socket_listen(account_directory, &path, error);
+  char *link = NULL;
+  int fd = control_socket_listen(account_directory, &link, error);
   if (fd < 0) return NULL;
   Control *control = g_new0(Control, 1);
   control->account_directory = g_strdup(account_directory);
-  control->path = path;
+  control->link = link;
   control->outbox = outbox;
   control->context = g_main_context_ref(context);
   control->fd = fd;
@@ -115,10 +115,10 @@ void control_free(Control *control) {
   g_hash_table_unref(control->calls);
   drop_source(&control->source);
   drop_source(&control->rest);
-  control_socket_remove(control->account_directory, control->path);
+  control_socket_remove(control->account_directory, control->link);
   close(control->fd);
   g_main_context_unref(control->context);
   g_free(control->account_directory);
-  g_free(control->path);
+  g_free(control->link);
   g_free(control);
 }

@@ -2,9 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "tools/control_socket.h"
@@ -13,8 +13,12 @@
 // A letter with many recipients is a long line.
 #define LINE_MAX_BYTES (64u << 20)
 
+// A disk may be slow to take a letter back; a mailfs that is stopped never answers.
+#define PATIENCE_S 30
+
 struct ControlClient {
   int fd;
+  unsigned patience_s;
   GString *in;
 };
 
@@ -25,7 +29,14 @@ ControlClient *control_client_new(const char *account_directory, GError **error)
   ControlClient *client = g_new0(ControlClient, 1);
   client->fd = fd;
   client->in = g_string_new(NULL);
+  control_client_set_patience(client, PATIENCE_S);
   return client;
+}
+
+void control_client_set_patience(ControlClient *client, unsigned seconds) {
+  const struct timeval wait = {.tv_sec = (time_t)seconds};
+  client->patience_s = seconds;
+  setsockopt(client->fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
 }
 
 void control_client_free(ControlClient *client) {
@@ -40,12 +51,10 @@ static void add_text(JsonBuilder *builder, const char *member, const char *text)
   json_builder_add_string_value(builder, text);
 }
 
-static char *request_of(const char *command, const char *name) {
+static char *request_of(const char *command, const char *escaped) {
   g_autoptr(JsonBuilder) builder = json_builder_new();
   json_builder_begin_object(builder);
   add_text(builder, "command", command);
-  g_autofree char *escaped =
-      name != NULL ? g_uri_escape_bytes((const uint8_t *)name, strlen(name), NULL) : NULL;
   if (escaped != NULL) add_text(builder, "name", escaped);
   json_builder_end_object(builder);
   g_autoptr(JsonNode) node = json_builder_get_root(builder);
@@ -58,12 +67,20 @@ static bool fail(GError **error, const char *why) {
   return false;
 }
 
-bool control_client_ask(ControlClient *client, const char *command, const char *name,
+bool control_client_ask(ControlClient *client, const char *command, const char *escaped,
                         GError **error) {
-  g_autofree char *request = request_of(command, name);
+  g_autofree char *request = request_of(command, escaped);
   size_t length = strlen(request);
   ssize_t put = send(client->fd, request, length, MSG_NOSIGNAL);
   return put == (ssize_t)length || fail(error, put < 0 ? g_strerror(errno) : "it is cut short");
+}
+
+static void fail_to_read(const ControlClient *client, ssize_t got, GError **error) {
+  if (got < 0 && errno == EAGAIN)
+    g_set_error(error, EXIT_ERROR, EX_TEMPFAIL, "mailfs does not answer: nothing came for %u s",
+                client->patience_s);
+  else
+    fail(error, got < 0 ? g_strerror(errno) : "it has ended");
 }
 
 // The next line without its end, newly allocated.
@@ -74,7 +91,7 @@ static char *read_line(ControlClient *client, GError **error) {
     ssize_t got = recv(client->fd, bytes, sizeof bytes, 0);
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0 || client->in->len > LINE_MAX_BYTES) {
-      fail(error, got < 0 ? g_strerror(errno) : "it has ended");
+      fail_to_read(client, got, error);
       return NULL;
     }
     g_string_append_len(client->in, bytes, got);

@@ -21,6 +21,7 @@ struct ControlCall {
   OutboxDrain *drain;
   OutboxProgress progress;  // as told last
   char *why;
+  char *untaken;  // why drops stay where they are; NULL: none does
   bool has_news;  // progress that was not said yet
 };
 
@@ -125,6 +126,13 @@ static void do_outbox(ControlCall *call, const char *unused) {
   list_more(call);
 }
 
+static void add_text(JsonBuilder *builder, const char *member, const char *text) {
+  if (text == NULL) return;
+  g_autofree char *valid = g_utf8_make_valid(text, -1);
+  json_builder_set_member_name(builder, member);
+  json_builder_add_string_value(builder, valid);
+}
+
 static void say_progress(ControlCall *call) {
   const OutboxProgress *progress = &call->progress;
   bool over = progress->to_come == 0;
@@ -137,11 +145,8 @@ static void say_progress(ControlCall *call) {
   add_number(builder, "sent", progress->sent);
   add_number(builder, "failed", progress->failed);
   add_number(builder, "delayed", progress->delayed);
-  if (call->why != NULL) {
-    g_autofree char *why = g_utf8_make_valid(call->why, -1);
-    json_builder_set_member_name(builder, "why");
-    json_builder_add_string_value(builder, why);
-  }
+  add_text(builder, "why", call->why);
+  if (over) add_text(builder, "untaken", call->untaken);
   if (!over) json_builder_end_object(builder);
   call->has_news = false;
   say(call, builder);
@@ -160,8 +165,11 @@ static void on_progress(const OutboxProgress *progress, gpointer data) {
   if (call->drain == NULL || control_session_is_drained(call->session)) say_progress(call);
 }
 
+// Letters that are in the outbox go, whatever becomes of those beside it.
 static void on_taken(const GError *error, gpointer data) {
   ControlCall *call = data;
+  g_free(call->untaken);
+  call->untaken = error != NULL ? g_strdup(error->message) : NULL;
   if (settle(call)) call->drain = outbox_drain_new(call->outbox, on_progress, call);
 }
 
@@ -261,5 +269,6 @@ void control_call_free(ControlCall *call) {
   control_session_free(call->session);
   outbox_drain_free(call->drain);
   g_free(call->why);
+  g_free(call->untaken);
   g_free(call);
 }

@@ -2,17 +2,18 @@
 // line each. The last one has "done" or "error".
 //
 //   {"command": "outbox"}      {"letter": {...}} for each, {"done": true}
-//   {"command": "flush"}       {"progress": {...}} now and then, {"done": true, "total": N, "sent":
-//   N,
-//                              "failed": N, "delayed": N, "why": TEXT}
+//   {"command": "flush"}       {"progress": {...}} now and then, {"done": true, "total": N,
+//                              "sent": N, "failed": N, "delayed": N, "why": TEXT, "untaken": TEXT}
 //   {"command": "retry", "name": NAME}, {"command": "cancel", "name": NAME}     {"done": true}
 //   {"command": "take"}        {"done": true}: drops will be taken
 //   what cannot be done        {"error": TEXT, "code": sysexits}
 //
-// A NAME is %XX-escaped, since a file's name need not be text.
+// "untaken": why letters that were handed over are not in the outbox. A NAME is %XX-escaped, since
+// a file's name need not be text.
 //
-//   letter: name, directory ("outbox", "failed"), state, queued, why, next_try, file, from, date,
-//   message_id, envelope_from, envelope_to, answered: [{address, verdict, reply}]
+//   letter: name, escaped (the NAME), directory ("outbox", "failed"), state, queued, why, next_try,
+//   file, from, date, message_id, origin, envelope_from, envelope_to, answered: [{address, verdict,
+//   reply}]
 //
 // A ControlCall is one session with what it asks for now. The main loop's.
 #pragma once

@@ -1,5 +1,7 @@
 #include "tools/control_letter.h"
 
+#include <string.h>
+
 #include "net/sender.h"
 
 static void add_text(JsonBuilder *builder, const char *member, const char *text) {
@@ -7,6 +9,12 @@ static void add_text(JsonBuilder *builder, const char *member, const char *text)
   g_autofree char *valid = g_utf8_make_valid(text, -1);
   json_builder_set_member_name(builder, member);
   json_builder_add_string_value(builder, valid);
+}
+
+static void add_escaped(JsonBuilder *builder, const char *member, const char *text) {
+  g_autofree char *escaped = g_uri_escape_bytes((const uint8_t *)text, strlen(text), NULL);
+  json_builder_set_member_name(builder, member);
+  json_builder_add_string_value(builder, escaped);
 }
 
 static void add_number(JsonBuilder *builder, const char *member, int64_t number) {
@@ -57,6 +65,7 @@ void control_letter_build(JsonBuilder *builder, const OutboxSummary *summary) {
   const OutboxRow *row = summary->row;
   json_builder_begin_object(builder);
   add_text(builder, "name", summary->name);
+  add_escaped(builder, "escaped", summary->name);
   add_text(builder, "directory", summary->is_failed ? "failed" : "outbox");
   add_text(builder, "state", summary->state);
   add_number(builder, "queued", row->queued_at);
@@ -66,6 +75,7 @@ void control_letter_build(JsonBuilder *builder, const OutboxSummary *summary) {
   add_text(builder, "from", row->from);
   add_text(builder, "message_id", row->message_id);
   add_number(builder, "date", row->date);
+  add_text(builder, "origin", row->origin);
   add_text(builder, "envelope_from", row->envelope.from);
   add_addresses(builder, row->envelope.recipients);
   add_answered(builder, summary->recipients);

@@ -25,6 +25,7 @@ struct ControlSession {
   bool answering;  // a request has begun and not ended
   bool has_more;   // when last asked what else there was to say, there was something
   bool at_end;     // the client says no more
+  bool moved;      // bytes did, since the patience began
 };
 
 static void drop_source(GSource **source) {
@@ -56,23 +57,31 @@ static gboolean on_impatient(gpointer data) {
 
 // Begins anew with each sign of life.
 static void set_patience(ControlSession *session) {
+  bool needed = !session->answering || session->out->len > 0;
+  if (needed && session->patience != NULL && !session->moved) return;
   drop_source(&session->patience);
-  if (session->answering && session->out->len == 0) return;
+  session->moved = false;
+  if (!needed) return;
   session->patience = g_timeout_source_new_seconds(PATIENCE_S);
   g_source_set_callback(session->patience, on_impatient, session, NULL);
   g_source_attach(session->patience, session->context);
 }
 
+static bool has_line(const ControlSession *session) {
+  return memchr(session->in->str, '\n', session->in->len) != NULL;
+}
+
 static gboolean on_ready(gint fd, GIOCondition condition, gpointer data);
 
 // While a request is answered, or answers are not taken, no more are read; that the client hangs up
-// is seen all the same. What is left in the buffer waits only until the answer is out.
+// is seen all the same. What is left in the buffer waits only until the answer is out, or for the
+// rest of its line.
 static void watch(ControlSession *session) {
   bool listens = !session->answering && !control_session_is_full(session);
   GIOCondition wanted = 0;
   if (listens && !session->at_end) wanted |= G_IO_IN;
   if (session->has_more || session->out->len > 0 ||
-      (listens && (session->in->len > 0 || session->at_end)))
+      (listens && (has_line(session) || session->at_end)))
     wanted |= G_IO_OUT;
   if (session->source != NULL && wanted == session->condition) return;
   drop_source(&session->source);
@@ -89,7 +98,7 @@ static bool send_out(ControlSession *session) {
     if (put < 0 && errno == EINTR) continue;
     if (put < 0) return errno == EAGAIN;
     g_string_erase(session->out, 0, put);
-    set_patience(session);
+    session->moved = true;
   }
   return true;
 }
@@ -101,6 +110,7 @@ static bool read_in(ControlSession *session) {
   if (got < 0) return errno == EAGAIN || errno == EINTR;
   g_string_append_len(session->in, bytes, got);
   session->at_end = got == 0;
+  session->moved = true;
   return session->in->len <= 2 * LINE_MAX_BYTES;
 }
 
@@ -183,6 +193,7 @@ bool control_session_is_drained(const ControlSession *session) {
 // What came meanwhile is looked at when the answer is out.
 void control_session_end(ControlSession *session) {
   session->answering = false;
+  session->moved = true;
   set_patience(session);
   watch(session);
 }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +13,7 @@
 
 #include "tools/exit_code.h"
 
-#define LINK_NAME "control"
+#define SOCKET_NAME "control"
 #define BACKLOG 16
 
 static int fail(GError **error, int code, const char *path) {
@@ -78,51 +79,58 @@ static char *runtime_directory(void) {
   return directory;
 }
 
-// -1 also where another mailfs answers there, for an account of the same name with another state
-// directory.
-static int listen_in_runtime(const char *account, char **path) {
+static bool is_link(const char *path, const char *target) {
+  char found[PATH_MAX];
+  ssize_t length = readlink(path, found, sizeof found);
+  return length == (ssize_t)strlen(target) && memcmp(found, target, (size_t)length) == 0;
+}
+
+// The runtime directory, open, and *path in it for the account; -1: there is none, or another
+// mailfs answers there, for an account of the same name with another state directory.
+static int open_runtime(const char *account, const char *own, char **path) {
   g_autofree char *directory = runtime_directory();
   int directory_fd = directory != NULL ? open_directory(directory) : -1;
   if (directory_fd < 0) return -1;
-  int other = connect_in(directory_fd, account);
-  int fd = other < 0 ? listen_in(directory_fd, account) : -1;
-  if (other >= 0) close(other);
+  *path = g_build_filename(directory, account, NULL);
+  int other = is_link(*path, own) ? -1 : connect_in(directory_fd, account);
+  if (other < 0) return directory_fd;
+  close(other);
   close(directory_fd);
-  if (fd >= 0) *path = g_build_filename(directory, account, NULL);
-  return fd;
+  return -1;
 }
 
-int control_socket_listen(const char *account_directory, char **path, GError **error) {
+// Where it is looked for by others, NULL: nowhere. Whatever is there is taken for stale.
+static char *link_runtime(const char *account, const char *own) {
+  g_autofree char *path = NULL;
+  int directory_fd = open_runtime(account, own, &path);
+  if (directory_fd < 0) return NULL;
+  unlinkat(directory_fd, account, 0);
+  bool linked = symlinkat(own, directory_fd, account) == 0;
+  close(directory_fd);
+  return linked ? g_steal_pointer(&path) : NULL;
+}
+
+int control_socket_listen(const char *account_directory, char **link, GError **error) {
   g_autofree char *account = g_path_get_basename(account_directory);
-  g_autofree char *link = g_build_filename(account_directory, LINK_NAME, NULL);
+  g_autofree char *path = g_build_filename(account_directory, SOCKET_NAME, NULL);
   int directory_fd = open_directory(account_directory);
   if (directory_fd < 0) return fail(error, EX_CANTCREAT, account_directory);
-  unlinkat(directory_fd, LINK_NAME, 0);
-  int fd = listen_in_runtime(account, path);
-  if (fd >= 0 && symlinkat(*path, directory_fd, LINK_NAME) < 0) {
-    close(fd);
-    unlink(*path);
-    g_clear_pointer(path, g_free);
-    fd = -1;
-  }
-  if (fd < 0) {
-    fd = listen_in(directory_fd, LINK_NAME);
-    *path = fd >= 0 ? g_steal_pointer(&link) : NULL;
-  }
-  if (fd < 0) fail(error, EX_CANTCREAT, link);
+  int fd = listen_in(directory_fd, SOCKET_NAME);
+  if (fd < 0) fail(error, EX_CANTCREAT, path);
   close(directory_fd);
+  *link = fd >= 0 ? link_runtime(account, path) : NULL;
   return fd;
 }
 
-void control_socket_remove(const char *account_directory, const char *path) {
-  g_autofree char *link = g_build_filename(account_directory, LINK_NAME, NULL);
+void control_socket_remove(const char *account_directory, const char *link) {
+  g_autofree char *path = g_build_filename(account_directory, SOCKET_NAME, NULL);
+  if (link != NULL && is_link(link, path)) unlink(link);
   unlink(path);
-  unlink(link);
 }
 
 int control_socket_connect(const char *account_directory, GError **error) {
   int directory_fd = open(account_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  int fd = directory_fd >= 0 ? connect_in(directory_fd, LINK_NAME) : -1;
+  int fd = directory_fd >= 0 ? connect_in(directory_fd, SOCKET_NAME) : -1;
   if (fd < 0) {
     int code = errno;
     g_autofree char *account = g_path_get_basename(account_directory);

@@ -5,13 +5,14 @@
 
 #include "tools/usage.h"
 
-enum { STATE_DIR = 256, JSON };
+enum { STATE_DIR = 256, JSON, ESCAPED };
 
 static const struct option long_options[] = {
     {"account", required_argument, NULL, 'a'},
     {"config", required_argument, NULL, 'C'},
     {"state-dir", required_argument, NULL, STATE_DIR},
     {"json", no_argument, NULL, JSON},
+    {"escaped", no_argument, NULL, ESCAPED},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
     {NULL},
@@ -41,6 +42,7 @@ const char *ctl_line_help(void) {
          "  -C, --config FILE       configuration file ($XDG_CONFIG_HOME/mailfs/config)\n"
          "      --state-dir DIR     where letters are kept (as the configuration says)\n"
          "      --json              answer in JSON, an object a line\n"
+         "      --escaped           NAMEs have %XX for odd bytes, as JSON shows them\n"
          "  -V, --version           show the version\n"
          "  -h, --help              show this\n";
 }
@@ -59,6 +61,9 @@ static bool take_option(CtlLine *line, int letter, const char *name, GError **er
     case JSON:
       line->as_json = true;
       return true;
+    case ESCAPED:
+      line->is_escaped = true;
+      return true;
     case 'h':
       line->wants_help = true;
       return true;
@@ -68,6 +73,15 @@ static bool take_option(CtlLine *line, int letter, const char *name, GError **er
     default:
       return usage_refuse_option(error, "mailfsctl", letter, name);
   }
+}
+
+static bool check_names(const CtlLine *line, GError **error) {
+  for (char **name = line->names; line->is_escaped && *name != NULL; name++) {
+    g_autofree char *plain = g_uri_unescape_string(*name, NULL);
+    if (plain == NULL)
+      return usage_refuse(error, "mailfsctl", "%s is not escaped as it should be", *name);
+  }
+  return true;
 }
 
 static bool take_command(CtlLine *line, char **words, GError **error) {
@@ -81,7 +95,7 @@ static bool take_command(CtlLine *line, char **words, GError **error) {
       return usage_refuse(error, "mailfsctl", "%s: name the letters", words[0]);
     if (!commands[i].names_letters && words[1] != NULL)
       return usage_refuse(error, "mailfsctl", "%s takes no arguments", words[0]);
-    return true;
+    return check_names(line, error);
   }
   return usage_refuse(error, "mailfsctl", "there is no command %s", words[0]);
 }

@@ -12,10 +12,11 @@ typedef enum { CTL_OUTBOX, CTL_FLUSH, CTL_RETRY, CTL_CANCEL } CtlCommand;
 // All text is argv's.
 typedef struct {
   bool wants_help, wants_version, as_json;
+  bool is_escaped;      // the names are, %XX
   const char *account;  // NULL: the only one
   PlaceHints hints;
   CtlCommand command;
-  char **names;  // of letters, ended by NULL
+  char **names;  // of letters, ended by NULL; if escaped, soundly
 } CtlLine;
 
 // Fills the empty `line`. Errors: an EXIT_ERROR with EX_USAGE. Once: it reorders argv.

@@ -1,6 +1,7 @@
 #include "tools/exit_code.h"
 
 #include "cache/index.h"
+#include "cache/ledger.h"
 #include "cache/outbox.h"
 #include "net/error.h"
 
@@ -33,7 +34,9 @@ int exit_code(const GError *error) {
   if (error->domain == EXIT_ERROR) return error->code != 0 ? error->code : EX_SOFTWARE;
   if (error->domain == NET_ERROR) return exit_code_of_net((NetError)error->code);
   if (error->domain == INDEX_ERROR) return EX_IOERR;
-  if (error->domain == G_FILE_ERROR || error->domain == OUTBOX_ERROR) return EX_CANTCREAT;
+  if (error->domain == G_FILE_ERROR || error->domain == OUTBOX_ERROR ||
+      error->domain == LEDGER_ERROR)
+    return EX_CANTCREAT;
   return EX_SOFTWARE;
 }
 

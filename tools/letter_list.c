@@ -37,6 +37,39 @@ static bool add_summary(const OutboxSummary *summary, gpointer letters) {
   return true;
 }
 
+typedef bool (*Peek)(const char *account_directory, OutboxSummaryEach each, gpointer data,
+                     GError **error);
+
+static bool read_disk(Peek peek, const Place *place, GPtrArray *letters, GError **error) {
+  g_autoptr(GError) reason = NULL;
+  if (peek(place->directory, add_summary, letters, &reason)) return true;
+  g_set_error(error, EXIT_ERROR, EX_IOERR, "%s", reason->message);
+  return false;
+}
+
+static GHashTable *origins_of(const GPtrArray *letters) {
+  GHashTable *origins = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+  for (unsigned i = 0; i < letters->len; i++) {
+    const char *origin = text_of(letters->pdata[i], "origin");
+    if (origin != NULL) g_hash_table_add(origins, g_strdup(origin));
+  }
+  return origins;
+}
+
+// What was handed over and is not in the outbox yet. It is looked at before mailfs is asked: what
+// is taken in between is seen in one of them.
+static bool ask_and_look(const Place *place, ControlClient *client, GPtrArray *letters,
+                         GError **error) {
+  g_autoptr(GPtrArray) drops = g_ptr_array_new_with_free_func((GDestroyNotify)json_object_unref);
+  if (!read_disk(outbox_peek_drops, place, drops, error) || !ask(client, letters, error))
+    return false;
+  g_autoptr(GHashTable) origins = origins_of(letters);
+  for (unsigned i = 0; i < drops->len; i++)
+    if (!g_hash_table_contains(origins, text_of(drops->pdata[i], "origin")))
+      g_ptr_array_add(letters, json_object_ref(drops->pdata[i]));
+  return true;
+}
+
 // -- Who gets them.
 
 static void set_addresses(JsonObject *letter, const char *const *addresses) {
@@ -66,7 +99,7 @@ static void read_recipients(JsonObject *object, const Place *place) {
 }
 
 static void complete(JsonObject *letter, const Place *place) {
-  static const char *const own[] = {"envelope_to", "file", "from", "date"};
+  static const char *const own[] = {"envelope_to", "file", "from", "date", "origin"};
   if (json_object_has_member(letter, "envelope_to"))
     json_object_set_array_member(
         letter, "recipients", json_array_ref(json_object_get_array_member(letter, "envelope_to")));
@@ -81,8 +114,12 @@ GPtrArray *letter_list_load(const Place *place, bool *running, GError **error) {
   g_autoptr(GError) absent = NULL;
   g_autoptr(ControlClient) client = control_client_new(place->directory, &absent);
   *running = client != NULL;
-  bool ok = client != NULL ? ask(client, letters, error)
-                           : outbox_peek(place->directory, add_summary, letters, error);
+  if (client == NULL && !g_error_matches(absent, EXIT_ERROR, EX_UNAVAILABLE)) {
+    g_propagate_error(error, g_steal_pointer(&absent));
+    return NULL;
+  }
+  bool ok = client != NULL ? ask_and_look(place, client, letters, error)
+                           : read_disk(outbox_peek, place, letters, error);
   if (!ok) return NULL;
   for (unsigned i = 0; i < letters->len; i++)
     complete(letters->pdata[i], place);

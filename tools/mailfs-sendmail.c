@@ -25,9 +25,15 @@
 
 // -- Addresses. Cron and others name local users.
 
-static bool is_own_login(const char *name) {
+// Newly allocated; NULL: there is none.
+static char *own_login(void) {
   const struct passwd *entry = getpwuid(getuid());
-  return entry != NULL && strcmp(entry->pw_name, name) == 0;
+  return entry != NULL ? g_strdup(entry->pw_name) : NULL;
+}
+
+static bool is_own_login(const char *name) {
+  g_autofree char *login = own_login();
+  return g_strcmp0(login, name) == 0;
 }
 
 static bool add_recipients(GPtrArray *addresses, const char *text, const Place *place,
@@ -65,21 +71,32 @@ static char *sender_of(const SendmailLine *line, const SendmailInput *input) {
   return sender != NULL ? sender : g_strdup("");
 }
 
+// NULL: none is known to be the sender's.
 static Place *find_by_sender(GPtrArray *places, const char *sender) {
   for (unsigned i = 0; i < places->len; i++) {
     const Place *place = g_ptr_array_index(places, i);
     if (place->from != NULL && g_ascii_strcasecmp(place->from, sender) == 0)
       return g_ptr_array_steal_index(places, i);
   }
-  return g_ptr_array_steal_index(places, 0);
+  return NULL;
+}
+
+// A section that is wrong may be the sender's: then no other one is taken for it.
+static Place *choose_by_sender(const SendmailLine *line, const SendmailInput *input,
+                               GError **error) {
+  g_autoptr(GError) wrong = NULL;
+  g_autoptr(GPtrArray) places = places_load(&line->hints, &wrong, error);
+  if (places == NULL) return NULL;
+  g_autofree char *sender = sender_of(line, input);
+  Place *place = find_by_sender(places, sender);
+  if (place != NULL) return place;
+  if (wrong == NULL) return g_ptr_array_steal_index(places, 0);
+  g_propagate_error(error, g_steal_pointer(&wrong));
+  return NULL;
 }
 
 static Place *choose_place(const SendmailLine *line, const SendmailInput *input, GError **error) {
-  if (line->account == NULL) {
-    g_autoptr(GPtrArray) places = places_load(&line->hints, error);
-    g_autofree char *sender = sender_of(line, input);
-    return places != NULL ? find_by_sender(places, sender) : NULL;
-  }
+  if (line->account == NULL) return choose_by_sender(line, input, error);
   g_autoptr(Place) place = place_find(line->account, &line->hints, error);
   if (place == NULL || place->sends) return g_steal_pointer(&place);
   g_set_error(error, EXIT_ERROR, EX_CONFIG, "the account %s cannot send: set smtp", place->account);
@@ -102,6 +119,13 @@ static char *make_from(const SendmailLine *line, const Place *place) {
   return text;
 }
 
+static bool refuse_letter(GError *reason, GError **error) {
+  bool io = g_error_matches(reason, LETTER_ERROR, LETTER_ERROR_IO);
+  g_set_error(error, EXIT_ERROR, io ? EX_IOERR : EX_DATAERR, "not sent: %s", reason->message);
+  g_error_free(reason);
+  return false;
+}
+
 static Letter *read_letter(int fd, const Place *place, const Envelope *envelope, GError **error) {
   const LetterDefaults defaults = {
       .from = place->from != NULL ? place->from : "nobody@localhost",
@@ -112,20 +136,9 @@ static Letter *read_letter(int fd, const Place *place, const Envelope *envelope,
   return letter_read(fd, &defaults, error);
 }
 
-// Recipients of the command line, and with -t those of the header beside them; where there are only
-// the latter, nothing needs to be said.
-static bool set_recipients(const SendmailLine *line, const Place *place, int fd, Envelope *envelope,
-                           GError **error) {
-  if (*line->recipients == NULL) return true;
+static bool set_named(const SendmailLine *line, const Place *place, Envelope *envelope,
+                      GError **error) {
   g_autoptr(GPtrArray) addresses = g_ptr_array_new_with_free_func(g_free);
-  g_autoptr(Letter) letter = NULL;
-  if (line->reads_header) {
-    const Envelope from_header = {.from = (char *)""};
-    letter = read_letter(fd, place, &from_header, NULL);
-  }
-  const char *const *named = letter != NULL ? letter_recipients(letter) : NULL;
-  for (; named != NULL && *named != NULL; named++)
-    g_ptr_array_add(addresses, g_strdup(*named));
   for (char **text = line->recipients; *text != NULL; text++)
     if (!add_recipients(addresses, *text, place, error)) return false;
   g_ptr_array_add(addresses, NULL);
@@ -134,11 +147,36 @@ static bool set_recipients(const SendmailLine *line, const Place *place, int fd,
   return true;
 }
 
-static bool refuse_letter(GError *reason, GError **error) {
-  bool io = g_error_matches(reason, LETTER_ERROR, LETTER_ERROR_IO);
-  g_set_error(error, EXIT_ERROR, io ? EX_IOERR : EX_DATAERR, "not sent: %s", reason->message);
-  g_error_free(reason);
-  return false;
+// Puts those of the header beside them.
+static bool add_header_recipients(const Place *place, int fd, Envelope *envelope, GError **error) {
+  GError *reason = NULL;
+  g_autofree char *login = place->from != NULL ? own_login() : NULL;
+  const LetterDefaults defaults = {
+      .from = "nobody@localhost",
+      .message_id = "none@localhost",
+      .envelope_from = "",
+      .recipients = (const char *const *)envelope->recipients,
+      .header_recipients_too = true,
+      .login = login,
+      .login_address = place->from,
+  };
+  g_autoptr(Letter) letter = letter_read(fd, &defaults, &reason);
+  if (letter == NULL) return refuse_letter(reason, error);
+  g_strfreev(envelope->recipients);
+  envelope->recipients = g_strdupv((char **)letter_recipients(letter));
+  return true;
+}
+
+// Recipients of the command line, and with -t those of the header beside them; where there are only
+// the latter, nothing needs to be said, unless one is the user.
+static bool set_recipients(const SendmailLine *line, const Place *place, int fd, Envelope *envelope,
+                           GError **error) {
+  bool names_some = *line->recipients != NULL;
+  if (names_some && !set_named(line, place, envelope, error)) return false;
+  if (!line->reads_header) return true;
+  const Envelope from_header = {.from = (char *)""};
+  g_autoptr(Letter) plain = names_some ? NULL : read_letter(fd, place, &from_header, NULL);
+  return plain != NULL || add_header_recipients(place, fd, envelope, error);
 }
 
 // Where the message's own sender is none for a server (cron's is "root"), the account's is.
@@ -209,9 +247,10 @@ static int list_one(const Place *place, unsigned *n_letters) {
 
 static int list_queue(const SendmailLine *line) {
   g_autoptr(GError) error = NULL;
+  g_autoptr(GError) wrong = NULL;
   g_autoptr(GPtrArray) places = NULL;
   if (line->account == NULL) {
-    places = places_load(&line->hints, &error);
+    places = places_load(&line->hints, &wrong, &error);
   } else {
     Place *place = place_find(line->account, &line->hints, &error);
     places = g_ptr_array_new_with_free_func((GDestroyNotify)place_free);
@@ -223,6 +262,7 @@ static int list_queue(const SendmailLine *line) {
     int code = list_one(places->pdata[i], &n_letters);
     if (code != EXIT_SUCCESS) return code;
   }
+  if (wrong != NULL) return exit_report(wrong);
   if (n_letters == 0) puts("Mail queue is empty");
   return EXIT_SUCCESS;
 }

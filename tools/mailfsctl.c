@@ -2,8 +2,10 @@
 // where one is needed.
 #include <locale.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -61,8 +63,10 @@ static int show_end(const CtlLine *line, JsonObject *end) {
               json_object_get_string_member_with_default(end, "why", "not taken for now"));
   if (failed > 0)
     g_message("%u letter%s failed: mailfsctl outbox tells why", failed, failed == 1 ? "" : "s");
+  const char *untaken = json_object_get_string_member_with_default(end, "untaken", NULL);
+  if (untaken != NULL) g_message("letters of mailfs-sendmail wait beside the outbox: %s", untaken);
   if (failed > 0) return EX_UNAVAILABLE;
-  return delayed > 0 ? EX_TEMPFAIL : EXIT_SUCCESS;
+  return delayed > 0 || untaken != NULL ? EX_TEMPFAIL : EXIT_SUCCESS;
 }
 
 static int flush(const CtlLine *line, ControlClient *client) {
@@ -71,6 +75,8 @@ static int flush(const CtlLine *line, ControlClient *client) {
   for (;;) {
     bool done = false;
     g_autoptr(JsonObject) answer = control_client_next(client, &done, &error);
+    // It lives; how long the servers take is not known.
+    control_client_set_patience(client, 0);
     if (answer == NULL || done) hide_progress();
     if (answer == NULL) return exit_report(error);
     if (done) return show_end(line, answer);
@@ -81,11 +87,17 @@ static int flush(const CtlLine *line, ControlClient *client) {
 
 // -- Single letters. All are tried; the first that fails gives the exit code.
 
-static bool ask_once(ControlClient *client, const char *command, const char *name, GError **error) {
-  if (!control_client_ask(client, command, name, error)) return false;
+static bool ask_once(ControlClient *client, const char *command, const char *escaped,
+                     GError **error) {
+  if (!control_client_ask(client, command, escaped, error)) return false;
   bool done;
   g_autoptr(JsonObject) answer = control_client_next(client, &done, error);
   return answer != NULL;
+}
+
+static char *escape(const CtlLine *line, const char *name) {
+  if (line->is_escaped) return g_strdup(name);
+  return g_uri_escape_bytes((const uint8_t *)name, strlen(name), NULL);
 }
 
 static int ask_each(const CtlLine *line, ControlClient *client) {
@@ -93,7 +105,8 @@ static int ask_each(const CtlLine *line, ControlClient *client) {
   int code = EXIT_SUCCESS;
   for (char **name = line->names; *name != NULL; name++) {
     g_autoptr(GError) error = NULL;
-    if (ask_once(client, command, *name, &error)) continue;
+    g_autofree char *escaped = escape(line, *name);
+    if (ask_once(client, command, escaped, &error)) continue;
     int failed = exit_report(error);
     if (code == EXIT_SUCCESS) code = failed;
   }

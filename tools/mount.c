@@ -182,9 +182,16 @@ static GSource *watch(Mount *mount, int fd, GIOCondition condition, GUnixFDSourc
   return source;
 }
 
+static StoreRemoval removal(const Options *options) {
+  if (options->ro) return STORE_REMOVES_NOTHING;
+  bool expunges = g_strcmp0(options->delete, "expunge") == 0;
+  return expunges ? STORE_EXPUNGES : STORE_REFUSES_REMOVAL;
+}
+
 static bool open_store(Mount *mount, GError **error) {
   const Settings *settings = mount->settings;
   const Options *options = settings->options;
+  const MailboxTraits *traits = mailbox_traits(settings->mailbox);
   const StoreOptions wanted = {
       .account = settings->mailbox,
       .directory = settings->cache_directory,
@@ -195,6 +202,9 @@ static bool open_store(Mount *mount, GError **error) {
       .connections = (unsigned)options->connections,
       .prefetch_bytes = options->prefetch,
       .cache_bytes = options->cache_size,
+      .state_directory = traits->has_uids ? NULL : settings->state_directory,
+      .keeps_forever = strcmp(options->keep, "forever") == 0,
+      .removal = traits->has_uids ? STORE_REMOVES_NOTHING : removal(options),
   };
   mount->store = store_open(&wanted, mount->context, error);
   return mount->store != NULL;
@@ -206,18 +216,16 @@ static void save_copy(Copy *copy, CopyDone done, gpointer data, gpointer store) 
 
 static bool open_outbox(Mount *mount, GError **error) {
   const Settings *settings = mount->settings;
-  const char *save_sent = settings->options->save_sent;
   if (settings->smtp == NULL) return true;
-  bool keeps_copies = strcmp(save_sent, "no") != 0 && !settings->options->ro;
   const OutboxOptions wanted = {
       .smtp = settings->smtp,
       .directory = settings->state_directory,
       .from = settings->from,
       .send_delay_ms = (unsigned)settings->options->send_delay * 1000,
       .send_lifetime_s = settings->options->send_lifetime,
-      .save_copy = keeps_copies ? save_copy : NULL,
+      .save_copy = settings->keeps_sent ? save_copy : NULL,
       .saver = mount->store,
-      .copy_folder = strcmp(save_sent, "auto") == 0 ? NULL : save_sent,
+      .copy_folder = settings->sent_folder,
   };
   mount->outbox = outbox_open(&wanted, mount->context, error);
   return mount->outbox != NULL;

@@ -67,7 +67,9 @@ bool options_set(Options *options, const char *name, const char *value, OptionPl
   if (!option_check_name(name, place, error)) return false;
   const Option *option = option_find(name);
   if (value == NULL && option->kind != OPTION_SWITCH) return refuse(name, "needs a value", error);
-  if (option_value_parse(option, value != NULL ? value : "on", directory, field_of(options, option),
+  Option seen = *option;
+  if (option->kind == OPTION_SECRET_FILE && options->needs_no_secrets) seen.kind = OPTION_PATH;
+  if (option_value_parse(&seen, value != NULL ? value : "on", directory, field_of(options, option),
                          error))
     return true;
   g_prefix_error(error, "%s: ", name);

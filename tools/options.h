@@ -16,6 +16,8 @@
 #include <glib.h>
 
 typedef struct {
+  bool needs_no_secrets;  // nobody logs in: secret files are not looked at
+
   char *config;
 
   char *imap, *pop3, *smtp;  // valid URLs
@@ -107,7 +109,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Options, options_free)
 // Is there such a key, and may it stand here?
 bool option_check_name(const char *name, OptionPlace place, GError **error);
 // Sets a key. `value` NULL: the key stood alone. Relative paths start at `directory`. A secret file
-// is looked at. On error the old value stays.
+// is looked at, if secrets are needed. On error the old value stays.
 bool options_set(Options *options, const char *name, const char *value, OptionPlace place,
                  const char *directory, GError **error);
 // Sets what the argument of -o says: key[=value],... where `\,` is a comma in a value.

@@ -56,6 +56,7 @@ static Place *place_of_url(const char *url, const PlaceHints *hints, GError **er
 static Place *place_of_section(const Config *config, const char *section, const PlaceHints *hints,
                                GError **error) {
   g_autoptr(Options) options = options_new();
+  options->needs_no_secrets = true;
   return config_apply(config, section, options, error)
              ? place_of(section, section, options, hints, error)
              : NULL;
@@ -100,38 +101,40 @@ static void add_directories(GPtrArray *places, const PlaceHints *hints) {
 // -- With one.
 
 static void add_sections(GPtrArray *places, const Config *config, const PlaceHints *hints,
-                         GError **error) {
+                         GError **wrong) {
   for (const char *const *section = config_sections(config); *section != NULL; section++) {
     g_autoptr(GError) failed = NULL;
     g_autoptr(Place) place = place_of_section(config, *section, hints, &failed);
     if (place != NULL && place->sends) g_ptr_array_add(places, g_steal_pointer(&place));
-    if (failed == NULL) continue;
-    g_info("%s", failed->message);
-    if (*error == NULL) *error = g_steal_pointer(&failed);
+    if (failed != NULL && *wrong == NULL) *wrong = g_steal_pointer(&failed);
   }
 }
 
-GPtrArray *places_load(const PlaceHints *hints, GError **error) {
+GPtrArray *places_load(const PlaceHints *hints, GError **wrong, GError **error) {
   g_autoptr(Config) config = NULL;
-  g_autoptr(GError) first = NULL;
   if (!load_config(hints, &config, error)) return NULL;
   g_autoptr(GPtrArray) places = g_ptr_array_new_with_free_func((GDestroyNotify)place_free);
   if (config != NULL)
-    add_sections(places, config, hints, &first);
+    add_sections(places, config, hints, wrong);
   else
     add_directories(places, hints);
   if (places->len > 0) return g_steal_pointer(&places);
-  if (first != NULL)
-    g_propagate_error(error, g_steal_pointer(&first));
+  if (*wrong != NULL)
+    g_propagate_error(error, g_steal_pointer(wrong));
   else
     g_set_error(error, EXIT_ERROR, EX_CONFIG, "there is no account that can send: set smtp");
   return NULL;
 }
 
 static Place *find_only(const PlaceHints *hints, GError **error) {
-  g_autoptr(GPtrArray) places = places_load(hints, error);
+  g_autoptr(GError) wrong = NULL;
+  g_autoptr(GPtrArray) places = places_load(hints, &wrong, error);
   if (places == NULL) return NULL;
-  if (places->len == 1) return g_ptr_array_steal_index(places, 0);
+  if (places->len == 1 && wrong == NULL) return g_ptr_array_steal_index(places, 0);
+  if (places->len == 1) {
+    g_propagate_error(error, g_steal_pointer(&wrong));
+    return NULL;
+  }
   g_autoptr(GString) names = g_string_new(NULL);
   for (unsigned i = 0; i < places->len; i++) {
     const Place *place = g_ptr_array_index(places, i);

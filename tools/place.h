@@ -1,5 +1,6 @@
 // A Place is where an account keeps its letters, for programs that do not mount it: found by the
-// account's section, its URL, or what lies in the state directory. Needs no secrets.
+// account's section, its URL, or what lies in the state directory. Needs no secrets, nor
+// that their files are there.
 //
 // Errors are an EXIT_ERROR: EX_USAGE where more has to be said, EX_CONFIG where there is no such
 // account or the configuration is wrong.
@@ -26,8 +27,10 @@ typedef struct {
 } PlaceHints;
 
 // All accounts that can send: the sections in the order of the file; without a file, the
-// directories below the state directory. A section that is wrong is left out and its error logged,
-// unless none is left. Never empty.
-GPtrArray *places_load(const PlaceHints *hints, GError **error);
-// The one that is named, by section or URL; NULL: the only one that can send.
+// directories below the state directory. A section that is wrong is left out and *wrong is its
+// error, the first one's of several; what is chosen without it may be the wrong choice. Never
+// empty: NULL where none is left.
+GPtrArray *places_load(const PlaceHints *hints, GError **wrong, GError **error);
+// The one that is named, by section or URL; NULL: the only one that can send, which nobody knows
+// where a section is wrong.
 Place *place_find(const char *account, const PlaceHints *hints, GError **error);

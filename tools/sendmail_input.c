@@ -4,6 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <gmime/gmime.h>
+
 #include "cache/letter_header.h"
 #include "tools/exit_code.h"
 
@@ -176,14 +178,27 @@ static bool is_mere_text(const SendmailInput *input) {
   return first == NULL && !g_str_has_prefix(input->head->str, "From ");
 }
 
-static bool write_head(const SendmailInput *input, int fd, const char *from, GError **error) {
+// What is put in front, newly allocated. Mere text gets a field in any case: without one, what
+// follows would be no header.
+static char *make_fields(const SendmailInput *input, const char *from) {
   bool text = is_mere_text(input);
   bool lacks_from = text || (input->header != NULL &&
                              letter_header_find(input->header, input->head->str, "From") == NULL);
+  GString *fields = g_string_new(NULL);
+  if (from != NULL && lacks_from) g_string_append_printf(fields, "From: %s\n", from);
+  if (from == NULL && text) {
+    g_autoptr(GDateTime) now = g_date_time_new_now_utc();
+    g_autofree char *date = g_mime_utils_header_format_date(now);
+    g_string_append_printf(fields, "Date: %s\n", date);
+  }
+  if (text) g_string_append_c(fields, '\n');
+  return g_string_free(fields, FALSE);
+}
+
+static bool write_head(const SendmailInput *input, int fd, const char *from, GError **error) {
   size_t start = input->header != NULL ? input->header->start : 0;
-  g_autofree char *line =
-      from != NULL && lacks_from ? g_strdup_printf("From: %s\n%s", from, text ? "\n" : "") : NULL;
-  return (line == NULL || write_all(fd, line, strlen(line), error)) &&
+  g_autofree char *fields = make_fields(input, from);
+  return write_all(fd, fields, strlen(fields), error) &&
          write_all(fd, input->head->str + start, input->head->len - start, error);
 }
 

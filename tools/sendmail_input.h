@@ -17,5 +17,5 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(SendmailInput, sendmail_input_free)
 // The value of a header field, decoded no further than to one line; NULL: there is none.
 char *sendmail_input_field(const SendmailInput *input, const char *name);
 // Writes the message to a file. `from`: a From field's value, put in front where the message has
-// none; also makes a message of mere text one with a header. NULL: not.
+// none; NULL: not. A message of mere text becomes one with a header in any case.
 bool sendmail_input_write(SendmailInput *input, int fd, const char *from, GError **error);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "net/mailbox.h"
 #include "tools/directories.h"
 #include "tools/exit_code.h"
 
@@ -50,6 +51,31 @@ static bool set_accounts(Settings *settings, GError **error) {
     return refuse(error, EX_CONFIG,
                   "tls=off contradicts the URL: plain text is imap://, pop3:// or smtp://");
   return true;
+}
+
+// What only a store of another kind could do is said now, not when it is asked for.
+static bool check_abilities(const Settings *settings, GError **error) {
+  const Options *options = settings->options;
+  bool is_pop3 = settings->mailbox->protocol == ACCOUNT_POP3;
+  if (is_pop3 && g_strcmp0(options->delete, "trash") == 0)
+    return refuse(error, EX_CONFIG,
+                  "delete=trash: a POP3 server has no trash; set expunge or refuse");
+  if (is_pop3 && options->folders != NULL)
+    return refuse(error, EX_CONFIG, "folders: a POP3 account has no folder but INBOX");
+  if (!is_pop3 && strcmp(options->keep, "forever") == 0)
+    return refuse(error, EX_CONFIG, "keep=forever: only a POP3 account is archived");
+  if (settings->sent_folder != NULL && !mailbox_traits(settings->mailbox)->can_append)
+    return refuse(error, EX_CONFIG,
+                  "save_sent: a POP3 server takes no mail into a folder; set auto or no");
+  return true;
+}
+
+static void set_sent(Settings *settings) {
+  const Options *options = settings->options;
+  bool is_auto = options->save_sent == NULL || strcmp(options->save_sent, "auto") == 0;
+  bool is_none = !is_auto && strcmp(options->save_sent, "no") == 0;
+  settings->sent_folder = is_auto || is_none ? NULL : options->save_sent;
+  settings->keeps_sent = !is_none && !options->ro && mailbox_traits(settings->mailbox)->can_append;
 }
 
 static bool set_from(Settings *settings, GError **error) {
@@ -101,7 +127,9 @@ Settings *settings_new(const char *section, const char *mountpoint, const Option
   g_autoptr(Settings) settings = g_new0(Settings, 1);
   settings->options = options;
   settings->fuse_options = options_for_fuse(options);
-  if (!set_accounts(settings, error) || !set_from(settings, error) ||
+  if (!set_accounts(settings, error)) return NULL;
+  set_sent(settings);
+  if (!check_abilities(settings, error) || !set_from(settings, error) ||
       !set_directories(settings, section, error))
     return NULL;
   if (mountpoint == NULL) return g_steal_pointer(&settings);

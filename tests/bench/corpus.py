@@ -1,5 +1,7 @@
 """The mail that is measured with: a folder `Archive` for each user, the same for the same seed."""
 
+import dataclasses
+import hashlib
 import os
 from dataclasses import dataclass
 
@@ -7,6 +9,7 @@ from lab.mailbox import Maildir
 from lab.samples import Author
 
 FOLDER = "Archive"
+POP3_USER, POP3_FOLDER = "popped", "INBOX"
 # What Author.size may be, and how often: real mail is small, and its bytes are in the few large ones.
 # A message comes out at 0.2 to 1.8 times of that, and a head of 400 bytes.
 SPREAD = ((2_000, 6_000, 83), (8_000, 25_000, 12), (50_000, 150_000, 5))
@@ -43,6 +46,11 @@ def mixed(count):
         yield author.write()
 
 
+def read_before(samples):
+    """Messages that are marked as read, so that nobody's first retrieval has to mark them."""
+    return (dataclasses.replace(sample, flags="S") for sample in samples)
+
+
 def alike(count, size):
     author = Author(seed=size, size=size)
     return (author.write() for _ in range(count))
@@ -51,6 +59,7 @@ def alike(count, size):
 # Who has what; every user's mail is independent of the others'.
 USERS = {
     "mixed": lambda scale: {FOLDER: mixed(scale.mixed)},
+    POP3_USER: lambda scale: {POP3_FOLDER: read_before(mixed(scale.mixed))},
     "small": lambda scale: {FOLDER: alike(scale.small, 3_700)},
     "wide": lambda scale: {FOLDER: alike(scale.wide, 64_000)},
     "few": lambda scale: {"Near": alike(scale.few, 3_000), "Far": alike(scale.few, 3_000)},
@@ -66,16 +75,25 @@ def fill(path, user, scale):
         maildir.put_all(folder, samples)
 
 
-def files_by_uid(path, folder=FOLDER):
-    """{uid: path of the message's file}, as Dovecot numbered them."""
+def folder_of(user):
+    """The folder that is copied."""
+    return POP3_FOLDER if user == POP3_USER else FOLDER
+
+
+def files_by_id(path, folder):
+    """{what a name ends in: path of the message's file}, as Dovecot numbered them: UIDs, and over
+    POP3 hashes of its UIDLs."""
     directory = os.path.join(path, folder)
     names = {name.partition(":")[0]: name for name in os.listdir(os.path.join(directory, "cur"))}
     found = {}
     with open(os.path.join(directory, "dovecot-uidlist"), encoding="utf-8") as lines:
-        next(lines)
+        validity = int(next(lines).split()[1].removeprefix("V"))
         for line in lines:
             head, _, base = line.rstrip("\n").partition(" :")
             name = names.get(base.partition(":")[0])
             if name:
-                found[int(head.split()[0])] = os.path.join(directory, "cur", name)
+                uid = int(head.split()[0])
+                uidl = f"{uid:08x}{validity:08x}".encode()
+                message = hashlib.sha256(uidl).hexdigest()[:16] if folder == POP3_FOLDER else uid
+                found[message] = os.path.join(directory, "cur", name)
     return found

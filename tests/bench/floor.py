@@ -1,4 +1,5 @@
-"""The floor: the program `floor` fetches everything by one command and forgets it."""
+"""The floor: the programs `floor` (IMAP, one command) and `floor_pop3` (commands sent ahead) fetch
+everything and forget it."""
 
 import os
 from dataclasses import dataclass
@@ -22,9 +23,17 @@ class Floor:
 
 
 def fetch(dovecot, user, port, folder, items, timeout):
+    return run(dovecot, user, port, ["floor", folder, items], timeout)
+
+
+def fetch_pop3(dovecot, user, port, timeout):
+    return run(dovecot, user, port, ["floor_pop3"], timeout)
+
+
+def run(dovecot, user, port, command, timeout):
     environment = {
         **os.environ, "FLOOR_HOST": "localhost", "FLOOR_PORT": str(port), "FLOOR_USER": user,
         "FLOOR_PASSWORD": dovecot.users[user], "FLOOR_CA": dovecot.certificates.ca,
     }
-    done = process.run([program("floor"), folder, items], timeout, env=environment)
+    done = process.run([program(command[0]), *command[1:]], timeout, env=environment)
     return Floor(**{name: float(value) for name, value in map(str.split, done.stdout.splitlines())})

@@ -11,7 +11,7 @@ DIRECTORY = os.path.abspath(os.environ.get(
 
 
 def program(name):
-    """Path of `delay` or `floor`."""
+    """Path of `delay`, `floor` or `floor_pop3`."""
     path = os.path.join(DIRECTORY, name)
     if not os.access(path, os.X_OK):
         raise process.LabError(f"{path} is not built (MAILFS_BENCH_PROGRAMS=... names its directory)")

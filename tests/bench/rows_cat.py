@@ -25,7 +25,7 @@ def cat(stage):
 
 def reads(stage):
     """Seconds of three messages that no read-ahead would guess. All was listed before."""
-    mount = stage.mount("few", stage.far)
+    mount = stage.mount("few", stage.far())
     names = {folder: sorted(mount.ls(folder, timeout=stage.patience)) for folder in ("Far", "Near")}
     count = stage.scale.few
 

@@ -18,7 +18,7 @@ from bench.proxy import Proxy
 from bench.timing import clock, drop_caches
 from lab import process, samples
 from lab.dovecot import PASSWORD, Dovecot
-from lab.mount import MAILFS, Mount
+from lab.mount import MAILFS, Mount, message_of
 
 DELAY_MS = 25
 ROUND_TRIP = 2 * DELAY_MS / 1000
@@ -55,7 +55,7 @@ class Stage:
         self._base = kept_directory(kept) if kept else tempfile.mkdtemp(prefix="mailfs-bench-")
         os.chmod(self._base, 0o711)
         self._lock = lock(self._base)
-        self._far = None
+        self._far = {}
         self._mounts = []
         disk.end(self._base)  # of a run before that was killed
         self.disk = disk.Disk(self._base, scale.disk if own_disk else None)
@@ -77,8 +77,8 @@ class Stage:
     def close(self):
         """Everything that was started ends."""
         self.clear()
-        if self._far:
-            self._far.stop()
+        for proxy in self._far.values():
+            proxy.stop()
         if self.is_kept:
             self.dovecot.stop()  # with its indexes in order
         self.disk.end()
@@ -88,20 +88,23 @@ class Stage:
 
     # --- the server ------------------------------------------------------------------------------
 
-    @property
-    def far(self):
-        """The port at the other end of the long line to `port`."""
-        if not self._far:
-            self._far = Proxy(self.port, self._run, DELAY_MS)
-        return self._far.port
+    def far(self, protocol="imaps"):
+        """The port at the other end of the long line to the server's port for the protocol."""
+        if protocol not in self._far:
+            self._far[protocol] = Proxy(self.dovecot.ports[protocol], self._run, DELAY_MS)
+        return self._far[protocol].port
 
     def fetch(self, user, folder=corpus.FOLDER, items=floor.BODIES, port=None):
         return floor.fetch(self.dovecot, user, port or self.port, folder, items, self.patience)
 
+    def fetch_pop3(self, user, port=None):
+        return floor.fetch_pop3(self.dovecot, user, port or self.dovecot.ports["pop3s"], self.patience)
+
     def warm(self, user):
         """All bodies of the user's folder are in memory, on the server's side and as files."""
-        for path in (os.path.join(self.dovecot.maildir(user), corpus.FOLDER, "cur"),
-                     os.path.join(self.reference(user), corpus.FOLDER)):
+        folder = corpus.folder_of(user)
+        for path in (os.path.join(self.dovecot.maildir(user), folder, "cur"),
+                     os.path.join(self.reference(user), folder)):
             process.run(["find", path, "-type", "f", "-exec", "cat", "{}", "+"], self.patience,
                         stdout=subprocess.DEVNULL)
 
@@ -146,16 +149,16 @@ class Stage:
     def files(self, user, mount):
         """The same messages as files of this file system, under the names that `mount` shows; returns
         the path that corresponds to the mount's folder."""
-        path = os.path.join(self.reference(user), corpus.FOLDER)
+        folder = corpus.folder_of(user)
+        path = os.path.join(self.reference(user), folder)
         if os.path.isdir(path):
             return path
         making = path + ".new"
         shutil.rmtree(making, ignore_errors=True)
         os.makedirs(making)
-        sources = corpus.files_by_uid(self.dovecot.maildir(user))
-        for name in mount.ls(corpus.FOLDER, timeout=self.patience):
-            uid = int(name.removesuffix(".eml").rpartition(",")[2])
-            shutil.copy2(sources.pop(uid), os.path.join(making, name))
+        sources = corpus.files_by_id(self.dovecot.maildir(user), folder)
+        for name in mount.ls(folder, timeout=self.patience):
+            shutil.copy2(sources.pop(message_of(name)), os.path.join(making, name))
         if sources:
             raise process.LabError(f"{len(sources)} messages are not listed by the mount")
         os.sync()

@@ -291,6 +291,41 @@ int mkdir(const char *name, mode_t mode) {
   return result;
 }
 
+int mkdirat(int at, const char *name, mode_t mode) {
+  char *path = enter(at, name);
+  int result = (int)syscall(SYS_mkdirat, at, name, mode);
+  if (path != NULL && result == 0) note_name(path, &a_directory);
+  leave(path);
+  return result;
+}
+
+// Of a file that is watched or was made before the watch; its bytes are as synced as they were.
+int linkat(int from, const char *name, int to, const char *new_name, int flags) {
+  struct stat status;
+  char *path = enter(to, new_name);
+  int result = (int)syscall(SYS_linkat, from, name, to, new_name, flags);
+  if (path != NULL && result == 0 && fstatat(to, new_name, &status, 0) == 0)
+    note_name(path, g_hash_table_lookup(disk.files, key_of(status.st_ino)));
+  leave(path);
+  return result;
+}
+
+// Within one directory or from one to another; each name by itself survives a power failure or not,
+// as on the poorest of file systems.
+int renameat(int from, const char *name, int to, const char *new_name) {
+  struct stat status;
+  char *old_path = watched_path(from, name);
+  char *path = enter(to, new_name);
+  int result = (int)syscall(SYS_renameat, from, name, to, new_name);
+  if (path != NULL && result == 0 && fstatat(to, new_name, &status, 0) == 0) {
+    note_name(path, g_hash_table_lookup(disk.files, key_of(status.st_ino)));
+    if (old_path != NULL) note_name(old_path, NULL);
+  }
+  leave(path);
+  g_free(old_path);
+  return result;
+}
+
 static ssize_t do_write(int fd, const void *bytes, size_t size, off_t offset) {
   char *path = enter(fd, NULL);
   ssize_t done = syscall(SYS_pwrite64, fd, bytes, size, offset);

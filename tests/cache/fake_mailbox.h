@@ -18,6 +18,9 @@ void fake_renumber(const char *folder, uint32_t uidvalidity);
 // server claims it, -1: the truth.
 uint32_t fake_add_message(const char *folder, const char *subject, const char *body,
                           int64_t size_told);
+unsigned fake_messages(const char *folder);  // how many it has
+bool fake_has_message(const char *folder, uint32_t uid);
+bool fake_has_uidl(const char *folder, const char *uidl);
 void fake_remove_message(const char *folder, uint32_t uid);
 void fake_set_flags(const char *folder, uint32_t uid, const char *flags);
 // The message has other bytes from now on, which no honest server's has.
@@ -33,11 +36,15 @@ typedef enum {
   FAKE_SWAPS = 1 << 1,       // answers the second request before the first
   FAKE_NO_PARTS = 1 << 2,    // sends the whole message for each part
   FAKE_SENDS_MORE = 1 << 3,  // sends all from the start of the first part, of the last one a byte
+  FAKE_BREAKS_OFF = 1 << 4,  // POP3: the next update fails behind all messages
 } FakeQuirk;
 void fake_be(unsigned quirks);
 
 // The server has a name for this mail that is the same in all folders (EMAILID).
 void fake_set_email_id(const char *folder, uint32_t uid, const char *email_id);
+
+// A POP3 server calls the message so, in the way of MailboxMessage.id; several may have one.
+void fake_set_uidl(const char *folder, uint32_t uid, const char *uidl);
 
 // The next `times` calls of this kind fail with the code. FAKE_FETCH is the reading of a request's
 // answer; FAKE_WATCH the beginning of a watch.
@@ -49,6 +56,7 @@ typedef enum {
   FAKE_WATCH,
   FAKE_APPEND,
   FAKE_FIND,
+  FAKE_EXPUNGE,
   FAKE_N_CALLS
 } FakeCall;
 void fake_fail(FakeCall call, int code, unsigned times);
@@ -67,11 +75,21 @@ void fake_await_watch(void);
 // Breaks all connections that watch.
 void fake_break_watches(void);
 
-// The server keeps what is sent by itself; an APPEND that fails has been done all the same, and the
-// connection does not tell. Both off after a reset.
+// The server keeps what is sent by itself; an APPEND or a removal that fails has been done all the
+// same, and the connection does not tell. Both off after a reset.
 void fake_keep_sent(bool keeps);
 void fake_lose_answers(bool loses);
 // All that was appended to the folder, each "flags date bytes;" in order; newly allocated.
 char *fake_appended(const char *folder);
 
+// Of POP3 connections, since the reset: how many requests were under way at once, and how many
+// connections ended.
+unsigned fake_most_requests(void);
+unsigned fake_logouts(void);
+
 Mailbox *fake_mailbox_open(const Account *account, Waker *waker, const char *name, GError **error);
+// The same mail as a POP3 server has it: INBOX alone, by one connection at a time (BUSY), which
+// sees what was there when it came and knows its messages by UIDs only once they were listed on it.
+// It tells ids and headers; the header is the message up to its empty line. Of a message that was
+// removed while it was connected it tells nothing.
+Mailbox *fake_pop3_open(const Account *account, Waker *waker, const char *name, GError **error);

@@ -57,7 +57,7 @@ static void test_understood(gconstpointer data) {
   const Understood *row = data;
   g_autoptr(GPtrArray) addresses = g_ptr_array_new_with_free_func(g_free);
   g_autoptr(GError) error = NULL;
-  letter_addresses_add(addresses, "To field", row->value, &error);
+  letter_addresses_add(addresses, "To field", row->value, NULL, &error);
   g_assert_no_error(error);
   g_ptr_array_add(addresses, NULL);
   g_autofree char *joined = g_strjoinv(" ", (char **)addresses->pdata);
@@ -107,7 +107,7 @@ static void test_broken(gconstpointer data) {
   const Broken *row = data;
   g_autoptr(GPtrArray) addresses = g_ptr_array_new_with_free_func(g_free);
   g_autoptr(GError) error = NULL;
-  g_assert_false(letter_addresses_add(addresses, "To field", row->value, &error));
+  g_assert_false(letter_addresses_add(addresses, "To field", row->value, NULL, &error));
   g_assert_error(error, LETTER_ERROR, LETTER_ERROR_INVALID);
   g_assert_true(g_str_has_prefix(error->message, "its To field is broken: \""));
   for (const char *c = error->message; *c != '\0'; c++)
@@ -119,11 +119,11 @@ static void test_words(void) {
   g_autoptr(GPtrArray) addresses = g_ptr_array_new_with_free_func(g_free);
   g_autoptr(GError) error = NULL;
   g_assert_false(
-      letter_addresses_add(addresses, "Cc field", "a@x.org, Doe, John <j@x.org>", &error));
+      letter_addresses_add(addresses, "Cc field", "a@x.org, Doe, John <j@x.org>", NULL, &error));
   g_assert_cmpstr(error->message, ==, "its Cc field is broken: \"Doe\" is no address");
   g_autofree char *many = g_strnfill(100000, 'x');
   g_clear_error(&error);
-  g_assert_false(letter_addresses_add(addresses, "Cc field", many, &error));
+  g_assert_false(letter_addresses_add(addresses, "Cc field", many, NULL, &error));
   g_assert_cmpuint(strlen(error->message), <, 150);
 }
 
@@ -140,7 +140,7 @@ static void test_long(void) {
     g_string_append(text, around[i][1]);
     g_autoptr(GPtrArray) addresses = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GError) error = NULL;
-    g_assert_false(letter_addresses_add(addresses, "To field", text->str, &error));
+    g_assert_false(letter_addresses_add(addresses, "To field", text->str, NULL, &error));
   }
 }
 

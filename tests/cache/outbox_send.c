@@ -5,8 +5,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "cache/lock.h"
 #include "cache/outbox_private.h"
 #include "outbox_fixture.h"
 
@@ -309,6 +311,24 @@ static void test_waiting_and_elsewhere(Fixture *fixture, gconstpointer unused) {
   g_assert_cmpuint(outbox_count_elsewhere(fixture->directory, inside), ==, 0);
 }
 
+// An account that is mounted looks after its letters itself.
+static void test_mounted_elsewhere(Fixture *fixture, gconstpointer unused) {
+  g_autofree char *account = g_build_filename(fixture->directory, "other", NULL);
+  g_autofree char *own = g_build_filename(fixture->directory, "own", NULL);
+  g_assert_cmpint(mkdir(account, 0700), ==, 0);
+  fixture->options.directory = account;
+  fixture->options.send_delay_ms = 3600 * 1000;
+  fixture_reopen(fixture);
+  fixture_copy_letter(fixture, "one");
+  fixture_close(fixture);
+  g_assert_cmpuint(outbox_count_elsewhere(fixture->directory, own), ==, 1);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(DirectoryLock) lock = directory_lock_new(account, 0, &error);
+  g_assert_no_error(error);
+  g_assert_nonnull(lock);
+  g_assert_cmpuint(outbox_count_elsewhere(fixture->directory, own), ==, 0);
+}
+
 typedef struct {
   const char *name;
   void (*run)(Fixture *fixture, gconstpointer unused);
@@ -336,6 +356,7 @@ static const Case cases[] = {
     {"restart while sending", test_restart_while_sending},
     {"restart finishes", test_restart_finishes},
     {"waiting here and elsewhere", test_waiting_and_elsewhere},
+    {"mounted elsewhere", test_mounted_elsewhere},
 };
 
 int main(int argc, char **argv) {

@@ -117,6 +117,20 @@ static void test_changes(StoreFixture *fixture, gconstpointer data) {
   g_assert_cmpint(after.mtime_ns, ==, before.mtime_ns);
 }
 
+// The first listing is no change: a folder that a backup looked at before it read it has the same
+// date after that.
+static void test_first_listing_date(StoreFixture *fixture, gconstpointer unused) {
+  Inode before, after;
+  store_fixture_start_online(fixture, 1);
+  uint64_t inbox = store_fixture_find(fixture, "INBOX");
+  store_get(fixture->store, inbox, &before);
+  g_assert_false(before.listed);
+  store_fixture_sync(fixture, "INBOX", -1);
+  store_get(fixture->store, inbox, &after);
+  g_assert_true(after.listed);
+  g_assert_cmpint(after.mtime_ns, ==, before.mtime_ns);
+}
+
 // A renumbered folder is listed anew as a whole, or not at all; its messages are known again, and a
 // reader who had the old number gets the right bytes.
 static void test_renumbered(StoreFixture *fixture, gconstpointer data) {
@@ -289,6 +303,7 @@ int main(int argc, char **argv) {
       {"/store/tree", test_tree},
       {"/store/fetch", test_fetch},
       {"/store/changes", test_changes},
+      {"/store/first-listing-date", test_first_listing_date},
       {"/store/renumbered", test_renumbered},
       {"/store/missing", test_missing},
       {"/store/folder-gone", test_folder_gone},

@@ -1,5 +1,6 @@
 #include "tests/cache/store_fixture.h"
 
+#include <sqlite3.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -66,6 +67,31 @@ static void hear_changed(uint64_t folder, bool is_first, gpointer data) {
   g_string_append(((StoreFixture *)data)->told, "* ");
 }
 
+void store_fixture_survive(StoreFixture *fixture) {
+  fixture->state_directory = g_build_filename(fixture->directory, "state", NULL);
+  g_mkdir_with_parents(fixture->state_directory, 0700);
+}
+
+unsigned store_fixture_count(StoreFixture *fixture, const char *table) {
+  g_autofree char *path = g_build_filename(fixture->state_directory, "mail.db", NULL);
+  g_autofree char *query = g_strdup_printf("SELECT count(*) FROM %s", table);
+  sqlite3 *database;
+  sqlite3_stmt *statement;
+  g_assert_cmpint(sqlite3_open_v2(path, &database, SQLITE_OPEN_READONLY, NULL), ==, SQLITE_OK);
+  g_assert_cmpint(sqlite3_prepare_v2(database, query, -1, &statement, NULL), ==, SQLITE_OK);
+  g_assert_cmpint(sqlite3_step(statement), ==, SQLITE_ROW);
+  unsigned count = (unsigned)sqlite3_column_int(statement, 0);
+  sqlite3_finalize(statement);
+  sqlite3_close(database);
+  return count;
+}
+
+void store_fixture_wipe(StoreFixture *fixture) {
+  g_autofree char *command = g_strdup_printf("sh -c \"rm -rf '%s'/index.db* '%s/bodies'\"",
+                                             fixture->directory, fixture->directory);
+  g_assert_true(g_spawn_command_line_sync(command, NULL, NULL, NULL, NULL));
+}
+
 Answer store_fixture_start(StoreFixture *fixture, unsigned connections) {
   const char *const folders[] = {"!Secret*", NULL};
   StoreOptions options = {
@@ -78,8 +104,13 @@ Answer store_fixture_start(StoreFixture *fixture, unsigned connections) {
       .connections = connections,
       .prefetch_bytes = fixture->prefetch_bytes,
       .cache_bytes = fixture->cache_bytes,
-      .open_mailbox = fake_mailbox_open,
+      .open_mailbox = fixture->is_pop3 ? fake_pop3_open : fake_mailbox_open,
+      .traits = fixture->traits,
+      .state_directory = fixture->state_directory,
+      .keeps_forever = fixture->keeps_forever,
+      .removal = fixture->removal,
   };
+  fixture->account.protocol = fixture->is_pop3 ? ACCOUNT_POP3 : ACCOUNT_IMAP;
   static const StoreListener listener = {hear_removed, hear_added, hear_changed};
   g_autoptr(GError) error = NULL;
   fixture->store = store_open(&options, fixture->context, &error);
@@ -117,6 +148,7 @@ void store_fixture_tear_down(StoreFixture *fixture, gconstpointer data) {
   g_autofree char *command = g_strdup_printf("rm -rf '%s'", fixture->directory);
   g_assert_true(g_spawn_command_line_sync(command, NULL, NULL, NULL, NULL));
   g_free(fixture->directory);
+  g_free(fixture->state_directory);
 }
 
 uint64_t store_fixture_find(StoreFixture *fixture, const char *path) {

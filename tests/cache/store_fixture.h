@@ -19,6 +19,11 @@ typedef struct {
   unsigned refresh_s;
   uint64_t prefetch_bytes, cache_bytes;
   bool uid_names;
+  char *state_directory;  // NULL: nothing is to survive
+  bool keeps_forever;
+  StoreRemoval removal;
+  bool is_pop3;                 // the server is
+  const MailboxTraits *traits;  // NULL: as they are
 } StoreFixture;
 
 typedef struct {
@@ -33,6 +38,12 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Answer, answer_clear)
 void store_fixture_set_up(StoreFixture *fixture, gconstpointer data);
 void store_fixture_tear_down(StoreFixture *fixture, gconstpointer data);
 
+// From the next start on, removals and the archive survive.
+void store_fixture_survive(StoreFixture *fixture);
+// How many rows the ledger has of a kind ("removal", "kept").
+unsigned store_fixture_count(StoreFixture *fixture, const char *table);
+// Deletes the cache; no store may be open.
+void store_fixture_wipe(StoreFixture *fixture);
 // Opens and starts a store; tells how that went.
 Answer store_fixture_start(StoreFixture *fixture, unsigned connections);
 void store_fixture_start_online(StoreFixture *fixture, unsigned connections);

@@ -140,6 +140,18 @@ static void test_break(StoreFixture *fixture, gconstpointer data) {
   store_fixture_wait_until(fixture, has_four);
 }
 
+// The same where the server lets nobody in for a moment, when the connection is built anew.
+static void test_break_and_busy(StoreFixture *fixture, gconstpointer data) {
+  fake_allow_watch(MAILBOX_WATCHES_ALL, true);
+  store_fixture_start_online(fixture, 1);
+  store_fixture_sync(fixture, "INBOX", -1);
+  store_fixture_wait_until(fixture, inbox_is_fresh);
+  fake_fail(FAKE_OPEN, NET_ERROR_BUSY, 2);
+  fake_break_watches();
+  fake_add_message("INBOX", "three", "x", -1);
+  store_fixture_wait_until(fixture, has_three);
+}
+
 // A new start asks for the state of all folders at once, and looks into none that did not change.
 static void test_statuses(StoreFixture *fixture, gconstpointer data) {
   fake_allow_watch(MAILBOX_WATCHES_NOTHING, true);
@@ -269,6 +281,7 @@ int main(int argc, char **argv) {
       {"/store-news/confirmed", test_confirmed},
       {"/store-news/two-folders", test_two_folders},
       {"/store-news/break", test_break},
+      {"/store-news/break-and-busy", test_break_and_busy},
       {"/store-news/statuses", test_statuses},
       {"/store-news/patience", test_patience},
       {"/store-news/one-connection", test_one_connection},

@@ -49,6 +49,8 @@ void fake_go_on(Store *store);
 void fake_be_busy(Store *store, unsigned count);
 // What every message has as its date: 128 KiB of two-byte characters behind one of one byte.
 char *fake_long_text(void);
+// What a removal comes to: it is refused, or done at once, or ends as the outcome says.
+void fake_set_removal(Store *store, StoreRemoval removal);
 void fake_set_usage(Store *store, uint64_t used, uint64_t limit);
 
 // Any thread: blocks until `count` fetches, wants or synchronisations were asked for in all.
@@ -60,3 +62,5 @@ unsigned fake_count_open(Store *store);
 
 Outbox *fake_outbox_new(void);
 void fake_outbox_free(Outbox *outbox);
+// A letter whose bytes are those of an open file, the caller's.
+void fake_lend_letter(Outbox *outbox, const char *name, int fd, unsigned size);

@@ -9,7 +9,8 @@
 struct StoreTicket {
   Store *store;
   uint64_t ino;
-  int outcome;     // FAKE_WAIT: the store's
+  int outcome;  // FAKE_WAIT: the store's
+  bool removes;
   uint64_t until;  // wants the bytes before this one; 0: no such wish
   StoreDone done;
   StoreFetched fetched;
@@ -101,7 +102,11 @@ uint64_t store_edition(Store *store, uint64_t ino) {
 static void end_ticket(StoreTicket *ticket, const GError *error) {
   Node *node = fake_find(ticket->store, ticket->ino);
   g_autoptr(GError) gone = NULL;
-  if (ticket->done != NULL) {
+  if (ticket->removes) {
+    if (error == NULL) fake_take_out(ticket->store, node);
+    if (error == NULL) fake_tell_changed(ticket->store, node->inode.parent);
+    ticket->done(error, ticket->data);
+  } else if (ticket->done != NULL) {
     if (error == NULL && ticket->until == 0) node->listing = STORE_FRESH;
     ticket->done(error, ticket->data);
   } else {
@@ -191,6 +196,12 @@ StoreTicket *store_sync(Store *store, uint64_t folder, StoreDone done, gpointer 
 
 StoreTicket *store_fetch(Store *store, uint64_t ino, StoreFetched done, gpointer data) {
   return begin(ask(store, ino, NULL, done, data));
+}
+
+StoreTicket *store_remove(Store *store, uint64_t ino, StoreDone done, gpointer data) {
+  StoreTicket *ticket = ask(store, ino, done, NULL, data);
+  ticket->removes = true;
+  return begin(ticket);
 }
 
 StoreTicket *store_want(Store *store, StoreBody *body, uint64_t offset, uint64_t size,

@@ -24,6 +24,7 @@ struct Store {
   GPtrArray *tickets;  // under way
   uint64_t next_ino;
   int outcome;
+  StoreRemoval removal;
   int fail_code;  // of the next `fail_wants`
   unsigned fail_wants;
   unsigned busy;
@@ -43,4 +44,6 @@ struct StoreBody {
   uint64_t size;
 };
 
+// Its name is gone; nobody is told.
+void fake_take_out(Store *store, Node *node);
 Node *fake_find(Store *store, uint64_t ino);

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/fs/fake.h"
 
@@ -13,6 +14,7 @@ typedef struct {
   mode_t mode;
   int64_t atime_ns, mtime_ns;
   char *from;
+  int fd;  // -1: the bytes are here
 } FakeLetter;
 
 struct Outbox {
@@ -45,6 +47,23 @@ Outbox *fake_outbox_new(void) {
 void fake_outbox_free(Outbox *outbox) {
   g_ptr_array_unref(outbox->letters);
   g_free(outbox);
+}
+
+static FakeLetter *add_letter(Outbox *outbox, const char *name, mode_t mode) {
+  FakeLetter *letter = g_new0(FakeLetter, 1);
+  letter->ino = outbox->next_ino++;
+  letter->name = g_strdup(name);
+  letter->bytes = g_byte_array_new();
+  letter->mode = mode;
+  letter->fd = -1;
+  g_ptr_array_add(outbox->letters, letter);
+  return letter;
+}
+
+void fake_lend_letter(Outbox *outbox, const char *name, int fd, unsigned size) {
+  FakeLetter *letter = add_letter(outbox, name, 0600);
+  g_byte_array_set_size(letter->bytes, size);
+  letter->fd = fd;
 }
 
 static void refuse(GError **error, int code) {
@@ -132,12 +151,7 @@ OutboxHandle *outbox_create(Outbox *outbox, uint64_t parent, const char *name, m
     refuse(error, parent != OUTBOX_INO ? EPERM : EINVAL);
     return NULL;
   }
-  FakeLetter *letter = g_new0(FakeLetter, 1);
-  letter->ino = outbox->next_ino++;
-  letter->name = g_strdup(name);
-  letter->bytes = g_byte_array_new();
-  letter->mode = mode;
-  g_ptr_array_add(outbox->letters, letter);
+  FakeLetter *letter = add_letter(outbox, name, mode);
   fill(letter, file);
   return open_fake_letter(outbox, letter);
 }
@@ -153,8 +167,13 @@ OutboxHandle *outbox_open_file(Outbox *outbox, uint64_t ino, int open_flags, pid
   return open_fake_letter(outbox, letter);
 }
 
+int outbox_handle_fd(const OutboxHandle *handle) {
+  return handle->letter->fd;
+}
+
 ssize_t outbox_read(OutboxHandle *handle, void *buffer, size_t size, off_t offset, GError **error) {
   const GByteArray *bytes = handle->letter->bytes;
+  if (handle->letter->fd >= 0) return pread(handle->letter->fd, buffer, size, offset);
   if (offset >= (off_t)bytes->len) return 0;
   size_t count = MIN(size, bytes->len - (size_t)offset);
   memcpy(buffer, bytes->data + offset, count);

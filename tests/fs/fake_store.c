@@ -109,13 +109,17 @@ void fake_tell_added(Store *store, uint64_t ino) {
   store->listener.added(inode->parent, ino, inode->name, store->listener_data);
 }
 
+void fake_take_out(Store *store, Node *node) {
+  g_autofree char *key = key_of(node->inode.parent, node->name);
+  node->inode.gone = true;
+  g_hash_table_remove(store->names, key);
+}
+
 void fake_tell_removed(Store *store, uint64_t ino, bool forget) {
   Node *node = fake_find(store, ino);
   uint64_t parent = node->inode.parent;
-  g_autofree char *key = key_of(parent, node->name);
   g_autofree char *name = g_strdup(node->name);
-  node->inode.gone = true;
-  g_hash_table_remove(store->names, key);
+  fake_take_out(store, node);
   if (forget) g_tree_remove(store->nodes, &ino);
   if (store->listener.removed == NULL) return;
   store->listener.removed(parent, ino, name, store->listener_data);
@@ -137,6 +141,14 @@ void fake_set_outcome(Store *store, int outcome) {
 
 void fake_be_busy(Store *store, unsigned count) {
   store->busy = count;
+}
+
+void fake_set_removal(Store *store, StoreRemoval removal) {
+  store->removal = removal;
+}
+
+StoreRemoval store_removal(Store *store) {
+  return store->removal;
 }
 
 void fake_set_usage(Store *store, uint64_t used, uint64_t limit) {

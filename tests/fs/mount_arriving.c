@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -197,6 +198,58 @@ static void test_unmount(Fixture *fixture, gconstpointer data) {
   g_assert_true(code == EHOSTUNREACH || code == ENOTCONN || code == ECONNABORTED);
 }
 
+typedef struct {
+  const char *name;
+  int fd;
+  unsigned size;
+} Loan;
+
+static void do_lend(Mounted *mounted, gpointer data) {
+  const Loan *loan = data;
+  fake_lend_letter(mounted->outbox, loan->name, loan->fd, loan->size);
+}
+
+static void read_letter(const Fixture *fixture, const char *path) {
+  char piece[PIECE];
+  int fd = open(path, O_RDONLY);
+  ssize_t got = pread(fd, piece, sizeof piece, FAR);
+  _exit(got == PIECE && memcmp(piece, fixture->body + FAR, PIECE) == 0 ? 0 : 1);
+}
+
+// A letter whose bytes are slow to come from the disk, which here is this very mount, holds up
+// nobody but its reader.
+static void test_slow_letter(Fixture *fixture, gconstpointer unused) {
+  Mounted *mounted = fixture->mounted;
+  g_autofree char *path = mounted_path(mounted, "INBOX/big");
+  g_autofree char *letter = mounted_path(mounted, "outbox/letter");
+  Loan loan = {"letter", open(path, O_RDONLY | O_CLOEXEC), SIZE};
+  g_assert_cmpint(loan.fd, >=, 0);
+  mounted_call(mounted, do_lend, &loan);
+  pid_t reader = fork();
+  if (reader == 0) read_letter(fixture, letter);
+  fake_wait_asked(mounted->store, 1 + 1);
+  assert_list(mounted, "outbox", "failed letter ");
+  let_arrive(mounted, fixture->ino, SIZE);
+  int status;
+  g_assert_cmpint(waitpid(reader, &status, 0), ==, reader);
+  g_assert_cmpint(status, ==, 0);
+  close(loan.fd);
+}
+
+// Unlike a message's, a letter's file may end where it ends.
+static void test_short_letter(Fixture *fixture, gconstpointer unused) {
+  Loan loan = {"letter", memfd_create("letter", MFD_CLOEXEC), 10};
+  g_assert_cmpint(write(loan.fd, "To: b\n", 6), ==, 6);
+  mounted_call(fixture->mounted, do_lend, &loan);
+  g_autofree char *path = mounted_path(fixture->mounted, "outbox/letter");
+  char text[PIECE];
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  g_assert_cmpint(read(fd, text, sizeof text), ==, 6);
+  g_assert_cmpmem(text, 6, "To: b\n", 6);
+  close(fd);
+  close(loan.fd);
+}
+
 int main(int argc, char **argv) {
   static const struct {
     const char *path;
@@ -212,6 +265,8 @@ int main(int argc, char **argv) {
       {"/mount/arriving/too-short", PATIENT_MS, test_too_short},
       {"/mount/arriving/kill", PATIENT_MS, test_kill},
       {"/mount/arriving/interrupt", PATIENT_MS, test_interrupt},
+      {"/mount/arriving/slow-letter", PATIENT_MS, test_slow_letter},
+      {"/mount/arriving/short-letter", PATIENT_MS, test_short_letter},
       {"/mount/arriving/unmount", PATIENT_MS, test_unmount},
   };
   mounted_init();

@@ -8,6 +8,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "net/error.h"
 #include "tests/fs/steps.h"
 
 static void test_xattr(void) {
@@ -149,6 +150,43 @@ static void test_refusals(void) {
   assert_list(mounted, "INBOX", "a ");
 }
 
+static void let_remove(Mounted *mounted, gpointer data) {
+  fake_set_removal(mounted->store, (StoreRemoval)GPOINTER_TO_UINT(data));
+}
+
+static int try_unlink(const char *path) {
+  return unlink(path) == 0 ? 0 : errno;
+}
+
+// rm does what the store is set to: it is refused, or the name is gone once the store has said so,
+// and who has the file open reads on; an error of the store's is the caller's.
+static void test_removal(void) {
+  g_autoptr(Mounted) mounted = mounted_new(PATIENT_MS);
+  g_autofree char *path = mounted_path(mounted, "INBOX/a");
+  g_autofree char *other = mounted_path(mounted, "INBOX/b");
+  g_autofree char *inbox = mounted_path(mounted, "INBOX");
+  char bytes[sizeof LETTER];
+  add_message(mounted, "a", LETTER, strlen(LETTER));
+  add_message(mounted, "b", LETTER, strlen(LETTER));
+  mounted_call(mounted, let_remove, GUINT_TO_POINTER(STORE_REFUSES_REMOVAL));
+  g_assert_cmpint(try_unlink(path), ==, EPERM);
+  mounted_call(mounted, let_remove, GUINT_TO_POINTER(STORE_EXPUNGES));
+  assert_list(mounted, "INBOX", "a b ");
+  struct timespec before = look(mounted, "INBOX").st_mtim;
+  int fd = open(path, O_RDONLY);
+  g_assert_cmpint(try_unlink(path), ==, 0);
+  g_assert_cmpint(look_errno(mounted, "INBOX/a"), ==, ENOENT);
+  g_assert_cmpint(try_unlink(path), ==, ENOENT);
+  assert_list(mounted, "INBOX", "b ");
+  g_assert_cmpint(look(mounted, "INBOX").st_mtim.tv_nsec, !=, before.tv_nsec);
+  g_assert_cmpint(pread(fd, bytes, sizeof bytes, 0), ==, (ssize_t)strlen(LETTER));
+  close(fd);
+  g_assert_cmpint(try_unlink(inbox), ==, EISDIR);
+  set_outcome(mounted, NET_ERROR_UNSUPPORTED);
+  g_assert_cmpint(try_unlink(other), ==, ENOTSUP);
+  assert_list(mounted, "INBOX", "b ");
+}
+
 // Bytes, or the errno of the call that failed.
 static int write_letter(const char *path, const char *bytes) {
   int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0640);
@@ -233,6 +271,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/mount/changing/xattr", test_xattr);
   g_test_add_func("/mount/changing/statfs", test_statfs);
   g_test_add_func("/mount/changing/refusals", test_refusals);
+  g_test_add_func("/mount/changing/removal", test_removal);
   g_test_add_func("/mount/changing/outbox", test_outbox);
   g_test_add_func("/mount/changing/sender", test_sender);
   return g_test_run();

@@ -4,14 +4,13 @@ import contextlib
 import json
 import os
 import pty
-import re
+import shutil
+import signal
 import stat
-import subprocess
 import unittest
 
 from integration.outbox import OutboxCase
 from lab import process
-from lab.mount import MAILFS
 
 LETTER = b"To: %s\nSubject: %s\n\nhello\n"
 
@@ -43,6 +42,28 @@ class Control(OutboxCase):
         mount.ctl("flush")
         self.assertEqual(mount.ls("outbox"), ["failed"])
         self.arrived("bob", "handed-test")
+
+    def test_flush_tells_of_what_it_cannot_take(self):
+        # A disk that filled up after a letter was handed over: it is listed, and flush does not say
+        # that all is well; when there is room again, it goes.
+        disk = os.path.join(self.directory, "filled")
+        os.mkdir(disk)
+        process.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk])
+        self.addCleanup(process.run, ["umount", "-l", disk])
+        mount = self.mount(state_dir=disk)
+        process.send_signal(mount.pids(), signal.SIGSTOP)
+        mount.sendmail("To: bob@example.org\nSubject: filled-test\n\nx\n", "-t")
+        process.run(["dd", "if=/dev/zero", f"of={disk}/filler", "bs=4096"], check=False)
+        process.send_signal(mount.pids(), signal.SIGCONT)
+        done = mount.ctl("flush", check=False)
+        self.assertEqual(done.returncode, 75, done)
+        self.assertRegex(done.stderr, "wait beside the outbox: .*(No space left|full)")
+        self.assertRegex(mount.ctl("outbox").stdout,
+                         r"^sendmail-\S+\.eml: queued\n    to bob@example.org\n$")
+        os.unlink(f"{disk}/filler")
+        self.assertEqual(mount.ctl("flush").stdout, "1 letter sent\n")
+        self.assertEqual(mount.ctl("outbox").stdout, "")
+        self.arrived("bob", "filled-test")
 
     def test_flush_tells_of_failures(self):
         # Not 0 if a letter failed, 75 if one has to wait, with the reason.
@@ -139,6 +160,31 @@ class Control(OutboxCase):
         self.assertIn("no such letter", done.stderr)
         self.assertEqual(mount.ctl("cancel", "one", check=False).returncode, 66)
 
+    def test_a_name_that_is_no_text(self):
+        # Lists show it as well as they can; its escaped form names it.
+        mount = self.mount()
+        for name in b"caf\xe9", b"a%20b":
+            path = os.fsdecode(b"outbox/" + name)
+            mount.python("import sys; open(sys.argv[1], 'w').write(sys.argv[2])", path,
+                         "To: refused@example.org\n\nhello\n")
+        process.wait_until(lambda: len(mount.ls("outbox/failed", errors="surrogateescape")) == 4, 20,
+                           "failures")
+        escaped = {letter["escaped"] for letter in self.listed(mount).values()}
+        self.assertEqual(escaped, {"caf%E9", "a%2520b"})
+        self.assertEqual(mount.ctl("cancel", "a%2520b", check=False).returncode, 66)
+        mount.ctl("--escaped", "cancel", *(f"failed/{name}" for name in escaped))
+        self.assertEqual(mount.ls("outbox/failed"), [])
+        self.assertEqual(mount.ctl("--escaped", "cancel", "100%", check=False).returncode, 64)
+
+    def test_it_hangs(self):
+        # A mailfs that does not answer is not waited for without end.
+        mount = self.mount()
+        process.send_signal(mount.pids(), signal.SIGSTOP)
+        self.addCleanup(process.send_signal, mount.pids(), signal.SIGCONT)
+        done = mount.ctl("outbox", check=False, timeout=50)
+        self.assertEqual(done.returncode, 75)
+        self.assertEqual(done.stderr, "mailfsctl: mailfs does not answer: nothing came for 30 s\n")
+
     def test_cancel_what_is_held(self):
         # As rm: what waits is not sent.
         mount = self.mount(send_delay=3600)
@@ -162,9 +208,14 @@ class Control(OutboxCase):
         process.wait_until(lambda: os.path.exists(path), 5, "the socket")
         self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600)
         self.assertEqual(stat.S_IMODE(os.stat(os.path.dirname(path)).st_mode), 0o700)
+        shutil.rmtree(runtime)  # as at a logout
+        os.mkdir(runtime, 0o700)
+        self.assertEqual(mount.ctl("flush").returncode, 0)
+        self.assertNotIn("not running", mount.ctl("outbox").stderr)
         mount.crash()
         self.assertEqual(mount.ctl("flush", check=False).returncode, 69)
         mount.start()
+        process.wait_until(lambda: os.path.exists(path), 5, "the socket")
         del mount.environment["XDG_RUNTIME_DIR"]
         process.wait_until(lambda: mount.ctl("flush", check=False).returncode == 0, 5, "an answer")
         mount.unmount()

@@ -41,12 +41,8 @@ def letter(subject=b"odd"):
     return b"From: a@example.org\r\nSubject: " + subject + b"\r\n\r\nbody of " + subject + b"\r\n"
 
 
-class HostileMail(LabCase):
-    @classmethod
-    def fill(cls, maildir):
-        maildir.put_all("INBOX", samples.hostile().values())
-        for name in ODD_ON_DISK:
-            maildir.put(maildir.raw_folder(name), samples.Sample(letter(), samples.EPOCH))
+class Harmful:
+    """What holds for an INBOX of hostile messages over any protocol."""
 
     def test_hostile_messages_are_listed_and_read(self):
         # Each hostile message has a name and reads as the server's bytes.
@@ -80,6 +76,14 @@ class HostileMail(LabCase):
                 f"INBOX/{name}", text=False).stdout
             self.assertFalse([byte for byte in values if byte < 32 and byte != 10 or byte == 127],
                              name)
+
+
+class HostileMail(Harmful, LabCase):
+    @classmethod
+    def fill(cls, maildir):
+        maildir.put_all("INBOX", samples.hostile().values())
+        for name in ODD_ON_DISK:
+            maildir.put(maildir.raw_folder(name), samples.Sample(letter(), samples.EPOCH))
 
     def test_odd_folders_of_a_real_server(self):
         # Each folder that Dovecot shows is a directory of the mount, at its own level.

@@ -36,9 +36,10 @@ def objection(name):
     """Why a pretty name breaks the rules; None: it keeps them."""
     if len(name.encode()) > 150:
         return "longer than 150 bytes"
-    match = re.fullmatch(r"(\d{4}-\d\d-\d\d_\d{4})_([^_]+)_([^_]+),(\d+)\.eml", name)
+    match = re.fullmatch(
+        r"(\d{4}-\d\d-\d\d_\d{4})_([^_]+)_([^_]+),([0-9a-f]{16}(-[2-9])?|\d{1,10})\.eml", name)
     if not match:
-        return "not DATE_TIME_FROM_SUBJECT,UID.eml"
+        return "not DATE_TIME_FROM_SUBJECT,ID.eml"
     if unicodedata.normalize("NFC", name) != name:
         return "not NFC"
     for part in match[2], match[3]:
@@ -50,45 +51,25 @@ def objection(name):
     return None
 
 
-class Names(LabCase):
-    @classmethod
-    def fill(cls, maildir):
-        maildir.put_all("Named", (Sample(write(sender, subject), EPOCH + i * 60)
-                                  for i, (sender, subject, _) in enumerate(NAMES)))
-        author = samples.Author(seed=4, size=500)
-        maildir.put_all("INBOX", (author.write() for _ in range(200)))
-        maildir.put_all("Hostile", samples.hostile().values())
-        maildir.put_all("Entwürfe/é & co", [author.write()])
-        maildir.put_all("50% off", [author.write()])
-
-    def test_the_names_themselves(self):
-        # Date, sender and subject make the name; what a shell or a path could trip over does not.
-        mount = self.mount()
-        self.assertEqual(mount.ls("Named"), [name for _, _, name in NAMES])
+class Lasting:
+    """What holds for the names of a mailbox of any protocol."""
 
     def test_every_name_keeps_the_rules(self):
         # No space, control, bidi or shell character, NFC, at most 150 bytes: hostile mail included.
-        mount = self.mount()
-        for folder in "INBOX", "Hostile", "Named":
-            for name in mount.ls(folder):
-                self.assertIsNone(objection(name), name)
+        for entry in self.mount().tree():
+            if entry.kind == "f":
+                self.assertIsNone(objection(entry.name), entry.name)
 
     def test_sorted_by_name_is_sorted_by_date(self):
-        # The order of names is the order of INTERNALDATEs.
+        # The order of names is the order of dates.
         mount = self.mount()
-        messages = sorted(mount.messages("INBOX").values(), key=lambda entry: entry.name)
-        minutes = [entry.mtime // 60 for entry in messages]
+        dated = [entry for entry in mount.messages("INBOX").values() if not entry.name.startswith("0000-")]
+        minutes = [entry.mtime // 60 for entry in sorted(dated, key=lambda entry: entry.name)]
+        self.assertGreaterEqual(len(minutes), 200)
         self.assertEqual(minutes, sorted(minutes))
-        for entry in messages:
+        for entry in dated:
             stamp = time.strftime("%Y-%m-%d_%H%M", time.gmtime(entry.mtime))
             self.assertTrue(entry.name.startswith(stamp), entry.name)
-
-    def test_folder_names(self):
-        # Folders have their decoded names; % itself is escaped.
-        mount = self.mount()
-        folders = {entry.path for entry in mount.tree() if entry.kind == "d"}
-        self.assertEqual(folders, {"INBOX", "Hostile", "Named", "Entwürfe", "Entwürfe/é & co",
-                                   "50%25 off"})
 
     def test_names_and_inodes_survive_a_remount(self):
         # Names, inodes, times and sizes after unmounting and mounting again are what they were.
@@ -118,6 +99,30 @@ class Names(LabCase):
         # A second mount with nothing in common with the first gives the same names.
         names = [sorted(entry.path for entry in self.mount().tree()) for _ in range(2)]
         self.assertEqual(names[0], names[1])
+
+
+class Names(Lasting, LabCase):
+    @classmethod
+    def fill(cls, maildir):
+        maildir.put_all("Named", (Sample(write(sender, subject), EPOCH + i * 60)
+                                  for i, (sender, subject, _) in enumerate(NAMES)))
+        author = samples.Author(seed=4, size=500)
+        maildir.put_all("INBOX", (author.write() for _ in range(200)))
+        maildir.put_all("Hostile", samples.hostile().values())
+        maildir.put_all("Entwürfe/é & co", [author.write()])
+        maildir.put_all("50% off", [author.write()])
+
+    def test_the_names_themselves(self):
+        # Date, sender and subject make the name; what a shell or a path could trip over does not.
+        mount = self.mount()
+        self.assertEqual(mount.ls("Named"), [name for _, _, name in NAMES])
+
+    def test_folder_names(self):
+        # Folders have their decoded names; % itself is escaped.
+        mount = self.mount()
+        folders = {entry.path for entry in mount.tree() if entry.kind == "d"}
+        self.assertEqual(folders, {"INBOX", "Hostile", "Named", "Entwürfe", "Entwürfe/é & co",
+                                   "50%25 off"})
 
     def test_uid_names(self):
         # names=uid: the UID is the whole name.

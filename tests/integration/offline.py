@@ -15,12 +15,8 @@ DENIED = "Permission denied"  # EACCES
 SILENCE = 3  # the time-out of mounts whose server falls silent, seconds
 
 
-class Offline(LabCase):
-    @classmethod
-    def fill(cls, maildir):
-        author = samples.Author(seed=6)
-        maildir.put_all("INBOX", (author.write() for _ in range(30)))
-        maildir.put_all("Never/listed", (author.write() for _ in range(5)))
+class Outages:
+    """What holds for a mailbox of any protocol; its INBOX has 30 messages."""
 
     def setUp(self):
         if not process.is_listening(self.dovecot.ports["imaps"]):
@@ -48,18 +44,6 @@ class Offline(LabCase):
         process.wait_until(lambda: mount.run("cat", f"INBOX/{names[1]}", check=False).returncode == 0,
                            60, "the message after the server's return")
         self.assertEqual(self.read_all(mount), self.held())
-
-    def test_a_folder_never_listed(self):
-        # Its listing is an error, not an empty directory; stat works.
-        mount = self.mount()
-        mount.run("stat", "Never/listed")
-        self.dovecot.kill()
-        self.fails_unreachable(mount, "ls", "Never/listed")
-        mount.run("stat", "Never/listed")
-        self.dovecot.start()
-        process.wait_until(lambda: mount.run("ls", "Never/listed", check=False).returncode == 0, 60,
-                           "the listing after the server's return")
-        self.assertEqual(len(mount.ls("Never/listed")), 5)
 
     def test_mounting_without_a_server(self):
         # With a cache: mounts from it, says so, and shows all that is cached. Then it recovers.
@@ -103,6 +87,26 @@ class Offline(LabCase):
         process.wait_until(lambda: mount.run("cat", mount.first(), check=False).returncode == 0, 60,
                            "a message after the server's return")
         self.assertEqual({entry.path: entry.inode for entry in mount.tree()}, before)
+
+
+class Offline(Outages, LabCase):
+    @classmethod
+    def fill(cls, maildir):
+        author = samples.Author(seed=6)
+        maildir.put_all("INBOX", (author.write() for _ in range(30)))
+        maildir.put_all("Never/listed", (author.write() for _ in range(5)))
+
+    def test_a_folder_never_listed(self):
+        # Its listing is an error, not an empty directory; stat works.
+        mount = self.mount()
+        mount.run("stat", "Never/listed")
+        self.dovecot.kill()
+        self.fails_unreachable(mount, "ls", "Never/listed")
+        mount.run("stat", "Never/listed")
+        self.dovecot.start()
+        process.wait_until(lambda: mount.run("ls", "Never/listed", check=False).returncode == 0, 60,
+                           "the listing after the server's return")
+        self.assertEqual(len(mount.ls("Never/listed")), 5)
 
 
 class Silent(LabCase):

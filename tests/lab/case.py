@@ -10,7 +10,8 @@ from lab import process
 from lab.dovecot import PASSWORD, Dovecot
 from lab.imap_truth import ImapTruth
 from lab.mailbox import Maildir
-from lab.mount import MAILFS, Mount
+from lab.mount import MAILFS, Mount, message_of
+from lab.pop3_truth import Pop3Truth
 from lab.postfix import Postfix
 
 
@@ -22,6 +23,8 @@ class LabCase(unittest.TestCase):
     extra = ""  # for dovecot.conf
     size_limit = 50_000_000  # of a letter, Postfix's
     users = ("alice", "bob")
+    # How mounts reach the mail: with TLS from the first byte, and with STARTTLS or STLS.
+    protocols = ("imaps", "imap")
 
     @classmethod
     def fill(cls, maildir):
@@ -55,7 +58,7 @@ class LabCase(unittest.TestCase):
     def new_mount(self, of_class=False, **options):
         """A mount of alice's mail, not started; it ends with the test, or with the last of its class."""
         directory = tempfile.mkdtemp(prefix="mount-", dir=self.directory)
-        defaults = {"imap": self.dovecot.url("imaps", "alice"), "password": PASSWORD,
+        defaults = {**self.mail_server(self.protocols[0]), "password": PASSWORD,
                     "ca_file": self.dovecot.certificates.ca}
         if self.sends:
             defaults["smtp"] = self.postfix.url("smtp", "alice")
@@ -64,6 +67,10 @@ class LabCase(unittest.TestCase):
         mount = Mount(directory, **{**defaults, **options})
         (self.addClassCleanup if of_class else self.addCleanup)(mount.clean_up)
         return mount
+
+    def mail_server(self, protocol, user="alice"):
+        """The option that names the server."""
+        return {protocol.removesuffix("s"): self.dovecot.url(protocol, user)}
 
     def mount(self, **options):
         mount = self.new_mount(**options)
@@ -95,13 +102,20 @@ class LabCase(unittest.TestCase):
         self.dovecot.freeze()
 
     def truth(self, user="alice"):
-        """A session of another client; ended with the test."""
+        """An IMAP session of another client; ended with the test."""
         return self.enterContext(ImapTruth(self.dovecot, user))
 
+    def everything(self):
+        """{folder: {uid: Truth}} as another client sees it that speaks the protocol of the mounts;
+        over POP3 an ID takes a UID's place."""
+        session = Pop3Truth if self.protocols[0].startswith("pop3") else ImapTruth
+        with session(self.dovecot, "alice") as truth:
+            return truth.everything()
+
     def held(self):
-        """{(folder, uid): SHA-256} as the server has it."""
+        """{(folder, uid): SHA-256} of that."""
         return {(folder, uid): truth.sha256
-                for folder, messages in self.truth().everything().items()
+                for folder, messages in self.everything().items()
                 for uid, truth in messages.items()}
 
     def read_all(self, mount, timeout=120):
@@ -109,5 +123,5 @@ class LabCase(unittest.TestCase):
         seen = {}
         for path, digest in mount.hashes(timeout=timeout).items():
             folder, _, name = path.rpartition("/")
-            seen[folder.replace("%25", "%"), int(name.removesuffix(".eml").rpartition(",")[2])] = digest
+            seen[folder.replace("%25", "%"), message_of(name)] = digest
         return seen

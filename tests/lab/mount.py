@@ -20,6 +20,13 @@ PATIENCE = 4 if SANITIZED else 1  # sanitizers cost that much time
 FIND_FORMAT = r"%P\0%y\0%i\0%s\0%T@\0%C@\0%n\0%m\0%b\0"
 
 
+def message_of(name):
+    """What the name of a message ends in: its UID, a number; over POP3 its ID, which is longer than
+    any number of that size."""
+    text = name.removesuffix(".eml").rpartition(",")[2]
+    return text if len(text) >= 16 else int(text)
+
+
 class Entry:
     """One line of Mount.tree."""
 
@@ -35,7 +42,7 @@ class Entry:
 
     @property
     def uid(self):
-        return int(self.name.removesuffix(".eml").rpartition(",")[2])
+        return message_of(self.name)
 
 
 class Mount:

@@ -11,6 +11,8 @@
 #define CAPABLE "S: * CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN\nS: A001 OK done\n"
 #define LOGGED_IN GREETING CAPABLE "C: A002 AUTHENTICATE PLAIN *\nS: A002 OK welcome\n"
 
+#define POP3_PLAIN_USER "S: +OK hello\nC: CAPA\nS: +OK\nS: USER\nS: TOP\nS: .\n"
+
 // "alice", "secret" in PLAIN's base64.
 #define PLAIN_SECRET "AGFsaWNlAHNlY3JldA=="
 #define PLAIN_RENEWED "AGFsaWNlAHJlbmV3ZWQ="
@@ -150,6 +152,46 @@ static const struct {
       "S: -ERR [IN-USE] locked\n"},
      NET_ERROR_BUSY,
      "[IN-USE] locked"},
+    {"pop3-login-delay",
+     "pop3",
+     {"S: +OK hello\nC: CAPA\nS: +OK\nS: SASL PLAIN\nS: .\nC: AUTH PLAIN\nS: +\nC: *\n"
+      "S: -ERR [LOGIN-DELAY] minimum time between logins\n"},
+     NET_ERROR_BUSY,
+     "asks to try later: -ERR [LOGIN-DELAY] minimum time between logins"},
+    {"pop3-system-temporary",
+     "pop3",
+     {"S: +OK hello\nC: CAPA\nS: +OK\nS: SASL PLAIN\nS: .\nC: AUTH PLAIN\nS: +\nC: *\n"
+      "S: -ERR [SYS/TEMP] database\n"},
+     NET_ERROR_BUSY,
+     "[SYS/TEMP] database"},
+    // Another secret would not help.
+    {"pop3-system-permanent",
+     "pop3",
+     {"S: +OK hello\nC: CAPA\nS: +OK\nS: SASL PLAIN\nS: .\nC: AUTH PLAIN\nS: +\nC: *\n"
+      "S: -ERR [SYS/PERM] mailbox is broken\n"},
+     NET_ERROR_REFUSED,
+     "refuses the connection: -ERR [SYS/PERM] mailbox is broken"},
+    {"pop3-user-in-use",
+     "pop3",
+     {POP3_PLAIN_USER "hold",
+      POP3_PLAIN_USER "C: USER alice\nS: +OK\nC: PASS secret\nS: -ERR [IN-USE] locked\n"},
+     NET_ERROR_BUSY,
+     "[IN-USE] locked"},
+    // An old server has no codes.
+    {"pop3-user-locked",
+     "pop3",
+     {POP3_PLAIN_USER "hold",
+      POP3_PLAIN_USER "C: USER alice\nS: +OK\nC: PASS secret\nS: -ERR maildrop already locked\n"},
+     NET_ERROR_BUSY,
+     "maildrop already locked"},
+    {"pop3-user-denied",
+     "pop3",
+     {POP3_PLAIN_USER "hold",
+      POP3_PLAIN_USER "C: USER alice\nS: +OK\nC: PASS secret\nS: -ERR wrong\n"},
+     NET_ERROR_DENIED,
+     "refuses the login of alice: -ERR wrong"},
+    {"pop3-greeting-put-off", "pop3", {"S: -ERR [SYS/TEMP] later\n"}, NET_ERROR_BUSY, "later"},
+    {"pop3-greeting-refused", "pop3", {"S: -ERR go away\n"}, NET_ERROR_REFUSED, "go away"},
     {"smtp-denied",
      "smtp",
      {"S: 220 hello\nC: EHLO localhost\nS: 250-hello\nS: 250 AUTH PLAIN\nC: AUTH PLAIN*\n"
@@ -209,6 +251,30 @@ static Wire *assert_opens(const Account *account, Waker *waker) {
   Wire *wire = wire_open(account, waker, "test1", &error);
   g_assert_no_error(error);
   return wire;
+}
+
+static const struct {
+  const char *name, *first, *second;
+} pop3_logins[] = {
+    {"user", POP3_PLAIN_USER "hold",
+     POP3_PLAIN_USER "C: USER alice\nS: +OK\nC: PASS secret\nS: +OK\nhold"},
+    {"no-capa", "S: +OK hello\nC: CAPA\nS: -ERR what?\nhold",
+     "S: +OK hello\nC: CAPA\nS: -ERR what?\nC: USER alice\nS: +OK\nC: PASS secret\nS: +OK\nhold"},
+    {"apop", "S: +OK hello <1@example.org>\nC: CAPA\nS: -ERR what?\nhold",
+     "S: +OK hello <1@example.org>\nC: CAPA\nS: -ERR what?\n"
+     "C: APOP alice 590f21c290d2d72758db2afa13085b07\nS: +OK\nhold"},
+};
+
+// A POP3 server without SASL is logged in to by what it knows, though it may not know CAPA.
+static void test_pop3_login(gconstpointer data) {
+  size_t row = GPOINTER_TO_SIZE(data);
+  const char *const dialogues[] = {pop3_logins[row].first, pop3_logins[row].second, NULL};
+  Loopback *loopback = loopback_new(dialogues, false);
+  g_autoptr(Account) account = account_at("pop3", loopback_port(loopback));
+  g_autoptr(Waker) waker = waker_new();
+  Wire *wire = assert_opens(account, waker);
+  wire_free(wire);
+  g_assert_cmpuint(loopback_free(loopback), ==, 0);
 }
 
 // A server that announces no mechanism at all gets one more connection, and its LOGIN.
@@ -350,8 +416,8 @@ static void test_held_back(gconstpointer data) {
   g_assert_cmpuint(loopback_free(loopback), ==, 0);
 }
 
-// A wake ends a wait, whatever there is to receive, and leaves a receive alone; it lasts until it is
-// cleared.
+// A wake ends a wait, whatever there is to receive, and leaves a receive alone; it lasts until it
+// is cleared.
 static void test_wake(void) {
   const char *const dialogues[] = {LOGGED_IN "C: go\nS: x\nhold", NULL};
   Loopback *loopback = loopback_new(dialogues, false);
@@ -473,6 +539,10 @@ int main(int argc, char **argv) {
   for (size_t i = 0; i < G_N_ELEMENTS(logins); i++) {
     g_autofree char *path = g_strconcat("/wire/login-fails/", logins[i].name, NULL);
     g_test_add_data_func(path, GSIZE_TO_POINTER(i), test_login_fails);
+  }
+  for (size_t i = 0; i < G_N_ELEMENTS(pop3_logins); i++) {
+    g_autofree char *path = g_strconcat("/wire/pop3-login/", pop3_logins[i].name, NULL);
+    g_test_add_data_func(path, GSIZE_TO_POINTER(i), test_pop3_login);
   }
   g_test_add_func("/wire/refused", test_refused);
   g_test_add_func("/wire/unknown-host", test_unknown_host);

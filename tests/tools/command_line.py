@@ -185,9 +185,13 @@ class CommandLine(unittest.TestCase):
                          MAILFS_PASSWORD=SECRET)
 
     def test_pop3(self):
-        # Understood, and not built yet.
-        self.refused(69, "mailfs: ...", f"pop3s://alice@127.0.0.1:{self.closed_port}",
-                     self.mountpoint, MAILFS_PASSWORD=SECRET)
+        # A POP3 server is a mail server like any other; what it has no folders for is told.
+        url = f"pop3s://alice@127.0.0.1:{self.closed_port}"
+        self.refused(69, "mailfs: ...", url, self.mountpoint, MAILFS_PASSWORD=SECRET)
+        self.refused(78, "mailfs: delete=trash: a POP3 server has no trash; set expunge or refuse",
+                     "-o", "delete=trash", url, self.mountpoint)
+        self.refused(78, "mailfs: folders: a POP3 account has no folder but INBOX",
+                     "-o", "folders=INBOX", url, self.mountpoint)
 
     def test_two_secrets(self):
         # Which of them would it be?

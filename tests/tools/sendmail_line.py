@@ -15,12 +15,7 @@ PROGRAMS = os.path.dirname(os.path.abspath(os.environ["MAILFS"]))
 MANUALS = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
                        "tools")
 
-CONFIG = """[broken]
-imap=imaps://alice@mail.example.org
-smtp=smtps://alice@mail.example.org
-password_file=/nowhere/at/all
-
-[reader]
+CONFIG = """[reader]
 imap=imaps://carol@mail.example.org
 
 [work]
@@ -31,6 +26,15 @@ from=alice@example.org
 [home]
 imap=imaps://bob@mail.example.net
 smtp=smtps://bob@mail.example.net
+password_file=/nowhere/at/all
+"""
+
+BROKEN = """
+[broken]
+imap=imaps://carol@mail.example.org
+smtp=smtps://carol@mail.example.org
+from=carol@example.org
+refresh=often
 """
 
 
@@ -108,7 +112,7 @@ class Line(Base):
                 (["B <b@example.org>, c@example.org", "d@example.org"],
                  ["recipients=b@example.org;c@example.org;d@example.org;"]),
                 (["-t", "b@example.org"],
-                 ["recipients=t@example.org;u@example.org;b@example.org;"]),
+                 ["recipients=b@example.org;t@example.org;u@example.org;"]),
                 (["-f", "<>", "-t"], ["from="]),
                 (["-f", "", "-t"], ["from="]),
                 (["-r", "l@example.org", "-t"], ["from=l@example.org"]),
@@ -119,7 +123,7 @@ class Line(Base):
                 self.assertEqual(self.queued(text, *arguments)[1], envelope)
 
     def test_account(self):
-        # By -a, by the sender, else the first that can send; one that is wrong is passed over.
+        # By -a, by the sender, else the first that can send. Secrets need not be there.
         for account, text, arguments in (
                 ("work", "To: x@example.org\n\nx\n", ["-t"]),
                 ("home", "To: x@example.org\n\nx\n", ["-t", "-a", "home"]),
@@ -132,10 +136,46 @@ class Line(Base):
                 self.assertEqual(self.queued(text, *arguments)[0], account)
         self.refused(78, "the account reader cannot send", "x\n", "-a", "reader", "x@example.org")
         self.refused(78, "there is no account 'nobody'", "x\n", "-a", "nobody", "x@example.org")
-        self.refused(78, re.escape(self.config) + ":4: password_file: ", "x\n", "-a", "broken",
-                     "x@example.org")
         os.unlink(self.config)
         self.refused(78, "there is no account that can send", "x\n", "x@example.org")
+
+    def test_a_broken_section(self):
+        # A letter does not go out by another account because its own is wrong; one whose account is
+        # known goes, and lists are shown without it, but say so.
+        self.write_config(CONFIG + BROKEN)
+        words = re.escape(self.config) + ":18: refresh: "
+        for sender in "carol@example.org", "eve@example.org":
+            self.refused(78, words, f"From: {sender}\nTo: x@example.org\n\nx\n", "-t")
+        self.refused(78, words, "x\n", "x@example.org")
+        self.refused(78, words, "x\n", "-a", "broken", "x@example.org")
+        text = "From: alice@example.org\nTo: x@example.org\n\nx\n"
+        self.assertEqual(self.queued(text, "-t")[0], "work")
+        self.assertEqual(self.queued(text, "-t", "-f", "bob@mail.example.net")[0], "home")
+        self.assertEqual(self.queued("x\n", "-a", "home", "x@example.org")[0], "home")
+        self.assertEqual(self.run_program("mailfs-sendmail", "-a", "home", "x@example.org",
+                                          input="x\n").returncode, 0)
+        done = self.run_program("mailfs-sendmail", "-bp")
+        self.assertEqual((done.returncode, done.stdout.count(": queued")), (78, 1))
+        self.assertRegex(done.stderr, words)
+
+    def test_the_only_account(self):
+        # Whether there is but one is not known where a section is wrong.
+        self.write_config(CONFIG.partition("[home]")[0] + BROKEN)
+        done = self.run_program("mailfsctl", "outbox")
+        self.assertEqual((done.returncode, done.stdout), (78, ""))
+        self.assertRegex(done.stderr, ":14: refresh: ")
+        self.assertEqual(self.run_program("mailfsctl", "-a", "work", "outbox").returncode, 0)
+
+    def test_a_broken_journal(self):
+        # What cannot be read is an error of the disk.
+        directory = os.path.join(self.directory, ".local/state/mailfs/work")
+        os.makedirs(directory)
+        with open(os.path.join(directory, "outbox.db"), "w", encoding="ascii") as file:
+            file.write("no database at all\n" * 1000)
+        for program, arguments in (("mailfsctl", ["-a", "work", "outbox"]),
+                                   ("mailfs-sendmail", ["-a", "work", "-bp"])):
+            done = self.run_program(program, *arguments)
+            self.assertEqual((done.returncode, done.stdout), (74, ""), done.stderr)
 
     def test_another_configuration(self):
         # -C names it.
@@ -163,6 +203,10 @@ class Line(Base):
         # With its reason and a code that tells whose fault it is.
         self.refused(65, "the message is empty", "", "x@example.org")
         self.refused(65, "not sent: it has no recipient", "From: alice@example.org\n\nx\n", "-t")
+        self.refused(65, "not sent: its To field is broken", "To: a@example.org, broken <\n\nx\n",
+                     "-t", "b@example.org")
+        self.refused(65, "not sent: its Cc field is broken: \"eve\"",
+                     "To: a@example.org\nCc: eve\n\nx\n", "-t")
         self.refused(65, "\"a b@x\" is no address", "x\n", "a b@x")
         self.refused(65, "the sender: ", "x\n", "-f", "no body", "x@example.org")
         self.refused(67, "nobody here is called eve", "x\n", "eve")
@@ -207,6 +251,16 @@ class Input(Base):
                 self.assertIn(b"From: alice@example.org", head)
                 self.assertIn(text.strip(b"\n").split(b":")[-1], letter)
 
+    def test_mere_text_of_nobody(self):
+        # The same where the account's address is not known: whoever sends it adds that.
+        os.unlink(self.config)
+        directory = os.path.join(self.directory, ".local/state/mailfs/work")
+        os.makedirs(directory)
+        with open(os.path.join(directory, "outbox.db"), "w", encoding="ascii"):
+            pass
+        letter = self.queued(b"hello\n", "b@example.org")[2]
+        self.assertRegex(letter, rb"^Date: [^\n]+\n\nhello\n$")
+
     def test_from(self):
         # The name of -F, where there is no From; a From is left alone.
         for name, field in (("Alice Miller", b"From: Alice Miller <alice@example.org>\n"),
@@ -233,6 +287,22 @@ class Input(Base):
         self.assertEqual((account, envelope),
                          ("work", ["from=alice@example.org", "recipients=alice@example.org;"]))
         self.assertEqual(letter, text)
+
+    def test_cronie(self):
+        # The same where only the header names the user; other names are no addresses.
+        head = b"From: \"(Cron Daemon)\" <root>\n"
+        for to in b"root", b"root (me)", b"<root>", b"Me <root>":
+            text = head + b"To: " + to + b"\nSubject: Cron <root@host> x\n\nout\n"
+            account, envelope, letter = self.queued(text, "-FCronDaemon", "-i", "-odi", "-oem", "-oi",
+                                                    "-t", "-f", "root")
+            self.assertEqual((account, envelope),
+                             ("work", ["from=alice@example.org", "recipients=alice@example.org;"]))
+            self.assertEqual(letter, text)
+        text = head + b"To: x@example.org, root\nBcc: root\n\nout\n"
+        self.assertEqual(self.queued(text, "-t", "b@example.org")[1],
+                         ["from=alice@example.org",
+                          "recipients=b@example.org;x@example.org;alice@example.org;"])
+        self.refused(65, "not sent: its To field is broken: \"Root\"", "To: Root\n\nx\n", "-t")
 
 
 class Manuals(Base):

@@ -31,6 +31,10 @@ static const Row rows[] = {
      "my work/..", "/c/my%20work%2F..", "/s/my%20work%2F..", "bob@example.org"},
     {"pop3=pop3s://alice@mail.example.org,cache_dir=/c,state_dir=/s", "..", "/c/%2E%2E",
      "/s/%2E%2E", "alice@mail.example.org"},
+    {"pop3=pop3://alice@mail.example.org,cache_dir=/c,state_dir=/s,delete=expunge,keep=forever,"
+     "save_sent=no",
+     NULL, "/c/pop3_alice@mail.example.org", "/s/pop3_alice@mail.example.org",
+     "alice@mail.example.org"},
 };
 
 static void test_row(gconstpointer data) {
@@ -65,6 +69,14 @@ static const Refusal refusals[] = {
      "state may not"},
     {"imap=imaps://a%20b@example.org,smtp=smtps://a@example.org", "/", EX_CONFIG,
      "the user's name makes no sender address: set from"},
+    {"pop3=pop3s://a@example.org,delete=trash", "/", EX_CONFIG,
+     "delete=trash: a POP3 server has no trash; set expunge or refuse"},
+    {"imap=imaps://a@example.org,keep=forever", "/", EX_CONFIG,
+     "keep=forever: only a POP3 account is archived"},
+    {"pop3=pop3s://a@example.org,folders=INBOX", "/", EX_CONFIG,
+     "folders: a POP3 account has no folder but INBOX"},
+    {"pop3=pop3s://a@example.org,save_sent=Sent", "/", EX_CONFIG,
+     "save_sent: a POP3 server takes no mail into a folder; set auto or no"},
     {"imap=imaps://a@example.org", "/nowhere", EX_USAGE,
      "cannot mount at /nowhere: No such file or directory"},
     {"imap=imaps://a@example.org", "/dev/null", EX_USAGE,
@@ -107,6 +119,32 @@ static void test_servers(void) {
   }
 }
 
+typedef struct {
+  const char *list;
+  bool is_kept;
+  const char *folder;
+} SentRow;
+
+static const SentRow sent_rows[] = {
+    {"imap=imaps://a@example.org", true, NULL},
+    {"imap=imaps://a@example.org,save_sent=", true, NULL},
+    {"imap=imaps://a@example.org,save_sent=Old/Sent", true, "Old/Sent"},
+    {"imap=imaps://a@example.org,save_sent=no", false, NULL},
+    {"imap=imaps://a@example.org,ro", false, NULL},
+    {"pop3=pop3s://a@example.org", false, NULL},
+    {"pop3=pop3s://a@example.org,save_sent=no", false, NULL},
+};
+
+// What was sent is kept where the options say, if the server can take it and may be changed.
+static void test_sent(gconstpointer data) {
+  const SentRow *row = data;
+  g_autoptr(Options) options = options_of(row->list);
+  g_autoptr(Settings) settings = settings_new(NULL, "/", options, NULL);
+  g_assert_nonnull(settings);
+  g_assert_cmpint(settings->keeps_sent, ==, row->is_kept);
+  g_assert_cmpstr(settings->sent_folder, ==, row->folder);
+}
+
 // Without a name for it, or without a server, there is no outbox.
 static void test_no_outbox(void) {
   g_autoptr(Options) options =
@@ -129,6 +167,10 @@ int main(int argc, char **argv) {
   for (size_t i = 0; i < G_N_ELEMENTS(refusals); i++) {
     g_autofree char *path = g_strdup_printf("/settings/refused/%zu", i);
     g_test_add_data_func(path, &refusals[i], test_refusal);
+  }
+  for (size_t i = 0; i < G_N_ELEMENTS(sent_rows); i++) {
+    g_autofree char *path = g_strdup_printf("/settings/sent/%zu", i);
+    g_test_add_data_func(path, &sent_rows[i], test_sent);
   }
   g_test_add_func("/settings/servers", test_servers);
   g_test_add_func("/settings/no-outbox", test_no_outbox);

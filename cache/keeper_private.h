@@ -1,0 +1,26 @@
+// What the files of the keeper share. For cache/keeper*.c only.
+//
+//   keeper.c           its life, and whose turn it is
+//   keeper_removal.c   what users removed
+//   keeper_round.c     what goes into the archive
+#pragma once
+
+#include "cache/keeper.h"
+#include "cache/queue.h"
+
+struct Keeper {
+  Ledger *ledger;  // the thread's, once it runs
+  Archive *archive;
+  BodyStore *bodies;
+  GPtrArray *removals;
+  Queue *jobs;
+  Post *answers;
+  GThread *thread;
+  gpointer data;
+};
+
+// Each fills in the outcome. keeper_remove: of all of them in one commit.
+void keeper_remove(Keeper *keeper, KeeperJob *const *jobs, unsigned count);
+void keeper_settle(Keeper *keeper, KeeperJob *job);
+void keeper_show(Keeper *keeper, KeeperJob *job);
+void keeper_archive_round(Keeper *keeper, KeeperJob *job);

@@ -1,0 +1,165 @@
+// The ledger's file: made, told from others, opened with the index beside it.
+
+#include "cache/ledger.h"
+
+#include <errno.h>
+
+#include "cache/ledger_private.h"
+
+#define VERSION 1
+// "MFlg": tells this database from any other.
+#define APPLICATION_ID 0x4d466c67
+// For session threads that write the index meanwhile, and a backup that reads the ledger.
+#define BUSY_MS 20000
+
+static const char make_sql[] =
+    "BEGIN IMMEDIATE;"
+    "CREATE TABLE main.removal (id TEXT PRIMARY KEY, asked_ns INTEGER NOT NULL) WITHOUT ROWID;"
+    // number: in which order they were archived.
+    "CREATE TABLE main.kept (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,"
+    " name TEXT NOT NULL, size INTEGER NOT NULL, sha256 BLOB NOT NULL, announced INTEGER,"
+    " internaldate INTEGER, first_seen INTEGER NOT NULL, flags TEXT, sender TEXT, subject TEXT,"
+    " date TEXT, message_id TEXT);"
+    "PRAGMA main.application_id = %d;"
+    "PRAGMA main.user_version = %d;"
+    "COMMIT;";
+
+struct Ledger {
+  sqlite3 *database;
+  GHashTable *statements;  // text of a statement, by address -> sqlite3_stmt
+};
+
+G_DEFINE_QUARK(mailfs_ledger_error, ledger_error)
+
+sqlite3 *ledger_database(Ledger *ledger) {
+  return ledger->database;
+}
+
+bool ledger_fail(Ledger *ledger, const char *doing, GError **error) {
+  int code = sqlite3_errcode(ledger->database) & 0xff;
+  int cause = sqlite3_system_errno(ledger->database);
+  bool full = code == SQLITE_FULL || (code == SQLITE_IOERR && (cause == ENOSPC || cause == EDQUOT));
+  int number = full ? ENOSPC : code == SQLITE_BUSY ? EBUSY : EIO;
+  g_set_error(error, LEDGER_ERROR, number, "ledger: cannot %s: %s", doing,
+              sqlite3_errmsg(ledger->database));
+  return false;
+}
+
+bool ledger_execute(Ledger *ledger, const char *sql, const char *doing, GError **error) {
+  return sqlite3_exec(ledger->database, sql, NULL, NULL, NULL) == SQLITE_OK ||
+         ledger_fail(ledger, doing, error);
+}
+
+sqlite3_stmt *ledger_statement(Ledger *ledger, const char *sql, GError **error) {
+  sqlite3_stmt *statement = g_hash_table_lookup(ledger->statements, sql);
+  if (statement != NULL) {
+    sqlite3_reset(statement);
+    sqlite3_clear_bindings(statement);
+    return statement;
+  }
+  if (sqlite3_prepare_v3(ledger->database, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL) !=
+      SQLITE_OK) {
+    ledger_fail(ledger, "prepare a statement", error);
+    return NULL;
+  }
+  g_hash_table_insert(ledger->statements, (gpointer)sql, statement);
+  return statement;
+}
+
+bool ledger_run(Ledger *ledger, sqlite3_stmt *statement, const char *doing, GError **error) {
+  int code = sqlite3_step(statement);
+  bool done = code == SQLITE_DONE || code == SQLITE_ROW || ledger_fail(ledger, doing, error);
+  sqlite3_reset(statement);
+  return done;
+}
+
+static bool query(Ledger *ledger, const char *sql, int64_t *number, GError **error) {
+  sqlite3_stmt *statement = ledger_statement(ledger, sql, error);
+  if (statement == NULL) return false;
+  bool found = sqlite3_step(statement) == SQLITE_ROW || ledger_fail(ledger, "read it", error);
+  if (found) *number = sqlite3_column_int64(statement, 0);
+  sqlite3_reset(statement);
+  return found;
+}
+
+static bool make(Ledger *ledger, GError **error) {
+  g_autofree char *sql = g_strdup_printf(make_sql, APPLICATION_ID, VERSION);
+  if (ledger_execute(ledger, sql, "make its tables", error)) return true;
+  ledger_rollback(ledger);
+  return false;
+}
+
+// A database without tables is one whose making was interrupted, or new.
+static bool make_or_check(Ledger *ledger, bool *is_new, GError **error) {
+  int64_t tables, application, version;
+  if (!query(ledger, "SELECT count(*) FROM main.sqlite_schema", &tables, error) ||
+      !query(ledger, "PRAGMA main.application_id", &application, error) ||
+      !query(ledger, "PRAGMA main.user_version", &version, error))
+    return false;
+  *is_new = tables == 0 && application == 0;
+  if (*is_new) return make(ledger, error);
+  if (application == APPLICATION_ID && version == VERSION) return true;
+  g_set_error_literal(error, LEDGER_ERROR, EIO, "ledger: not a ledger of this version");
+  return false;
+}
+
+static bool attach_index(Ledger *ledger, const char *path, GError **error) {
+  sqlite3_stmt *statement = ledger_statement(ledger, "ATTACH ?1 AS seen", error);
+  if (statement == NULL) return false;
+  sqlite3_bind_text(statement, 1, path, -1, SQLITE_STATIC);
+  return ledger_run(ledger, statement, "open the index", error) &&
+         ledger_execute(ledger, "PRAGMA seen.synchronous = NORMAL", "set it up", error);
+}
+
+static bool set_up(Ledger *ledger, const char *index_path, bool *is_new, GError **error) {
+  sqlite3_busy_timeout(ledger->database, BUSY_MS);
+  return make_or_check(ledger, is_new, error) &&
+         ledger_execute(ledger, "PRAGMA main.journal_mode = WAL; PRAGMA main.synchronous = FULL",
+                        "set it up", error) &&
+         attach_index(ledger, index_path, error);
+}
+
+static void finalize(gpointer statement) {
+  sqlite3_finalize(statement);
+}
+
+Ledger *ledger_open(const char *path, const char *index_path, bool *is_new, GError **error) {
+  const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+  g_autoptr(Ledger) ledger = g_new0(Ledger, 1);
+  ledger->statements = g_hash_table_new_full(NULL, NULL, NULL, finalize);
+  if (sqlite3_open_v2(path, &ledger->database, flags, NULL) != SQLITE_OK)
+    ledger_fail(ledger, "open it", error);
+  else if (set_up(ledger, index_path, is_new, error))
+    return g_steal_pointer(&ledger);
+  g_prefix_error(error, "%s: ", path);
+  return NULL;
+}
+
+void ledger_free(Ledger *ledger) {
+  if (ledger == NULL) return;
+  g_hash_table_destroy(ledger->statements);
+  sqlite3_close(ledger->database);
+  g_free(ledger);
+}
+
+// Locks nothing yet: the first change of either side does.
+bool ledger_begin(Ledger *ledger, GError **error) {
+  return ledger_execute(ledger, "BEGIN", "begin a change", error);
+}
+
+bool ledger_commit(Ledger *ledger, GError **error) {
+  return ledger_execute(ledger, "COMMIT", "commit a change", error);
+}
+
+void ledger_rollback(Ledger *ledger) {
+  // A full disk may have rolled back already.
+  if (!sqlite3_get_autocommit(ledger->database))
+    sqlite3_exec(ledger->database, "ROLLBACK", NULL, NULL, NULL);
+}
+
+bool ledger_count_kept(Ledger *ledger, uint64_t *count, GError **error) {
+  int64_t number = 0;
+  bool counted = query(ledger, "SELECT count(*) FROM main.kept", &number, error);
+  *count = (uint64_t)number;
+  return counted;
+}

@@ -1,0 +1,70 @@
+// The index brought in line with the ledger, at start.
+
+#include <errno.h>
+
+#include "cache/ledger_private.h"
+
+static const char FORGET_REMOVALS[] = "DELETE FROM seen.removal";
+static const char TELL_REMOVALS[] = "INSERT INTO seen.removal SELECT id FROM main.removal";
+static const char SHOW[] =
+    "UPDATE seen.inode SET hidden = 0 WHERE hidden = 1"
+    " AND id NOT IN (SELECT id FROM main.removal)";
+static const char HIDE[] =
+    "UPDATE seen.inode SET hidden = 1, archived = 0 WHERE parent = " LEDGER_FOLDER_INO
+    " AND hidden = 0 AND gone = 0 AND id IN (SELECT id FROM main.removal)";
+static const char NOT_ARCHIVED[] =
+    "UPDATE seen.inode SET archived = 0 WHERE archived = 1"
+    " AND id NOT IN (SELECT id FROM main.kept)";
+static const char ARCHIVED[] =
+    "UPDATE seen.inode SET archived = 1, size = kept.size, size_exact = 1, sha256 = kept.sha256"
+    " FROM main.kept WHERE parent = " LEDGER_FOLDER_INO
+    " AND archived = 0 AND gone = 0 AND inode.id = kept.id";
+// What the index does not know has numbers above all that it does.
+static const char MISSING[] =
+    "INSERT INTO seen.inode(parent, kind, name, first_seen, generation, uid, id, size, size_exact,"
+    " announced, sha256, archived, internaldate, flags, sender, subject, date, message_id)"
+    " SELECT folder.ino, 1, kept.name, kept.first_seen, folder.generation,"
+    " (SELECT coalesce(max(uid), 0) FROM seen.inode WHERE parent = folder.ino)"
+    "  + row_number() OVER (ORDER BY kept.number),"
+    " kept.id, kept.size, 1, announced, sha256, 1, internaldate, flags, sender, subject, date,"
+    " message_id FROM main.kept JOIN seen.folder ON folder.ino = " LEDGER_FOLDER_INO
+    " WHERE NOT EXISTS (SELECT 1 FROM seen.inode"
+    "  WHERE inode.parent = folder.ino AND inode.id = kept.id AND inode.gone = 0)";
+static const char COUNT[] =
+    "UPDATE seen.folder SET (messages, bytes, last_number) ="
+    " (SELECT count(*), CAST(total(max(size, 0)) AS INTEGER), max(last_number, max(uid))"
+    " FROM seen.inode WHERE parent = folder.ino AND kind = 1 AND gone = 0) WHERE ino "
+    "= " LEDGER_FOLDER_INO;
+static const char REMOVALS[] = "SELECT id FROM main.removal ORDER BY asked_ns";
+
+static bool run(Ledger *ledger, const char *sql, GError **error) {
+  sqlite3_stmt *statement = ledger_statement(ledger, sql, error);
+  return statement != NULL && ledger_run(ledger, statement, "restore the index", error);
+}
+
+static bool restore_archive(Ledger *ledger, GError **error) {
+  return run(ledger, NOT_ARCHIVED, error) && run(ledger, ARCHIVED, error) &&
+         run(ledger, MISSING, error) &&
+         (sqlite3_changes(ledger_database(ledger)) == 0 || run(ledger, COUNT, error));
+}
+
+bool ledger_restore(Ledger *ledger, GError **error) {
+  bool done = ledger_begin(ledger, error) && run(ledger, FORGET_REMOVALS, error) &&
+              run(ledger, TELL_REMOVALS, error) && run(ledger, SHOW, error) &&
+              run(ledger, HIDE, error) && restore_archive(ledger, error) &&
+              ledger_commit(ledger, error);
+  ledger_rollback(ledger);
+  return done;
+}
+
+GPtrArray *ledger_removals(Ledger *ledger, GError **error) {
+  sqlite3_stmt *statement = ledger_statement(ledger, REMOVALS, error);
+  if (statement == NULL) return NULL;
+  g_autoptr(GPtrArray) ids = g_ptr_array_new_with_free_func(g_free);
+  int code;
+  while ((code = sqlite3_step(statement)) == SQLITE_ROW)
+    g_ptr_array_add(ids, g_strdup((const char *)sqlite3_column_text(statement, 0)));
+  if (code != SQLITE_DONE) ledger_fail(ledger, "read it", error);
+  sqlite3_reset(statement);
+  return code == SQLITE_DONE ? g_steal_pointer(&ids) : NULL;
+}

@@ -1,0 +1,191 @@
+#include "net/pop3_table.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include <openssl/evp.h>
+
+#include "net/error.h"
+
+struct Pop3Table {
+  GArray *messages;  // Pop3Message, that of number 1 first
+  GArray *order;     // their indices, as uint32_t: while they are named by key, then by UID
+  uint32_t count;
+};
+
+Pop3Table *pop3_table_new(void) {
+  Pop3Table *table = g_new0(Pop3Table, 1);
+  table->messages = g_array_new(FALSE, TRUE, sizeof(Pop3Message));
+  table->order = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+  return table;
+}
+
+void pop3_table_free(Pop3Table *table) {
+  if (table == NULL) return;
+  g_array_unref(table->messages);
+  g_array_unref(table->order);
+  g_free(table);
+}
+
+static Pop3Message *message_at(const Pop3Table *table, uint32_t index) {
+  return &g_array_index(table->messages, Pop3Message, index);
+}
+
+// The message at a place of the order.
+static Pop3Message *ordered(const Pop3Table *table, guint place) {
+  return message_at(table, g_array_index(table->order, uint32_t, place));
+}
+
+Pop3Message *pop3_table_add(Pop3Table *table, uint32_t number, GError **error) {
+  g_assert(number > 0);
+  if (number > POP3_MESSAGES_MAX) {
+    g_set_error(error, NET_ERROR, NET_ERROR_LIMIT,
+                "the server lists a message number %" PRIu32 ", more than %d are not read", number,
+                POP3_MESSAGES_MAX);
+    return NULL;
+  }
+  if (number > table->messages->len) g_array_set_size(table->messages, number);
+  Pop3Message *message = message_at(table, number - 1);
+  if (message->is_there) return message;
+  *message = (Pop3Message){.size = -1, .is_there = true};
+  table->count++;
+  return message;
+}
+
+Pop3Message *pop3_table_get(Pop3Table *table, uint32_t number) {
+  if (number == 0 || number > table->messages->len) return NULL;
+  Pop3Message *message = message_at(table, number - 1);
+  return message->is_there ? message : NULL;
+}
+
+uint32_t pop3_table_last_number(const Pop3Table *table) {
+  return table->messages->len;
+}
+
+uint32_t pop3_table_count(const Pop3Table *table) {
+  return table->count;
+}
+
+uint64_t pop3_key(const void *bytes, size_t size) {
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  uint64_t key;
+  if (EVP_Digest(bytes, size, digest, NULL, EVP_sha256(), NULL) != 1)
+    g_error("OpenSSL has no SHA-256");
+  memcpy(&key, digest, sizeof key);
+  return GUINT64_FROM_BE(key);
+}
+
+char *pop3_id(uint64_t key, uint32_t twin) {
+  if (twin <= 1) return g_strdup_printf("%016" PRIx64, key);
+  return g_strdup_printf("%016" PRIx64 "-%" PRIu32, key, twin);
+}
+
+// ---- Names.
+
+typedef struct {
+  bool (*number)(const char *id, uint32_t *uid, gpointer data, GError **error);
+  gpointer data;
+} Known;
+
+static int compare_keys(const void *a, const void *b, gpointer table) {
+  uint32_t first = *(const uint32_t *)a, second = *(const uint32_t *)b;
+  uint64_t x = message_at(table, first)->key, y = message_at(table, second)->key;
+  return x != y ? (x > y) - (x < y) : (first > second) - (first < second);
+}
+
+static int compare_uids(const void *a, const void *b, gpointer table) {
+  uint32_t x = message_at(table, *(const uint32_t *)a)->uid;
+  uint32_t y = message_at(table, *(const uint32_t *)b)->uid;
+  return (x > y) - (x < y);
+}
+
+static void order_all(Pop3Table *table) {
+  g_array_set_size(table->order, 0);
+  for (uint32_t i = 0; i < table->messages->len; i++)
+    if (message_at(table, i)->is_there) g_array_append_val(table->order, i);
+  g_array_sort_with_data(table->order, compare_keys, table);
+}
+
+// Asks for the UID of one twin.
+static bool ask(const Known *known, uint64_t key, uint32_t twin, uint32_t *uid, GError **error) {
+  *uid = 0;
+  if (known->number == NULL) return true;
+  g_autofree char *id = pop3_id(key, twin);
+  return known->number(id, uid, known->data, error);
+}
+
+// All twins from a place of the order on: each is known, and no further one is, or they are new.
+static bool name_twins(Pop3Table *table, guint start, guint end, const Known *known,
+                       GError **error) {
+  uint64_t key = ordered(table, start)->key;
+  bool are_known = true;
+  uint32_t uid;
+  for (guint place = start; place < end; place++) {
+    Pop3Message *message = ordered(table, place);
+    message->twin = place - start + 1;
+    if (are_known && !ask(known, key, message->twin, &message->uid, error)) return false;
+    are_known &= message->uid != 0;
+  }
+  if (are_known && !ask(known, key, end - start + 1, &uid, error)) return false;
+  if (are_known && uid == 0) return true;
+  for (guint place = start; place < end; place++)
+    ordered(table, place)->uid = 0;
+  return true;
+}
+
+static bool name_known(Pop3Table *table, const Known *known, GError **error) {
+  guint end;
+  for (guint start = 0; start < table->order->len; start = end) {
+    for (end = start + 1; end < table->order->len; end++)
+      if (ordered(table, end)->key != ordered(table, start)->key) break;
+    if (!name_twins(table, start, end, known, error)) return false;
+  }
+  return true;
+}
+
+static bool name_new(Pop3Table *table, uint32_t last_uid, GError **error) {
+  for (uint32_t i = 0; i < table->messages->len; i++) {
+    Pop3Message *message = message_at(table, i);
+    if (!message->is_there || message->uid != 0) continue;
+    if (last_uid == UINT32_MAX) {
+      g_set_error_literal(error, NET_ERROR, NET_ERROR_LIMIT, "there are no UIDs left");
+      return false;
+    }
+    message->uid = ++last_uid;
+  }
+  return true;
+}
+
+bool pop3_table_name(Pop3Table *table, uint32_t last_uid,
+                     bool (*number)(const char *id, uint32_t *uid, gpointer data, GError **error),
+                     gpointer data, GError **error) {
+  const Known known = {.number = number, .data = data};
+  order_all(table);
+  if (!name_known(table, &known, error) || !name_new(table, last_uid, error)) return false;
+  g_array_sort_with_data(table->order, compare_uids, table);
+  return true;
+}
+
+uint32_t pop3_table_find(const Pop3Table *table, UidRange uids) {
+  guint low = 0, high = table->order->len;
+  while (low < high) {
+    guint middle = low + (high - low) / 2;
+    if (ordered(table, middle)->uid < uids.first)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  if (low == table->order->len || ordered(table, low)->uid > uids.last) return 0;
+  return g_array_index(table->order, uint32_t, low) + 1;
+}
+
+uint32_t pop3_table_next(const Pop3Table *table, Pop3Walk *walk) {
+  for (; walk->range < uid_set_n_ranges(walk->uids); walk->range++) {
+    UidRange range = uid_set_range(walk->uids, walk->range);
+    if (walk->last_uid >= range.last) continue;
+    range.first = MAX(range.first, walk->last_uid + 1);
+    uint32_t number = pop3_table_find(table, range);
+    if (number != 0) return number;
+  }
+  return 0;
+}

@@ -1,0 +1,87 @@
+// What is new: which messages are there, what names them, and the headers of those that the caller
+// does not know.
+
+#include <inttypes.h>
+
+#include "net/error.h"
+#include "net/pop3_private.h"
+
+typedef struct {
+  const MailboxKnown *known;
+  const MailboxUpdateFuncs *funcs;
+} Telling;
+
+static bool lacks_key(const Pop3Message *message, gpointer data) {
+  return !message->has_key;
+}
+
+// A message without a name cannot be told from others; to leave it out would be to say it is gone.
+static bool take_key(Pop3Message *message, const Pop3Header *header, gpointer data,
+                     GError **error) {
+  if (header->refusal != NULL) {
+    g_set_error(error, NET_ERROR, NET_ERROR_REFUSED,
+                "the server has no UIDL for a message, and refuses to show it: %s",
+                header->refusal);
+    return false;
+  }
+  message->key = header->key;
+  message->has_key = true;
+  return true;
+}
+
+static bool is_new(const Pop3Message *message, gpointer data) {
+  return message->uid > ((const Telling *)data)->known->last_uid;
+}
+
+// One whose header is refused is told without: the message is there.
+static bool tell(Pop3Message *message, const Pop3Header *header, gpointer data, GError **error) {
+  const Telling *telling = data;
+  g_autofree char *id = pop3_id(message->key, message->twin);
+  const MailboxMessage told = {.uid = message->uid,
+                               .internaldate = -1,
+                               .size = message->size,
+                               .id = id,
+                               .header = header->bytes,
+                               .header_bytes = header->size};
+  return telling->funcs->message(&told, telling->funcs->data, error);
+}
+
+static void note_present(Pop3Table *table, const MailboxKnown *known, UidSet *present) {
+  const UidRange all = {1, known->last_uid};
+  UidRange rest = all;
+  for (uint32_t number; (number = pop3_table_find(table, rest)) != 0;) {
+    uint32_t uid = pop3_table_get(table, number)->uid;
+    uid_set_add(present, uid);
+    if (uid == all.last) break;
+    rest.first = uid + 1;
+  }
+}
+
+static bool tell_all(Pop3Mailbox *pop3, Pop3Table *table, const MailboxKnown *known,
+                     const MailboxUpdateFuncs *funcs, GError **error) {
+  Telling telling = {.known = known, .funcs = funcs};
+  return pop3_read_headers(pop3, table, lacks_key, take_key, NULL, error) &&
+         pop3_table_name(table, known->last_uid, funcs->number, funcs->data, error) &&
+         pop3_read_headers(pop3, table, is_new, tell, &telling, error);
+}
+
+bool pop3_update(Mailbox *mailbox, const MailboxKnown *known, const MailboxUpdateFuncs *funcs,
+                 MailboxUpdate *update, GError **error) {
+  Pop3Mailbox *pop3 = pop3_of(mailbox);
+  g_assert(pop3->requests.length == 0);
+  if (!pop3_has_folder(known->folder)) {
+    g_set_error_literal(error, NET_ERROR, NET_ERROR_GONE, "a POP3 mailbox has no folder but INBOX");
+    return false;
+  }
+  g_clear_pointer(&pop3->table, pop3_table_free);
+  g_autoptr(Pop3Table) table = pop3_table_new();
+  if (!pop3_list_messages(pop3, table, error)) return false;
+  update->status =
+      (MailboxStatus){.uidvalidity = POP3_UIDVALIDITY, .exists = pop3_table_count(table)};
+  if (known->uidvalidity != 0 && known->uidvalidity != POP3_UIDVALIDITY) return true;
+  if (!tell_all(pop3, table, known, funcs, error)) return false;
+  note_present(table, known, update->present);
+  update->is_present_told = true;
+  pop3->table = g_steal_pointer(&table);
+  return true;
+}

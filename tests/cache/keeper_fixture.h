@@ -1,0 +1,52 @@
+// What the tests of the keeper share: an index of an INBOX with messages as a store without UIDs
+// has them, their bodies in the cache, a keeper beside them, and a main loop for its answers.
+#pragma once
+
+#include <stdbool.h>
+
+#include <glib.h>
+
+#include "cache/keeper.h"
+
+typedef struct {
+  char *directory, *index_path;  // with cache/ and state/
+  GMainContext *context;
+  BodyStore *bodies;
+  Keeper *keeper;
+} KeeperFixture;
+
+// In a directory of its own; no keeper runs yet.
+void keeper_set_up(KeeperFixture *fixture, gconstpointer data);
+void keeper_tear_down(KeeperFixture *fixture, gconstpointer data);
+// The same in a directory that is there, with what it has.
+void keeper_fixture_in(KeeperFixture *fixture, const char *directory);
+void keeper_fixture_clear(KeeperFixture *fixture);
+
+void keeper_start(KeeperFixture *fixture);
+void keeper_stop(KeeperFixture *fixture);
+// Deletes the cache and makes an empty one; no keeper may run.
+void keeper_wipe_cache(KeeperFixture *fixture);
+
+// The server lists these ids now (NULL at the end), each a message with that subject; the index is
+// brought up to date as a synchronisation does it.
+void keeper_list(KeeperFixture *fixture, const char *const *ids);
+// The body that a message of that id has; the caller's.
+char *keeper_body_of(const char *id);
+// The message's body comes into the cache.
+void keeper_bring_body(KeeperFixture *fixture, const char *id);
+// Inode of a message, shown or hidden; 0: none.
+uint64_t keeper_find(KeeperFixture *fixture, const char *id);
+
+// Does a job and waits for it; the caller's.
+KeeperJob *keeper_do(KeeperFixture *fixture, KeeperJob *job);
+// A removal by id; the errno, 0: none.
+int keeper_remove_one(KeeperFixture *fixture, const char *id);
+void keeper_end_one(KeeperFixture *fixture, KeeperTask task, const char *id);
+KeeperJob *keeper_archive_all(KeeperFixture *fixture);
+
+// The ids of what INBOX shows, each followed by a space; the caller's.
+char *keeper_shown(KeeperFixture *fixture);
+// The ids of removals as of the start, each followed by a space; the caller's. Once.
+char *keeper_removals(KeeperFixture *fixture);
+// The archive has the message's very bytes.
+bool keeper_has(KeeperFixture *fixture, const char *id);
