@@ -66,9 +66,24 @@ static bool take_vanished(UidRange range, gpointer data, GError **error) {
   return true;
 }
 
-static bool tell_number(const char *id, uint32_t *uid, gpointer data, GError **error) {
+static bool tell_number(const char *id, int64_t size, uint32_t *uid, bool *is_certain,
+                        gpointer data, GError **error) {
   const Talk *talk = data;
-  return index_number(talk->index, talk->folder->ino, talk->folder->generation, id, uid, error);
+  const IndexFolder *folder = talk->folder;
+  int64_t announced = -1;
+  if (!index_number(talk->index, folder->ino, folder->generation, id, uid, error)) return false;
+  if (*uid != 0 &&
+      !index_announced(talk->index, folder->ino, folder->generation, *uid, &announced, error))
+    return false;
+  *is_certain = size < 0 || announced < 0 || size == announced;
+  return true;
+}
+
+static bool tell_is_same(const MailboxMessage *message, bool *is_same, gpointer data,
+                         GError **error) {
+  const Talk *talk = data;
+  const IndexFolder *folder = talk->folder;
+  return index_compare(talk->index, folder->ino, folder->generation, message, is_same, error);
 }
 
 // What is gone is as of the first asking.
@@ -104,6 +119,7 @@ static bool talk_about(Talk *talk, Mailbox *mailbox, const MailboxKnown *known, 
       .message = take_message,
       .vanished = take_vanished,
       .number = talk->has_uids ? NULL : tell_number,
+      .is_same = talk->has_uids ? NULL : tell_is_same,
       .data = talk,
   };
   uint32_t first;

@@ -29,6 +29,49 @@ static bool take_key(Pop3Message *message, const Pop3Header *header, gpointer da
   return true;
 }
 
+// ---- Whether what has a known UIDL is what is known by it.
+
+static bool is_doubtful(const Pop3Message *message, gpointer data) {
+  return message->is_doubtful;
+}
+
+// One that the server does not show cannot be told from another.
+static bool compare(Pop3Message *message, const Pop3Header *header, gpointer data, GError **error) {
+  const Telling *telling = data;
+  const MailboxMessage told = {.uid = message->uid,
+                               .internaldate = -1,
+                               .size = message->size,
+                               .header = header->bytes,
+                               .header_bytes = header->size};
+  bool is_same = false;
+  if (header->refusal == NULL && telling->funcs->is_same != NULL &&
+      !telling->funcs->is_same(&told, &is_same, telling->funcs->data, error))
+    return false;
+  if (!is_same) message->uid = 0;
+  return true;
+}
+
+static bool are_named_as_before(Pop3Table *table) {
+  for (uint32_t number = 1; number <= pop3_table_last_number(table); number++) {
+    const Pop3Message *message = pop3_table_get(table, number);
+    if (message != NULL && (message->uid != 0 || message->is_keyed_by_uidl)) return true;
+  }
+  return pop3_table_count(table) == 0;
+}
+
+// Where the server did not say what it can do, a refusal may be one for now; but what is named by
+// its bytes then has another name than by its UIDL, and all would be new.
+static bool check_names(const Pop3Mailbox *pop3, Pop3Table *table, const MailboxKnown *known,
+                        GError **error) {
+  bool is_doubtful = !pop3_session_has_told_abilities(pop3->session) || pop3->is_top_refused;
+  if (!is_doubtful || known->count == 0 || are_named_as_before(table)) return true;
+  g_set_error_literal(error, NET_ERROR, NET_ERROR_BUSY,
+                      "the server refuses UIDL or TOP, and none of its messages is known without");
+  return false;
+}
+
+// ---- What is new.
+
 static bool is_new(const Pop3Message *message, gpointer data) {
   return message->uid > ((const Telling *)data)->known->last_uid;
 }
@@ -60,9 +103,15 @@ static void note_present(Pop3Table *table, const MailboxKnown *known, UidSet *pr
 static bool tell_all(Pop3Mailbox *pop3, Pop3Table *table, const MailboxKnown *known,
                      const MailboxUpdateFuncs *funcs, GError **error) {
   Telling telling = {.known = known, .funcs = funcs};
-  return pop3_read_headers(pop3, table, lacks_key, take_key, NULL, error) &&
-         pop3_table_name(table, known->last_uid, funcs->number, funcs->data, error) &&
-         pop3_read_headers(pop3, table, is_new, tell, &telling, error);
+  const Pop3HeaderFuncs keys = {.wants = lacks_key, .header = take_key};
+  const Pop3HeaderFuncs doubts = {.wants = is_doubtful, .header = compare, .data = &telling};
+  const Pop3HeaderFuncs news = {
+      .wants = is_new, .header = tell, .bodies = funcs->bodies, .data = &telling};
+  return pop3_read_headers(pop3, table, &keys, error) &&
+         pop3_table_recognise(table, funcs->number, funcs->data, error) &&
+         check_names(pop3, table, known, error) && pop3_read_headers(pop3, table, &doubts, error) &&
+         pop3_table_name(table, known->last_uid, error) &&
+         pop3_read_headers(pop3, table, &news, error);
 }
 
 bool pop3_update(Mailbox *mailbox, const MailboxKnown *known, const MailboxUpdateFuncs *funcs,

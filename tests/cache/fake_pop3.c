@@ -48,13 +48,31 @@ static bool tell_new(const FakeMessage *message, const char *id, uint32_t uid,
   return funcs->message(&told, funcs->data, error);
 }
 
+static bool recognise(const FakeMessage *message, const char *id, uint32_t *uid,
+                      const MailboxUpdateFuncs *funcs, GError **error) {
+  bool is_certain = true, is_same = false;
+  const char *end = strstr(message->body, "\r\n\r\n");
+  if (!funcs->number(id, message->size_told, uid, &is_certain, funcs->data, error)) return false;
+  if (*uid == 0 || is_certain) return true;
+  const MailboxMessage told = {
+      .uid = *uid,
+      .internaldate = -1,
+      .size = message->size_told,
+      .header = message->body,
+      .header_bytes = end != NULL ? (size_t)(end - message->body) + 4 : strlen(message->body),
+  };
+  if (!funcs->is_same(&told, &is_same, funcs->data, error)) return false;
+  if (!is_same) *uid = 0;
+  return true;
+}
+
 static bool tell(FakePop3 *pop3, FakeDrop *drop, uint32_t *last_uid,
                  const MailboxUpdateFuncs *funcs, MailboxUpdate *update, GError **error) {
   FakeFolder *folder = fake_find_folder("INBOX");
   const FakeMessage *message = fake_find_message(folder, drop->there);
   if (message == NULL) return true;
   g_autofree char *id = id_of(folder, message);
-  if (!funcs->number(id, &drop->uid, funcs->data, error)) return false;
+  if (!recognise(message, id, &drop->uid, funcs, error)) return false;
   if (drop->uid != 0) {
     uid_set_add(update->present, drop->uid);
     return true;
