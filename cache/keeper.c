@@ -37,17 +37,10 @@ static bool is_kept(const char *id, gpointer ledger) {
 }
 
 static bool open_ledger(Keeper *keeper, const KeeperOptions *options, GError **error) {
-  bool is_new;
   g_autofree char *path = g_build_filename(options->directory, LEDGER_NAME, NULL);
-  keeper->ledger = ledger_open(path, options->index_path, &is_new, error);
-  if (keeper->ledger == NULL) return false;
-  if (!is_new || archive_is_empty(keeper->archive)) return true;
-  g_set_error(
-      error, LEDGER_ERROR, EIO,
-      "%s: the ledger that belongs to the mail in %s is lost; put it back, or move the mail "
-      "away",
-      path, ARCHIVE_NAME);
-  return false;
+  bool may_make = archive_is_empty(keeper->archive);
+  keeper->ledger = ledger_open(path, options->index_path, may_make, error);
+  return keeper->ledger != NULL;
 }
 
 static void ignore_name(uint64_t parent, uint64_t ino, const char *name, gpointer data) {}

@@ -54,6 +54,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(KeeperJob, keeper_job_free)
 
 typedef struct {
   const char *directory;   // the account's state directory
+  const char *owner;       // whose mail it is: user@host
+  bool keeps_forever;      // what is here stays until it is archived
   const char *index_path;  // of an index that exists, and that nobody else uses yet
   const char *reserved;    // a name that no folder may have; NULL: none
   BodyStore *bodies;       // stays the caller's

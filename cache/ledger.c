@@ -89,15 +89,20 @@ static bool make(Ledger *ledger, GError **error) {
   return false;
 }
 
-// A database without tables is one whose making was interrupted, or new.
-static bool make_or_check(Ledger *ledger, bool *is_new, GError **error) {
+// A database without tables is one whose making was interrupted, new, or what is left of one.
+static bool make_or_check(Ledger *ledger, bool may_make, GError **error) {
   int64_t tables, application, version;
   if (!query(ledger, "SELECT count(*) FROM main.sqlite_schema", &tables, error) ||
       !query(ledger, "PRAGMA main.application_id", &application, error) ||
       !query(ledger, "PRAGMA main.user_version", &version, error))
     return false;
-  *is_new = tables == 0 && application == 0;
-  if (*is_new) return make(ledger, error);
+  if (tables == 0 && application == 0) {
+    if (may_make) return make(ledger, error);
+    g_set_error_literal(error, LEDGER_ERROR, EIO,
+                        "the ledger that belongs to the archive beside it is lost; put it back, or "
+                        "move the archive away");
+    return false;
+  }
   if (application == APPLICATION_ID && version == VERSION) return true;
   g_set_error_literal(error, LEDGER_ERROR, EIO, "ledger: not a ledger of this version");
   return false;
@@ -111,9 +116,9 @@ static bool attach_index(Ledger *ledger, const char *path, GError **error) {
          ledger_execute(ledger, "PRAGMA seen.synchronous = NORMAL", "set it up", error);
 }
 
-static bool set_up(Ledger *ledger, const char *index_path, bool *is_new, GError **error) {
+static bool set_up(Ledger *ledger, const char *index_path, bool may_make, GError **error) {
   sqlite3_busy_timeout(ledger->database, BUSY_MS);
-  return make_or_check(ledger, is_new, error) &&
+  return make_or_check(ledger, may_make, error) &&
          ledger_execute(ledger, "PRAGMA main.journal_mode = WAL; PRAGMA main.synchronous = FULL",
                         "set it up", error) &&
          attach_index(ledger, index_path, error);
@@ -123,13 +128,13 @@ static void finalize(gpointer statement) {
   sqlite3_finalize(statement);
 }
 
-Ledger *ledger_open(const char *path, const char *index_path, bool *is_new, GError **error) {
+Ledger *ledger_open(const char *path, const char *index_path, bool may_make, GError **error) {
   const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
   g_autoptr(Ledger) ledger = g_new0(Ledger, 1);
   ledger->statements = g_hash_table_new_full(NULL, NULL, NULL, finalize);
   if (sqlite3_open_v2(path, &ledger->database, flags, NULL) != SQLITE_OK)
     ledger_fail(ledger, "open it", error);
-  else if (set_up(ledger, index_path, is_new, error))
+  else if (set_up(ledger, index_path, may_make, error))
     return g_steal_pointer(&ledger);
   g_prefix_error(error, "%s: ", path);
   return NULL;

@@ -34,10 +34,10 @@ GQuark ledger_error_quark(void);
 // The UIDVALIDITY of a folder whose numbers are ours (net/mailbox.h).
 #define LEDGER_UIDVALIDITY 1
 
-// Opens the ledger at `path` or makes an empty one, and opens the index, which must exist. One that
-// cannot be read, of another version or no ledger at all is left as it is: EIO. is_new: it was
-// made.
-Ledger *ledger_open(const char *path, const char *index_path, bool *is_new, GError **error);
+// Opens the ledger at `path`, and the index, which must exist. One that is not there, or has no
+// bytes, is made if it may be. One that cannot be read, of another version, no ledger at all or
+// lost is left as it is: EIO.
+Ledger *ledger_open(const char *path, const char *index_path, bool may_make, GError **error);
 void ledger_free(Ledger *ledger);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Ledger, ledger_free)
 

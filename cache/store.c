@@ -52,10 +52,12 @@ static bool purge(Store *store, bool uid_names, GError **error) {
   return true;
 }
 
+static char *owner_of(const Account *account) {
+  return g_strdup_printf("%s@%s", account->user != NULL ? account->user : "", account->host);
+}
+
 static bool open_cache(Store *store, const StoreOptions *options, GError **error) {
-  const Account *account = options->account;
-  g_autofree char *owner =
-      g_strdup_printf("%s@%s", account->user != NULL ? account->user : "", account->host);
+  g_autofree char *owner = owner_of(options->account);
   if ((store->bodies = body_store_new(store->directory, error)) == NULL ||
       !create_index(store, owner, error) || !purge(store, options->uid_names, error)) {
     return false;
@@ -68,8 +70,11 @@ static bool open_cache(Store *store, const StoreOptions *options, GError **error
 // Before anything is read: what users removed is hidden then, and what the archive has is there.
 static bool open_keeper(Store *store, const StoreOptions *options, GError **error) {
   if (options->state_directory == NULL) return true;
+  g_autofree char *owner = owner_of(options->account);
   const KeeperOptions wanted = {
       .directory = options->state_directory,
+      .owner = owner,
+      .keeps_forever = options->keeps_forever,
       .index_path = store->index_path,
       .reserved = options->reserved,
       .bodies = store->bodies,

@@ -214,13 +214,8 @@ static void test_orphans(KeeperFixture *fixture, gconstpointer data) {
 }
 
 static void assert_will_not_start(KeeperFixture *fixture, const char *words) {
-  g_autofree char *state = g_build_filename(fixture->directory, "state", NULL);
   g_autoptr(GError) error = NULL;
-  const KeeperOptions options = {.directory = state,
-                                 .index_path = fixture->index_path,
-                                 .bodies = fixture->bodies,
-                                 .context = fixture->context};
-  g_assert_null(keeper_new(&options, &error));
+  g_assert_null(keeper_try(fixture, &error));
   g_assert_error(error, LEDGER_ERROR, EIO);
   if (strstr(error->message, words) == NULL) g_error("%s", error->message);
 }

@@ -31,6 +31,8 @@ static void open_cache(KeeperFixture *fixture) {
 void keeper_fixture_in(KeeperFixture *fixture, const char *directory) {
   fixture->directory = g_strdup(directory);
   fixture->context = g_main_context_new();
+  fixture->owner = "alice@example.org";
+  fixture->keeps_forever = true;
   open_cache(fixture);
 }
 
@@ -58,16 +60,22 @@ void keeper_tear_down(KeeperFixture *fixture, gconstpointer data) {
   remove_all(directory);
 }
 
-void keeper_start(KeeperFixture *fixture) {
-  g_autoptr(GError) error = NULL;
+Keeper *keeper_try(KeeperFixture *fixture, GError **error) {
   g_autofree char *state = path_of(fixture, "state");
   const KeeperOptions options = {
       .directory = state,
+      .owner = fixture->owner,
+      .keeps_forever = fixture->keeps_forever,
       .index_path = fixture->index_path,
       .bodies = fixture->bodies,
       .context = fixture->context,
   };
-  fixture->keeper = keeper_new(&options, &error);
+  return keeper_new(&options, error);
+}
+
+void keeper_start(KeeperFixture *fixture) {
+  g_autoptr(GError) error = NULL;
+  fixture->keeper = keeper_try(fixture, &error);
   g_assert_no_error(error);
 }
 

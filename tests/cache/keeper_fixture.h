@@ -13,6 +13,9 @@ typedef struct {
   GMainContext *context;
   BodyStore *bodies;
   Keeper *keeper;
+  // Of the next start.
+  const char *owner;
+  bool keeps_forever;
 } KeeperFixture;
 
 // In a directory of its own; no keeper runs yet.
@@ -22,6 +25,8 @@ void keeper_tear_down(KeeperFixture *fixture, gconstpointer data);
 void keeper_fixture_in(KeeperFixture *fixture, const char *directory);
 void keeper_fixture_clear(KeeperFixture *fixture);
 
+// NULL: it will not start.
+Keeper *keeper_try(KeeperFixture *fixture, GError **error);
 void keeper_start(KeeperFixture *fixture);
 void keeper_stop(KeeperFixture *fixture);
 // Deletes the cache and makes an empty one; no keeper may run.
