@@ -10,10 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cache/ledger.h"
-
-// 16 hex digits, and a number where several messages have one.
-#define ID_MAX 32
+// 16 hex digits, and numbers where several messages have one.
+#define ID_MAX 40
 #define BESIDE_BYTES (ID_MAX + 2)
 #define BUFFER_BYTES (1 << 17)
 #define COPIED_AT_ONCE (1 << 30)
@@ -49,8 +47,8 @@ void archive_free(Archive *archive) {
 // Nothing else becomes a file name.
 static bool is_id(const char *id) {
   size_t length = strlen(id);
-  return length > 0 && length <= ID_MAX && strspn(id, "0123456789abcdef-") == length &&
-         id[0] != '-';
+  return length > 0 && length <= ID_MAX && strspn(id, "0123456789abcdef-.") == length &&
+         g_ascii_isxdigit(id[0]);
 }
 
 // Calls `each` for every file until it returns false.
@@ -67,22 +65,47 @@ static void walk(Archive *archive, bool (*each)(Archive *archive, const char *na
 }
 
 typedef struct {
-  bool (*is_kept)(const char *id, gpointer data);
+  LedgerFate (*fate)(const char *id, gpointer data);
   gpointer data;
+  unsigned n_aside;
 } Sweep;
 
+// The cache has it too: it was on its way into the archive.
+static bool has_another_name(Archive *archive, const char *name) {
+  struct stat status;
+  return fstatat(archive->directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+         status.st_nlink > 1;
+}
+
+// Under its name, or that with a number behind it.
+static bool put_aside(Archive *archive, const char *name) {
+  if (mkdirat(archive->directory, ARCHIVE_ASIDE, 0700) < 0 && errno != EEXIST) return false;
+  for (unsigned n = 1;; n++) {
+    g_autofree char *path = n == 1 ? g_strdup_printf("%s/%s", ARCHIVE_ASIDE, name)
+                                   : g_strdup_printf("%s/%s.%u", ARCHIVE_ASIDE, name, n);
+    if (linkat(archive->directory, name, archive->directory, path, 0) == 0)
+      return unlinkat(archive->directory, name, 0) == 0;
+    if (errno != EEXIST) return false;
+  }
+}
+
 static bool sweep_one(Archive *archive, const char *name, gpointer data) {
-  const Sweep *sweep = data;
-  bool is_beside = name[0] == '.' && is_id(name + 1);
-  if (is_beside || (is_id(name) && !sweep->is_kept(name, sweep->data)))
+  Sweep *sweep = data;
+  if (name[0] == '.' && is_id(name + 1)) unlinkat(archive->directory, name, 0);
+  if (!is_id(name)) return true;
+  LedgerFate fate = sweep->fate(name, sweep->data);
+  if (fate == LEDGER_REMOVES || (fate == LEDGER_KNOWS_NOT && has_another_name(archive, name)))
     unlinkat(archive->directory, name, 0);
+  else if (fate == LEDGER_KNOWS_NOT && put_aside(archive, name))
+    sweep->n_aside++;
   return true;
 }
 
-void archive_sweep(Archive *archive, bool (*is_kept)(const char *id, gpointer data),
-                   gpointer data) {
-  Sweep sweep = {is_kept, data};
+unsigned archive_sweep(Archive *archive, LedgerFate (*fate)(const char *id, gpointer data),
+                       gpointer data) {
+  Sweep sweep = {fate, data, 0};
   walk(archive, sweep_one, &sweep);
+  return sweep.n_aside;
 }
 
 static bool note_one(Archive *archive, const char *name, gpointer found) {
@@ -199,6 +222,12 @@ bool archive_place(Archive *archive, const char *const *ids, size_t n, GError **
   }
   if (code == 0 && fsync(archive->directory) < 0) code = errno;
   return code == 0 || fail(error, code, "directory", "write");
+}
+
+bool archive_has(Archive *archive, const char *id, uint64_t size) {
+  struct stat status;
+  return is_id(id) && fstatat(archive->directory, id, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+         S_ISREG(status.st_mode) && (uint64_t)status.st_size == size;
 }
 
 int archive_open(Archive *archive, const char *id, uint64_t size) {

@@ -6,7 +6,7 @@
 #include "cache/index_private.h"
 
 // Raised whenever the tables below change; an index of another version is rebuilt.
-#define SCHEMA_VERSION 5
+#define SCHEMA_VERSION 6
 #define APPLICATION_ID 0x6d6c6673  // "mlfs"
 #define WRITER_PATIENCE_MS 20000
 #define EPOCH_2020 G_GINT64_CONSTANT(1577836800)
@@ -26,8 +26,9 @@ static const char SCHEMA[] =
     "  name TEXT NOT NULL,"
     "  first_seen INTEGER NOT NULL,"  // nanoseconds
     // Messages only. id: what stands for the UID in the name: always where the server has no UIDs,
-    // else where it is no longer the UID.
-    "  generation INTEGER, uid INTEGER, id TEXT,"
+    // else where it is no longer the UID. called: what a server without UIDs calls it, where that
+    // is not its id (NULL): another message that stays has that.
+    "  generation INTEGER, uid INTEGER, id TEXT, called TEXT,"
     "  size INTEGER, size_exact INTEGER NOT NULL DEFAULT 0, announced INTEGER,"
     // shares: its body is the file of another message with its email_id, which counts for both.
     "  has_body INTEGER NOT NULL DEFAULT 0, shares INTEGER NOT NULL DEFAULT 0,"
@@ -35,14 +36,16 @@ static const char SCHEMA[] =
     "  internaldate INTEGER, flags TEXT,"
     "  sender TEXT, subject TEXT, date TEXT, message_id TEXT, email_id TEXT,"
     // As the ledger has it (cache/ledger.h). hidden: a user removed it, the server may have it
-    // still; archived: it stays, whether the server has it or not.
-    "  hidden INTEGER NOT NULL DEFAULT 0, archived INTEGER NOT NULL DEFAULT 0);"
+    // still; archived: it stays, whether the server has it or not; absent: it stays, and the server
+    // did not list it last.
+    "  hidden INTEGER NOT NULL DEFAULT 0, archived INTEGER NOT NULL DEFAULT 0,"
+    "  absent INTEGER NOT NULL DEFAULT 0);"
     "CREATE INDEX inode_by_parent ON inode(parent);"
     "CREATE INDEX inode_by_name ON inode(parent, name);"
     "CREATE INDEX inode_by_uid ON inode(parent, uid) WHERE uid IS NOT NULL;"
     "CREATE INDEX inode_by_id ON inode(parent, id) WHERE id IS NOT NULL;"
     "CREATE INDEX inode_by_email ON inode(email_id) WHERE email_id IS NOT NULL;"
-    "CREATE INDEX inode_by_use ON inode(used, ino, size) WHERE has_body = 1;"
+    "CREATE INDEX inode_by_use ON inode(used, ino, size) WHERE has_body = 1 AND absent = 0;"
     "CREATE INDEX inode_gone ON inode(ino) WHERE gone = 1;"
     "CREATE TABLE folder("
     "  ino INTEGER PRIMARY KEY REFERENCES inode(ino),"
@@ -90,13 +93,26 @@ static const char SCHEMA[] =
     "  WHEN new.kind = 1 AND new.gone = 0 AND new.size <> old.size BEGIN"
     "  UPDATE folder SET bytes = bytes + max(new.size, 0) - max(old.size, 0)"
     "  WHERE ino = new.parent; END;";
-// What the ledger has told (cache/ledger.h): the ids of what users removed, which is hidden also
-// where the server tells of it as news. And what is still to be archived.
+// What the ledger has told (cache/ledger.h): what users removed, which is hidden also where the
+// server tells of it as news, if it is the same message; whether all is to be kept, so that what is
+// here stays until it is archived; and what is still to be.
+#define IS_REMOVED                                                                   \
+  " FROM removal WHERE removal.called = coalesce(new.called, new.id)"                \
+  " AND (removal.announced IS new.announced OR coalesce(removal.announced, -1) = -1" \
+  "  OR coalesce(new.announced, -1) = -1) AND removal.message_id IS new.message_id"
 static const char SCHEMA_OF_LEDGER[] =
-    "CREATE TABLE removal(id TEXT PRIMARY KEY) WITHOUT ROWID;"
+    "CREATE TABLE removal(id TEXT PRIMARY KEY, called TEXT NOT NULL, announced INTEGER,"
+    "  message_id TEXT) WITHOUT ROWID;"
+    "CREATE INDEX removal_by_called ON removal(called);"
     "CREATE TRIGGER message_removed AFTER INSERT ON inode WHEN new.id IS NOT NULL"
-    "  AND EXISTS(SELECT 1 FROM removal WHERE id = new.id) BEGIN"
-    "  UPDATE inode SET hidden = 1 WHERE ino = new.ino; END;"
+    "  AND EXISTS(SELECT 1" IS_REMOVED
+    ") BEGIN"
+    "  UPDATE inode SET hidden = 1, called = coalesce(new.called, new.id),"
+    "  id = (SELECT removal.id" IS_REMOVED
+    ") WHERE ino = new.ino; END;"
+    "CREATE TABLE archiving(keeps INTEGER NOT NULL);"
+    "INSERT INTO archiving VALUES(0);"
+    "CREATE INDEX inode_by_called ON inode(parent, coalesce(called, id)) WHERE id IS NOT NULL;"
     "CREATE INDEX inode_to_archive ON inode(parent, ino) WHERE archived = 0 AND id IS NOT NULL;";
 
 G_DEFINE_QUARK(mailfs_index_error, index_error)

@@ -187,9 +187,18 @@ bool index_count_below(Index *index, uint64_t folder, uint64_t generation, uint3
                        uint32_t *count, GError **error);
 bool index_has_uid(Index *index, uint64_t folder, uint64_t generation, uint32_t uid, bool *has,
                    GError **error);
-// The UID of the message that a server without UIDs calls by that id; 0: there is none.
-bool index_number(Index *index, uint64_t folder, uint64_t generation, const char *id, uint32_t *uid,
-                  GError **error);
+// The UID of the message that a server without UIDs calls so; 0: there is none. One that it does
+// not list any more, and that stays, is meant only if it lists nothing else under that name.
+bool index_number(Index *index, uint64_t folder, uint64_t generation, const char *called,
+                  uint32_t *uid, GError **error);
+// What the server listed last of what has an id here. uid 0: it did not.
+typedef struct {
+  uint32_t uid;
+  bool is_hidden;  // a user removed it
+  bool has_twins;  // the server calls others the same
+} IndexListed;
+bool index_listed(Index *index, uint64_t folder, uint64_t generation, const char *id,
+                  IndexListed *listed, GError **error);
 // The size that the server announced of the message with that UID; -1: none, or no such message.
 bool index_announced(Index *index, uint64_t folder, uint64_t generation, uint32_t uid,
                      int64_t *size, GError **error);
@@ -198,13 +207,14 @@ bool index_announced(Index *index, uint64_t folder, uint64_t generation, uint32_
 // id is not what the server calls so by now, which will not be hidden.
 bool index_compare(Index *index, uint64_t folder, uint64_t generation,
                    const MailboxMessage *message, bool *is_same, GError **error);
-// Whether a user removed it.
-bool index_is_hidden(Index *index, uint64_t folder, uint64_t generation, uint32_t uid,
-                     bool *is_hidden, GError **error);
-// Makes the messages of a range gone, telling each; those that are archived stay, and of those that
-// are hidden nothing is told.
+// Makes the messages of a range gone, telling each; of those that are hidden nothing is told. Those
+// that are archived stay, as what the server does not list; where all is to be kept, those with a
+// body too.
 bool index_remove_range(Index *index, uint64_t folder, uint64_t generation, UidRange range,
                         const IndexListener *listener, GError **error);
+// Of those that stayed so, these are listed again.
+bool index_note_present(Index *index, uint64_t folder, uint64_t generation, const UidSet *present,
+                        GError **error);
 // Shows what was listed under `from`, all of it above `after_uid`, as messages of `generation`;
 // tells the first `max_told` of them as added.
 bool index_adopt(Index *index, uint64_t folder, uint64_t generation, uint64_t from,
@@ -239,7 +249,8 @@ bool index_touch_body(Index *index, uint64_t ino, int64_t now_ns, GError **error
 bool index_forget_body(Index *index, uint64_t ino, GError **error);
 // What all bodies on disk take; those that are one file count once.
 bool index_cached_bytes(Index *index, uint64_t *bytes, GError **error);
-// Tells bodies on disk, the least recently used first, until `each` returns false.
+// Tells bodies on disk, the least recently used first, until `each` returns false; not those that
+// nobody has any more.
 typedef bool (*IndexBodyFunc)(uint64_t ino, uint64_t size, gpointer data);
 bool index_oldest_bodies(Index *index, IndexBodyFunc each, gpointer data, GError **error);
 

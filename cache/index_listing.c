@@ -14,12 +14,18 @@ static const char END_BUILDING[] = "DELETE FROM building WHERE folder = ?1";
 static const char NEW_NAMES[] =
     "SELECT ino, name, coalesce(id, uid) FROM inode WHERE parent = ?1 AND uid > ?3"
     " AND generation = ?2 AND gone = 0 AND hidden = 0 ORDER BY uid LIMIT ?4";
+#define STAYS                                                        \
+  "(archived = 1 OR (has_body = 1 AND hidden = 0 AND id IS NOT NULL" \
+  " AND (SELECT keeps FROM archiving)))"
 static const char RANGE[] =
     "SELECT ino, name, coalesce(id, uid) FROM inode WHERE parent = ?1 AND generation = ?2"
-    " AND gone = 0 AND hidden = 0 AND archived = 0 AND uid BETWEEN ?3 AND ?4";
+    " AND gone = 0 AND hidden = 0 AND uid BETWEEN ?3 AND ?4 AND NOT " STAYS;
 static const char DROP_RANGE[] =
     "UPDATE inode SET gone = 1 WHERE parent = ?1 AND generation = ?2 AND gone = 0"
-    " AND archived = 0 AND uid BETWEEN ?3 AND ?4";
+    " AND uid BETWEEN ?3 AND ?4 AND NOT " STAYS;
+static const char NOTE_ABSENT[] =
+    "UPDATE inode SET absent = 1 WHERE parent = ?1 AND generation = ?2 AND gone = 0 AND absent = 0"
+    " AND uid BETWEEN ?3 AND ?4";
 static const char OTHER_GENERATION[] =
     "SELECT generation FROM folder WHERE ino = ?1 AND generation <> ?2";
 static const char END_SYNC[] =
@@ -100,6 +106,8 @@ bool index_remove_range(Index *index, uint64_t folder, uint64_t generation, UidR
   sqlite3_reset(statement);
   if (code != SQLITE_DONE) return false;
   statement = ranged(index, DROP_RANGE, folder, generation, range, error);
+  if (statement == NULL || !index_run(index, statement, "drop old messages", error)) return false;
+  statement = ranged(index, NOTE_ABSENT, folder, generation, range, error);
   return statement != NULL && index_run(index, statement, "drop old messages", error);
 }
 

@@ -10,8 +10,8 @@
 
 #define ADD_COLUMNS                                                                         \
   "INSERT INTO inode(parent, kind, name, first_seen, generation, uid, id, size, announced," \
-  " internaldate, flags, sender, subject, date, message_id, email_id)"                      \
-  " SELECT ?1, 1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14"
+  " internaldate, flags, sender, subject, date, message_id, email_id, called)"              \
+  " SELECT ?1, 1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15"
 static const char ADD[] = ADD_COLUMNS;
 static const char ADD_IF_NEW[] = ADD_COLUMNS
     " WHERE NOT EXISTS(SELECT 1 FROM inode"
@@ -24,17 +24,12 @@ static const char HAS_IDS[] =
 static const char ID_TAKEN[] =
     "SELECT uidvalidity FROM inode JOIN folder ON folder.ino = inode.parent"
     " WHERE inode.parent = ?1 AND id = ?2 AND gone = 0";
-static const char NUMBER[] =
-    "SELECT uid FROM inode WHERE parent = ?1 AND id = ?2 AND generation = ?3 AND gone = 0"
-    " ORDER BY uid DESC LIMIT 1";
 static const char ANNOUNCED[] =
     "SELECT announced FROM inode WHERE parent = ?1 AND uid = ?2 AND generation = ?3 AND gone = 0";
 static const char IS_SAME[] =
     "SELECT ino, announced FROM inode"
     " WHERE parent = ?1 AND uid = ?2 AND generation = ?3 AND gone = 0"
     " AND sender IS ?4 AND subject IS ?5 AND date IS ?6 AND message_id IS ?7";
-static const char IS_HIDDEN[] =
-    "SELECT hidden FROM inode WHERE parent = ?1 AND uid = ?2 AND generation = ?3 AND gone = 0";
 static const char FORGET_REMOVAL[] =
     "DELETE FROM removal WHERE id IN (SELECT id FROM inode"
     "  WHERE parent = ?1 AND uid = ?2 AND generation = ?3 AND gone = 0)";
@@ -126,7 +121,7 @@ static char *distinct_id(Index *index, uint64_t folder, const char *uid, GError 
 // What the message is called by, where that is not its UID; NULL: it is.
 static char *id_of(Index *index, const IndexAddition *addition, const MailboxMessage *message,
                    const char *uid, GError **error) {
-  if (message->id != NULL) return g_strdup(message->id);
+  if (message->id != NULL) return index_free_id(index, addition->folder, message->id, error);
   return addition->has_ids ? distinct_id(index, addition->folder, uid, error) : NULL;
 }
 
@@ -136,6 +131,8 @@ static bool insert_message(Index *index, sqlite3_stmt *statement, const IndexAdd
   g_auto(Details) details = {0};
   g_snprintf(uid, sizeof uid, "%u", (unsigned)message->uid);
   g_autofree char *id = id_of(index, addition, message, uid, error);
+  if (id == NULL && message->id != NULL) return false;
+  bool is_called_so = message->id == NULL || strcmp(id, message->id) == 0;
   if (message->header != NULL)
     details_init_from_header(&details, message, addition->now_ns / NS_PER_S);
   else
@@ -156,6 +153,7 @@ static bool insert_message(Index *index, sqlite3_stmt *statement, const IndexAdd
   sqlite3_bind_text(statement, 12, details.date, -1, SQLITE_STATIC);
   sqlite3_bind_text(statement, 13, details.message_id, -1, SQLITE_STATIC);
   sqlite3_bind_text(statement, 14, message->email_id, -1, SQLITE_STATIC);
+  sqlite3_bind_text(statement, 15, is_called_so ? NULL : message->id, -1, SQLITE_STATIC);
   bool done = index_run(index, statement, "add a message", error);
   sqlite3_clear_bindings(statement);
   return done;
@@ -273,20 +271,6 @@ bool index_has_uid(Index *index, uint64_t folder, uint64_t generation, uint32_t 
   return code == SQLITE_ROW || code == SQLITE_DONE;
 }
 
-bool index_number(Index *index, uint64_t folder, uint64_t generation, const char *id, uint32_t *uid,
-                  GError **error) {
-  sqlite3_stmt *statement = index_statement(index, NUMBER, error);
-  if (statement == NULL) return false;
-  sqlite3_bind_int64(statement, 1, (sqlite3_int64)folder);
-  index_bind_text(statement, 2, id);
-  sqlite3_bind_int64(statement, 3, (sqlite3_int64)generation);
-  int code = sqlite3_step(statement);
-  *uid = code == SQLITE_ROW ? (uint32_t)sqlite3_column_int64(statement, 0) : 0;
-  if (code != SQLITE_ROW && code != SQLITE_DONE) index_fail(index, "look for an id", error);
-  sqlite3_reset(statement);
-  return code == SQLITE_ROW || code == SQLITE_DONE;
-}
-
 static sqlite3_stmt *about(Index *index, const char *sql, uint64_t folder, uint64_t generation,
                            uint32_t uid, GError **error) {
   sqlite3_stmt *statement = index_statement(index, sql, error);
@@ -313,15 +297,6 @@ bool index_announced(Index *index, uint64_t folder, uint64_t generation, uint32_
                      int64_t *size, GError **error) {
   return read_number(index, about(index, ANNOUNCED, folder, generation, uid, error), -1, size,
                      error);
-}
-
-bool index_is_hidden(Index *index, uint64_t folder, uint64_t generation, uint32_t uid,
-                     bool *is_hidden, GError **error) {
-  int64_t hidden = 0;
-  bool done = read_number(index, about(index, IS_HIDDEN, folder, generation, uid, error), 0,
-                          &hidden, error);
-  *is_hidden = hidden != 0;
-  return done;
 }
 
 // The message with all that the details say, 0: it is another.

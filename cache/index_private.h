@@ -29,6 +29,9 @@ bool index_run(Index *index, sqlite3_stmt *statement, const char *attempt, GErro
 sqlite3_stmt *index_reading(Index *index, const char *sql);
 // What a step of a reading statement means; a failure is logged.
 IndexAnswer index_answer(Index *index, int code);
+// The id of a new message that the server calls so: that, or one that no message has which stays;
+// the caller's.
+char *index_free_id(Index *index, uint64_t folder, const char *called, GError **error);
 // What the server announces of a message by now.
 bool index_set_announced(Index *index, uint64_t ino, int64_t size, GError **error);
 // The size of a message as it is shown.

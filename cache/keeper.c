@@ -19,6 +19,8 @@ void keeper_job_free(KeeperJob *job) {
   if (job == NULL) return;
   g_clear_pointer(&job->ids, g_ptr_array_unref);
   g_clear_pointer(&job->missing, g_array_unref);
+  g_clear_pointer(&job->recognised, g_array_unref);
+  g_clear_pointer(&job->held, g_hash_table_unref);
   if (job->free_done_data != NULL && job->done_data != NULL) job->free_done_data(job->done_data);
   g_clear_error(&job->error);
   g_free(job->id);
@@ -31,15 +33,21 @@ static void free_job(gpointer job) {
 
 // ---- Opening.
 
-static bool is_kept(const char *id, gpointer ledger) {
-  uint64_t size;
-  return ledger_has(ledger, id, &size);
+static LedgerFate fate_of(const char *id, gpointer ledger) {
+  return ledger_fate(ledger, id);
+}
+
+static bool is_there(const char *id, uint64_t size, gpointer archive) {
+  return archive_has(archive, id, size);
 }
 
 static bool open_ledger(Keeper *keeper, const KeeperOptions *options, GError **error) {
   g_autofree char *path = g_build_filename(options->directory, LEDGER_NAME, NULL);
-  bool may_make = archive_is_empty(keeper->archive);
-  keeper->ledger = ledger_open(path, options->index_path, may_make, error);
+  const LedgerOptions wanted = {.path = path,
+                                .index_path = options->index_path,
+                                .owner = options->owner,
+                                .may_make = archive_is_empty(keeper->archive)};
+  keeper->ledger = ledger_open(&wanted, error);
   return keeper->ledger != NULL;
 }
 
@@ -77,10 +85,31 @@ static bool prepare_folder(const KeeperOptions *options, GError **error) {
   return (folder.listed || list_nothing(index, &folder, error)) && index_commit(index, error);
 }
 
+// What is lost may come back with the directory: the ledger forgets nothing.
+static bool check_archive(Keeper *keeper, const KeeperOptions *options, GError **error) {
+  uint64_t n_lost;
+  if (!ledger_check(keeper->ledger, is_there, keeper->archive, &n_lost, error)) return false;
+  if (n_lost > 0)
+    g_warning("%" G_GUINT64_FORMAT
+              " archived messages are not in %s/%s any more, or not whole; "
+              "what the server has of them still is archived again",
+              n_lost, options->directory, ARCHIVE_NAME);
+  return true;
+}
+
+static void sweep(Keeper *keeper, const KeeperOptions *options) {
+  unsigned n_aside = archive_sweep(keeper->archive, fate_of, keeper->ledger);
+  if (n_aside > 0)
+    g_message("%u files in %s/%s are of no message in %s; they lie in %s there now", n_aside,
+              options->directory, ARCHIVE_NAME, LEDGER_NAME, ARCHIVE_ASIDE);
+}
+
 static bool restore(Keeper *keeper, const KeeperOptions *options, GError **error) {
   uint64_t n_kept;
-  return ledger_count_kept(keeper->ledger, &n_kept, error) &&
-         (n_kept == 0 || prepare_folder(options, error)) && ledger_restore(keeper->ledger, error) &&
+  return check_archive(keeper, options, error) &&
+         ledger_count_kept(keeper->ledger, &n_kept, error) &&
+         (n_kept == 0 || prepare_folder(options, error)) &&
+         ledger_restore(keeper->ledger, options->keeps_forever, error) &&
          (keeper->removals = ledger_removals(keeper->ledger, error)) != NULL;
 }
 
@@ -145,7 +174,7 @@ Keeper *keeper_new(const KeeperOptions *options, GError **error) {
   if ((keeper->archive = archive_new(archive, error)) == NULL ||
       !open_ledger(keeper, options, error) || !restore(keeper, options, error))
     return NULL;
-  archive_sweep(keeper->archive, is_kept, keeper->ledger);
+  sweep(keeper, options);
   keeper->jobs = queue_new(free_job);
   keeper->answers = post_new(options->context, take_answer, keeper, free_job);
   keeper->thread = g_thread_new("keeper", run, keeper);

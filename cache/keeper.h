@@ -10,6 +10,9 @@
 //
 // What is answered without error is on disk. A crash between two steps is mended at the next start:
 // the ledger says what is. Errors are a LEDGER_ERROR.
+//
+// Mail that the server calls anew, as it does with one of several it called the same when another
+// of them is gone, is known by its bytes: the one in the archive is then the one that is listed.
 #pragma once
 
 #include <stdbool.h>
@@ -35,15 +38,19 @@ typedef struct KeeperJob {
   // What lies at or before `asked` is not told as missing.
   uint64_t after, asked;
   uint64_t most_bytes;
+  GHashTable *held;  // ino -> a descriptor + 1 of its body, open until the answer; NULL: none
   void (*done)(struct KeeperJob *job, gpointer data);
   gpointer done_data;
   GDestroyNotify free_done_data;  // of what nobody took; NULL: nothing is to be freed
 
   // The outcome.
-  GError *error;     // REMOVE: ENOENT, ENOTSUP as in ledger_id_of
-  char *id;          // REMOVE
-  GArray *missing;   // ARCHIVE: of IndexStep, without their size_exact
-  unsigned n_kept;   // ARCHIVE: how many it took
+  GError *error;    // REMOVE: ENOENT, ENOTSUP as in ledger_id_of
+  char *id;         // REMOVE
+  GArray *missing;  // ARCHIVE: of IndexStep, without their size_exact
+  unsigned n_kept;  // ARCHIVE: how many it took
+  // ARCHIVE: of uint64_t: of messages that were found to be others that the archive has, and that
+  // are gone.
+  GArray *recognised;
   uint64_t reached;  // ARCHIVE: the last that was looked at
   bool is_end;       // ARCHIVE: nothing follows
 } KeeperJob;
@@ -65,7 +72,8 @@ typedef struct {
 
 // Opens what lies in the state directory or makes it, brings the index in line with it, and starts
 // the thread. What cannot be read is left as it is: EIO. Also where the archive has bodies and the
-// ledger is lost.
+// ledger is lost, or where either is of another owner's mail. What the ledger knows and the archive
+// has not, and the other way round, is told in the log.
 Keeper *keeper_new(const KeeperOptions *options, GError **error);
 // Does what was asked for, ends the thread, frees answers nobody has taken.
 void keeper_free(Keeper *keeper);

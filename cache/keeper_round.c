@@ -2,16 +2,47 @@
 // fetched for the next one.
 
 #include <errno.h>
+#include <fcntl.h>
 
 #include "cache/keeper_private.h"
 
 // So many messages are looked at in one round, and are missing at most.
 #define ROUND_MESSAGES 200
+// How much a round takes: what a removal, or the end, may have to wait for.
+#define ROUND_LAID_BYTES ((uint64_t)16 << 20)
+
+// What a round found.
+typedef struct {
+  Keeper *keeper;
+  KeeperJob *job;
+  uint64_t missing_bytes, laid_bytes;
+  GArray *inos;    // of uint64_t: of messages whose bodies lie beside the archive now
+  GPtrArray *ids;  // of those, lent by the candidates
+} Round;
+
+static int held_fd(const KeeperJob *job, uint64_t ino) {
+  gpointer fd = job->held != NULL ? g_hash_table_lookup(job->held, &ino) : NULL;
+  return fd != NULL ? GPOINTER_TO_INT(fd) - 1 : -1;
+}
+
+// The caller's, and the body store's to close.
+static int open_body(const Round *round, const LedgerCandidate *candidate) {
+  if (!candidate->has_digest) return -1;
+  int held = held_fd(round->job, candidate->ino);
+  if (held < 0)
+    return candidate->has_body ? body_open(round->keeper->bodies, candidate->ino, candidate->size)
+                               : -1;
+  int fd = fcntl(held, F_DUPFD_CLOEXEC, 0);
+  if (fd >= 0) body_adopt(round->keeper->bodies, candidate->ino);
+  return fd;
+}
 
 // A body that is not what it should be is to be fetched again. False: the archive cannot take more.
-static bool lay(Keeper *keeper, const LedgerCandidate *candidate, bool *is_here, GError **error) {
+static bool lay(const Round *round, const LedgerCandidate *candidate, bool *is_here,
+                GError **error) {
+  Keeper *keeper = round->keeper;
   g_autoptr(GError) failure = NULL;
-  int fd = body_open(keeper->bodies, candidate->ino, candidate->size);
+  int fd = open_body(round, candidate);
   *is_here = fd >= 0 && archive_lay(keeper->archive, candidate->id, fd, candidate->size,
                                     candidate->sha256, &failure);
   if (fd >= 0) body_close(keeper->bodies, candidate->ino, fd);
@@ -20,35 +51,62 @@ static bool lay(Keeper *keeper, const LedgerCandidate *candidate, bool *is_here,
   return false;
 }
 
-static void add_missing(KeeperJob *job, const LedgerCandidate *candidate, uint64_t *bytes) {
-  if (candidate->ino <= job->asked) return;
+static void add_missing(Round *round, const LedgerCandidate *candidate) {
+  if (candidate->ino <= round->job->asked || candidate->is_absent) return;
   const IndexStep step = {.ino = candidate->ino, .uid = candidate->uid, .size = candidate->size};
-  g_array_append_val(job->missing, step);
-  *bytes += candidate->size;
+  g_array_append_val(round->job->missing, step);
+  round->missing_bytes += candidate->size;
 }
 
-// The messages whose bodies lie beside the archive now.
-typedef struct {
-  GArray *inos;    // of uint64_t
-  GPtrArray *ids;  // lent by the candidates
-} Laid;
+// What the archive has under another name is not put there twice.
+static bool is_former(const Round *round, const LedgerCandidate *candidate) {
+  g_autoptr(GError) error = NULL;
+  Ledger *ledger = round->keeper->ledger;
+  uint64_t former = candidate->has_digest ? ledger_find_former(ledger, candidate->ino) : 0;
+  if (former == 0) return false;
+  bool done = ledger_begin(ledger, &error) &&
+              ledger_take_over(ledger, former, candidate->ino, &error) &&
+              ledger_commit(ledger, &error);
+  ledger_rollback(ledger);
+  if (!done) {
+    g_info("%s", error->message);
+    return false;
+  }
+  body_remove(round->keeper->bodies, candidate->ino);
+  g_array_append_val(round->job->recognised, candidate->ino);
+  return true;
+}
 
-static bool lay_all(Keeper *keeper, KeeperJob *job, const GArray *candidates, Laid *laid) {
-  uint64_t bytes = 0;
-  for (unsigned i = 0; i < candidates->len && bytes < job->most_bytes; i++) {
+static bool take(Round *round, const LedgerCandidate *candidate) {
+  bool is_here = false;
+  if (ledger_keeps_other(round->keeper->ledger, candidate)) {
+    g_info("archive: %s is another message there", candidate->id);
+    return true;
+  }
+  if (is_former(round, candidate)) return true;
+  if (!lay(round, candidate, &is_here, &round->job->error)) return false;
+  if (is_here) {
+    g_array_append_val(round->inos, candidate->ino);
+    g_ptr_array_add(round->ids, candidate->id);
+    round->laid_bytes += candidate->size;
+  } else {
+    add_missing(round, candidate);
+  }
+  return true;
+}
+
+static bool is_full(const Round *round) {
+  return round->missing_bytes >= round->job->most_bytes || round->laid_bytes >= ROUND_LAID_BYTES;
+}
+
+static void take_all(Round *round, const GArray *candidates) {
+  KeeperJob *job = round->job;
+  for (unsigned i = 0; i < candidates->len && !is_full(round); i++) {
     const LedgerCandidate *candidate = &g_array_index(candidates, LedgerCandidate, i);
-    bool is_here = false;
-    if (candidate->has_body && !lay(keeper, candidate, &is_here, &job->error)) return false;
-    if (is_here) {
-      g_array_append_val(laid->inos, candidate->ino);
-      g_ptr_array_add(laid->ids, candidate->id);
-    } else {
-      add_missing(job, candidate, &bytes);
-    }
+    if (!take(round, candidate)) return;
     job->reached = candidate->ino;
   }
-  job->is_end = candidates->len < ROUND_MESSAGES && bytes < job->most_bytes;
-  return true;
+  job->is_end = candidates->len < ROUND_MESSAGES && !is_full(round);
 }
 
 typedef bool (*Change)(Ledger *ledger, uint64_t ino, GError **error);
@@ -80,27 +138,29 @@ static void drop_bodies(Keeper *keeper, const GArray *inos) {
   if (!change_all(keeper, inos, ledger_drop_body, &error)) g_info("%s", error->message);
 }
 
-static void commit_round(Keeper *keeper, KeeperJob *job, const Laid *laid) {
+static void commit_round(const Round *round) {
   g_autoptr(GError) error = NULL;
-  const char *const *ids = (const char *const *)laid->ids->pdata;
-  if (archive_place(keeper->archive, ids, laid->ids->len, &error) &&
-      mark_and_keep(keeper, laid->inos, &error)) {
-    drop_bodies(keeper, laid->inos);
-    job->n_kept = laid->inos->len;
-  } else if (job->error == NULL) {
-    job->error = g_steal_pointer(&error);
+  Keeper *keeper = round->keeper;
+  const char *const *ids = (const char *const *)round->ids->pdata;
+  if (archive_place(keeper->archive, ids, round->ids->len, &error) &&
+      mark_and_keep(keeper, round->inos, &error)) {
+    drop_bodies(keeper, round->inos);
+    round->job->n_kept = round->inos->len;
+  } else if (round->job->error == NULL) {
+    round->job->error = g_steal_pointer(&error);
   }
 }
 
 void keeper_archive_round(Keeper *keeper, KeeperJob *job) {
   job->missing = g_array_new(FALSE, TRUE, sizeof(IndexStep));
+  job->recognised = g_array_new(FALSE, FALSE, sizeof(uint64_t));
   job->reached = job->after;
   g_autoptr(GArray) candidates =
       ledger_candidates(keeper->ledger, job->after, ROUND_MESSAGES, &job->error);
   if (candidates == NULL) return;
   g_autoptr(GArray) inos = g_array_new(FALSE, FALSE, sizeof(uint64_t));
   g_autoptr(GPtrArray) ids = g_ptr_array_new();
-  Laid laid = {inos, ids};
-  lay_all(keeper, job, candidates, &laid);
-  if (inos->len > 0) commit_round(keeper, job, &laid);
+  Round round = {.keeper = keeper, .job = job, .inos = inos, .ids = ids};
+  take_all(&round, candidates);
+  if (inos->len > 0) commit_round(&round);
 }

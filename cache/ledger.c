@@ -14,9 +14,12 @@
 
 static const char make_sql[] =
     "BEGIN IMMEDIATE;"
-    "CREATE TABLE main.removal (id TEXT PRIMARY KEY, asked_ns INTEGER NOT NULL) WITHOUT ROWID;"
-    // number: in which order they were archived.
+    "CREATE TABLE main.owner (name TEXT NOT NULL);"
+    "CREATE TABLE main.removal (id TEXT PRIMARY KEY, called TEXT NOT NULL, announced INTEGER,"
+    " message_id TEXT, asked_ns INTEGER NOT NULL) WITHOUT ROWID;"
+    // number: in which order they were archived. lost: the body was not there at the last start.
     "CREATE TABLE main.kept (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,"
+    " called TEXT NOT NULL, lost INTEGER NOT NULL DEFAULT 0,"
     " name TEXT NOT NULL, size INTEGER NOT NULL, sha256 BLOB NOT NULL, announced INTEGER,"
     " internaldate INTEGER, first_seen INTEGER NOT NULL, flags TEXT, sender TEXT, subject TEXT,"
     " date TEXT, message_id TEXT);"
@@ -108,6 +111,44 @@ static bool make_or_check(Ledger *ledger, bool may_make, GError **error) {
   return false;
 }
 
+static bool set_owner(Ledger *ledger, const char *owner, GError **error) {
+  sqlite3_stmt *statement =
+      ledger_statement(ledger, "INSERT INTO main.owner(rowid, name) VALUES(1, ?1)", error);
+  if (statement == NULL || !ledger_execute(ledger, "DELETE FROM main.owner", "set it up", error))
+    return false;
+  sqlite3_bind_text(statement, 1, owner, -1, SQLITE_STATIC);
+  return ledger_run(ledger, statement, "set it up", error);
+}
+
+// Newly allocated; NULL without error: nobody's yet.
+static bool read_owner(Ledger *ledger, char **owner, GError **error) {
+  sqlite3_stmt *statement = ledger_statement(ledger, "SELECT name FROM main.owner", error);
+  if (statement == NULL) return false;
+  int code = sqlite3_step(statement);
+  *owner = code == SQLITE_ROW ? g_strdup((const char *)sqlite3_column_text(statement, 0)) : NULL;
+  if (code != SQLITE_ROW && code != SQLITE_DONE) ledger_fail(ledger, "read it", error);
+  sqlite3_reset(statement);
+  return code == SQLITE_ROW || code == SQLITE_DONE;
+}
+
+// The names of one server's messages mean nothing to another.
+static bool check_owner(Ledger *ledger, const char *owner, GError **error) {
+  g_autofree char *known = NULL;
+  int64_t rows;
+  if (!read_owner(ledger, &known, error)) return false;
+  if (g_strcmp0(known, owner) == 0) return true;
+  if (!query(ledger,
+             "SELECT (SELECT count(*) FROM main.kept) + (SELECT count(*) FROM main.removal)", &rows,
+             error))
+    return false;
+  if (rows == 0) return set_owner(ledger, owner, error);
+  g_set_error(error, LEDGER_ERROR, EIO,
+              "the ledger is of the mail of %s, not of %s; name another account or state_dir for "
+              "this one, or move the ledger and the archive beside it away",
+              known, owner);
+  return false;
+}
+
 static bool attach_index(Ledger *ledger, const char *path, GError **error) {
   sqlite3_stmt *statement = ledger_statement(ledger, "ATTACH ?1 AS seen", error);
   if (statement == NULL) return false;
@@ -116,27 +157,28 @@ static bool attach_index(Ledger *ledger, const char *path, GError **error) {
          ledger_execute(ledger, "PRAGMA seen.synchronous = NORMAL", "set it up", error);
 }
 
-static bool set_up(Ledger *ledger, const char *index_path, bool may_make, GError **error) {
+static bool set_up(Ledger *ledger, const LedgerOptions *options, GError **error) {
   sqlite3_busy_timeout(ledger->database, BUSY_MS);
-  return make_or_check(ledger, may_make, error) &&
+  return make_or_check(ledger, options->may_make, error) &&
          ledger_execute(ledger, "PRAGMA main.journal_mode = WAL; PRAGMA main.synchronous = FULL",
                         "set it up", error) &&
-         attach_index(ledger, index_path, error);
+         check_owner(ledger, options->owner, error) &&
+         attach_index(ledger, options->index_path, error);
 }
 
 static void finalize(gpointer statement) {
   sqlite3_finalize(statement);
 }
 
-Ledger *ledger_open(const char *path, const char *index_path, bool may_make, GError **error) {
+Ledger *ledger_open(const LedgerOptions *options, GError **error) {
   const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
   g_autoptr(Ledger) ledger = g_new0(Ledger, 1);
   ledger->statements = g_hash_table_new_full(NULL, NULL, NULL, finalize);
-  if (sqlite3_open_v2(path, &ledger->database, flags, NULL) != SQLITE_OK)
+  if (sqlite3_open_v2(options->path, &ledger->database, flags, NULL) != SQLITE_OK)
     ledger_fail(ledger, "open it", error);
-  else if (set_up(ledger, index_path, may_make, error))
+  else if (set_up(ledger, options, error))
     return g_steal_pointer(&ledger);
-  g_prefix_error(error, "%s: ", path);
+  g_prefix_error(error, "%s: ", options->path);
   return NULL;
 }
 
@@ -147,7 +189,8 @@ void ledger_free(Ledger *ledger) {
   g_free(ledger);
 }
 
-// Locks nothing yet: the first change of either side does.
+// Locks nothing yet: the first change of either side does, and waits for that. So a change comes
+// before all reading: what was read already SQLite does not wait to change.
 bool ledger_begin(Ledger *ledger, GError **error) {
   return ledger_execute(ledger, "BEGIN", "begin a change", error);
 }
@@ -164,7 +207,7 @@ void ledger_rollback(Ledger *ledger) {
 
 bool ledger_count_kept(Ledger *ledger, uint64_t *count, GError **error) {
   int64_t number = 0;
-  bool counted = query(ledger, "SELECT count(*) FROM main.kept", &number, error);
+  bool counted = query(ledger, "SELECT count(*) FROM main.kept WHERE lost = 0", &number, error);
   *count = (uint64_t)number;
   return counted;
 }

@@ -3,6 +3,11 @@
 // server has confirmed it, and one for each message in the archive, with all that the index tells
 // of it. It is never rebuilt and never overwritten.
 //
+// A message is known by its id, which no other has that is here. It is what the server calls it,
+// but for messages that the server calls as it did one that stays (`called` in the index); so what
+// a user removed is deleted on the server only where what is called so has its size and its
+// Message-ID.
+//
 // The account's index lies beside it on the same connection, so what passes between the two is
 // plain SQL. The ledger decides: ledger_restore brings the index in line with it, whatever a crash
 // came between, and makes an index that is new show what the archive has. Only for a store without
@@ -34,20 +39,33 @@ GQuark ledger_error_quark(void);
 // The UIDVALIDITY of a folder whose numbers are ours (net/mailbox.h).
 #define LEDGER_UIDVALIDITY 1
 
-// Opens the ledger at `path`, and the index, which must exist. One that is not there, or has no
-// bytes, is made if it may be. One that cannot be read, of another version, no ledger at all or
-// lost is left as it is: EIO.
-Ledger *ledger_open(const char *path, const char *index_path, bool may_make, GError **error);
+typedef struct {
+  const char *path;
+  const char *index_path;  // of an index that exists
+  const char *owner;       // whose mail it is
+  bool may_make;           // where there is none, or one of no bytes
+} LedgerOptions;
+
+// Opens the ledger and the index. One that cannot be read, of another version, of another owner's
+// mail, no ledger at all or lost is left as it is: EIO.
+Ledger *ledger_open(const LedgerOptions *options, GError **error);
 void ledger_free(Ledger *ledger);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Ledger, ledger_free)
 
 // How many messages the archive has.
 bool ledger_count_kept(Ledger *ledger, uint64_t *count, GError **error);
-// Whether the archive has a body of that id, of so many bytes.
-bool ledger_has(Ledger *ledger, const char *id, uint64_t *size);
-// Brings the index in line; LEDGER_FOLDER must be listed there if the archive has anything. Before
-// anything is mounted.
-bool ledger_restore(Ledger *ledger, GError **error);
+// What the archive has, as it is asked of each that the ledger knows: a body that is not there is
+// lost, and its message not in the archive, until a later start finds it. Tells how many are lost.
+bool ledger_check(Ledger *ledger, bool (*is_there)(const char *id, uint64_t size, gpointer data),
+                  gpointer data, uint64_t *n_lost, GError **error);
+// What is known of a file of the archive's: it belongs there, its removal was asked for, or
+// nothing.
+typedef enum { LEDGER_KEEPS, LEDGER_REMOVES, LEDGER_KNOWS_NOT } LedgerFate;
+LedgerFate ledger_fate(Ledger *ledger, const char *id);
+// Brings the index in line; LEDGER_FOLDER must be there if the archive has anything. keeps: what is
+// in the cache stays until it is archived, and the archive is a listing where the server told none.
+// Before anything is mounted.
+bool ledger_restore(Ledger *ledger, bool keeps, GError **error);
 // The ids of all messages that were removed and not settled, as strings; the caller's.
 GPtrArray *ledger_removals(Ledger *ledger, GError **error);
 
@@ -76,13 +94,22 @@ typedef struct {
   uint64_t ino;
   char *id;
   uint32_t uid;
-  uint64_t size;  // announced, if there is no body
-  bool has_body;
-  uint8_t sha256[BODY_SHA256_BYTES];  // has_body
+  uint64_t size;                      // announced, if no body ever came
+  bool has_body;                      // in the cache, on disk
+  bool has_digest;                    // of the body that came last
+  bool is_absent;                     // the server does not have it any more
+  uint8_t sha256[BODY_SHA256_BYTES];  // has_digest
 } LedgerCandidate;
 void ledger_candidate_clear(LedgerCandidate *candidate);
 // An array of LedgerCandidate that clears them; the caller's.
 GArray *ledger_candidates(Ledger *ledger, uint64_t after, unsigned most, GError **error);
+// The archive has another message of that id.
+bool ledger_keeps_other(Ledger *ledger, const LedgerCandidate *candidate);
+// A message in the archive that the server had called the same, and has no more under that name, of
+// the very bytes of this one: it is the same, called anew. 0: there is none.
+uint64_t ledger_find_former(Ledger *ledger, uint64_t ino);
+// On the index: the former is what the server lists as `ino`, which is gone.
+bool ledger_take_over(Ledger *ledger, uint64_t former, uint64_t ino, GError **error);
 // On the index: the message stays from now on, whatever its server lists; if it is still shown.
 bool ledger_mark(Ledger *ledger, uint64_t ino, GError **error);
 bool ledger_unmark(Ledger *ledger, uint64_t ino, GError **error);

@@ -6,34 +6,47 @@
 #include "cache/ledger_private.h"
 
 static const char ID_OF[] = "SELECT id, gone OR hidden FROM seen.inode WHERE ino = ?1 AND kind = 1";
-// Messages of one id are told apart by a number behind it, in the order of the day.
+// Messages that the server calls the same are told apart by a number behind it, in the order of the
+// day. What it has no more is told from all.
 static const char HAS_TWINS[] =
     "SELECT EXISTS(SELECT 1 FROM seen.inode AS mine JOIN seen.inode AS other USING (parent)"
-    " WHERE mine.ino = ?1 AND other.id = mine.id || '-2' AND other.gone = 0)";
+    " WHERE mine.ino = ?1 AND mine.absent = 0 AND other.ino <> ?1 AND other.id IS NOT NULL"
+    " AND other.gone = 0 AND other.absent = 0 AND other.hidden = 0"
+    " AND " LEDGER_LIKE("other", LEDGER_CALLED("mine")) ")";
 #define IS_IT " WHERE parent = " LEDGER_FOLDER_INO " AND id = ?1"
 static const char HIDE[] = "UPDATE seen.inode SET hidden = 1, archived = 0" IS_IT " AND gone = 0";
-static const char TELL_REMOVAL[] = "INSERT OR IGNORE INTO seen.removal(id) VALUES(?1)";
+#define REMOVED " FROM seen.inode" IS_IT " AND hidden = 1 AND gone = 0 ORDER BY ino DESC LIMIT 1"
+static const char TELL_REMOVAL[] =
+    "INSERT OR REPLACE INTO seen.removal(id, called, announced, message_id)"
+    " SELECT id, coalesce(called, id), announced, message_id" REMOVED;
 static const char FORGET_REMOVAL[] = "DELETE FROM seen.removal WHERE id = ?1";
 static const char SHOW[] =
-    "UPDATE seen.inode SET hidden = 0, archived = id IN (SELECT id FROM main.kept)" IS_IT
-    " AND hidden = 1";
+    "UPDATE seen.inode SET hidden = 0, archived = id IN"
+    " (SELECT id FROM main.kept WHERE lost = 0)" IS_IT " AND hidden = 1";
 static const char TOUCH[] =
     "UPDATE seen.folder SET mtime = max(mtime + 1, ?1) WHERE ino = " LEDGER_FOLDER_INO;
 static const char HIDDEN[] = "SELECT ino FROM seen.inode" IS_IT " AND hidden = 1";
 static const char GONE[] = "UPDATE seen.inode SET gone = 1, has_body = 0" IS_IT " AND hidden = 1";
-static const char NOTE[] = "INSERT OR IGNORE INTO main.removal(id, asked_ns) VALUES(?1, ?2)";
+static const char NOTE[] =
+    "INSERT OR REPLACE INTO main.removal(id, called, announced, message_id, asked_ns)"
+    " SELECT id, coalesce(called, id), announced, message_id, ?2" REMOVED;
 static const char UNKEEP[] = "DELETE FROM main.kept WHERE id = ?1";
 static const char UNNOTE[] = "DELETE FROM main.removal WHERE id = ?1";
-static const char HAS[] = "SELECT size FROM main.kept WHERE id = ?1";
+static const char FATE[] =
+    "SELECT CASE WHEN EXISTS(SELECT 1 FROM main.kept WHERE id = ?1 AND lost = 0) THEN 0"
+    " WHEN EXISTS(SELECT 1 FROM main.removal WHERE id = ?1) THEN 1 ELSE 2 END";
+static const char DIGEST[] = "SELECT sha256 FROM main.kept WHERE id = ?1 AND lost = 0";
 static const char CANDIDATES[] =
-    "SELECT ino, id, uid, size, has_body, sha256 FROM seen.inode WHERE parent = " LEDGER_FOLDER_INO
+    "SELECT ino, id, uid, size, has_body, sha256, absent FROM seen.inode WHERE parent "
+    "= " LEDGER_FOLDER_INO
     " AND ino > ?1 AND id IS NOT NULL AND gone = 0 AND hidden = 0 AND archived = 0"
     " AND generation = (SELECT generation FROM seen.folder WHERE folder.ino = inode.parent)"
     " ORDER BY ino LIMIT ?2";
 static const char KEEP[] =
-    "INSERT OR REPLACE INTO main.kept(id, name, size, sha256, announced, internaldate, first_seen,"
-    " flags, sender, subject, date, message_id)"
-    " SELECT id, name, size, sha256, announced, internaldate, first_seen, flags, sender, subject,"
+    "INSERT OR REPLACE INTO main.kept(id, called, name, size, sha256, announced, internaldate,"
+    " first_seen, flags, sender, subject, date, message_id)"
+    " SELECT id, coalesce(called, id), name, size, sha256, announced, internaldate, first_seen, "
+    "flags, sender, subject,"
     " date, message_id FROM seen.inode WHERE ino = ?1 AND archived = 1";
 static const char MARK[] =
     "UPDATE seen.inode SET archived = 1 WHERE ino = ?1 AND gone = 0 AND hidden = 0";
@@ -98,8 +111,7 @@ char *ledger_id_of(Ledger *ledger, uint64_t ino, GError **error) {
   if (!is_shown) return refuse(ENOENT, "it is not there any more", error);
   if (id == NULL) return refuse(ENOTSUP, "its server has no lasting name for it", error);
   if (!has_twins(ledger, ino, &is_one_of_many, error)) return NULL;
-  if (is_one_of_many || strchr(id, '-') != NULL)
-    return refuse(ENOTSUP, "its server calls several messages the same", error);
+  if (is_one_of_many) return refuse(ENOTSUP, "its server calls several messages the same", error);
   return g_steal_pointer(&id);
 }
 
@@ -140,19 +152,29 @@ static bool tell_hidden(Ledger *ledger, const char *id, void (*gone)(uint64_t, g
 
 bool ledger_settle(Ledger *ledger, const char *id, void (*gone)(uint64_t ino, gpointer data),
                    gpointer data, GError **error) {
-  return tell_hidden(ledger, id, gone, data, error) &&
-         run_about(ledger, GONE, id, "forget a message", error) &&
-         run_about(ledger, FORGET_REMOVAL, id, "forget a message", error);
+  return run_about(ledger, FORGET_REMOVAL, id, "forget a message", error) &&
+         tell_hidden(ledger, id, gone, data, error) &&
+         run_about(ledger, GONE, id, "forget a message", error);
 }
 
 // ---- What is archived.
 
-bool ledger_has(Ledger *ledger, const char *id, uint64_t *size) {
-  sqlite3_stmt *statement = about(ledger, HAS, id, NULL);
-  bool has = statement != NULL && sqlite3_step(statement) == SQLITE_ROW;
-  if (has) *size = (uint64_t)sqlite3_column_int64(statement, 0);
+LedgerFate ledger_fate(Ledger *ledger, const char *id) {
+  sqlite3_stmt *statement = about(ledger, FATE, id, NULL);
+  bool is_told = statement != NULL && sqlite3_step(statement) == SQLITE_ROW;
+  LedgerFate fate = is_told ? (LedgerFate)sqlite3_column_int(statement, 0) : LEDGER_KEEPS;
   if (statement != NULL) sqlite3_reset(statement);
-  return has;
+  return fate;
+}
+
+bool ledger_keeps_other(Ledger *ledger, const LedgerCandidate *candidate) {
+  sqlite3_stmt *statement = about(ledger, DIGEST, candidate->id, NULL);
+  bool is_other =
+      statement != NULL && sqlite3_step(statement) == SQLITE_ROW &&
+      (sqlite3_column_bytes(statement, 0) != BODY_SHA256_BYTES ||
+       memcmp(sqlite3_column_blob(statement, 0), candidate->sha256, BODY_SHA256_BYTES) != 0);
+  if (statement != NULL) sqlite3_reset(statement);
+  return is_other;
 }
 
 void ledger_candidate_clear(LedgerCandidate *candidate) {
@@ -170,10 +192,12 @@ static void take_candidate(sqlite3_stmt *row, GArray *candidates) {
       .id = g_strdup((const char *)sqlite3_column_text(row, 1)),
       .uid = (uint32_t)sqlite3_column_int64(row, 2),
       .size = (uint64_t)MAX(sqlite3_column_int64(row, 3), 0),
-      .has_body =
-          sqlite3_column_int(row, 4) != 0 && sqlite3_column_bytes(row, 5) == BODY_SHA256_BYTES,
+      .has_body = sqlite3_column_int(row, 4) != 0,
+      .has_digest = sqlite3_column_bytes(row, 5) == BODY_SHA256_BYTES,
+      .is_absent = sqlite3_column_int(row, 6) != 0,
   };
-  if (candidate.has_body) memcpy(candidate.sha256, sqlite3_column_blob(row, 5), BODY_SHA256_BYTES);
+  if (candidate.has_digest)
+    memcpy(candidate.sha256, sqlite3_column_blob(row, 5), BODY_SHA256_BYTES);
   g_array_append_val(candidates, candidate);
 }
 

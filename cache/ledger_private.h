@@ -10,6 +10,14 @@
   "(SELECT folder.ino FROM seen.folder JOIN seen.inode AS own USING (ino)" \
   " WHERE server_name = '" LEDGER_FOLDER "' AND own.gone = 0 AND folder.ino <> 1)"
 
+// What the server calls a message, and that without the number by which it is told from others that
+// have the same.
+#define LEDGER_CALLED(row) "coalesce(" row ".called, " row ".id)"
+#define LEDGER_BASE(called) "substr(" called ", 1, instr(" called " || '-', '-') - 1)"
+// Another one may be called like it: between the base and this.
+#define LEDGER_LIKE(row, called) \
+  LEDGER_CALLED(row) " BETWEEN " LEDGER_BASE(called) " AND " LEDGER_BASE(called) " || '-~'"
+
 // The prepared statement of `sql` (a string that lives as long as the program), reset and unbound;
 // it stays the ledger's. NULL: error is set.
 sqlite3_stmt *ledger_statement(Ledger *ledger, const char *sql, GError **error);

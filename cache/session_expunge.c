@@ -17,21 +17,15 @@ static void add_id(GPtrArray *ids, const char *id) {
 
 static bool find_one(Session *session, Job *job, const IndexFolder *folder, const char *id,
                      Listed *listed, GError **error) {
-  uint32_t uid, second_uid;
-  g_autofree char *second = g_strdup_printf("%s-2", id);
-  if (!index_number(session->index, folder->ino, folder->generation, id, &uid, error) ||
-      !index_number(session->index, folder->ino, folder->generation, second, &second_uid, error))
+  IndexListed found;
+  if (!index_listed(session->index, folder->ino, folder->generation, id, &found, error))
     return false;
-  bool is_hidden = false;
-  if (uid != 0 &&
-      !index_is_hidden(session->index, folder->ino, folder->generation, uid, &is_hidden, error))
-    return false;
-  if (second_uid != 0 || (uid != 0 && !is_hidden)) {
-    add_id(job->doubtful, id);
-  } else if (uid == 0) {
+  if (found.uid == 0) {
     add_id(job->settled, id);
+  } else if (found.has_twins || !found.is_hidden) {
+    add_id(job->doubtful, id);
   } else {
-    uid_set_add(listed->uids, uid);
+    uid_set_add(listed->uids, found.uid);
     g_ptr_array_add(listed->ids, (gpointer)id);
   }
   return true;
@@ -43,10 +37,11 @@ static bool expunge_listed(Session *session, Job *job, const IndexFolder *folder
     if (!find_one(session, job, folder, g_ptr_array_index(job->ids, i), listed, error))
       return false;
   if (uid_set_is_empty(listed->uids)) return true;
-  if (!mailbox_expunge(session->mailbox, folder->server_name, folder->status.uidvalidity,
-                       listed->uids, error))
-    return false;
+  bool is_done = mailbox_expunge(session->mailbox, folder->server_name, folder->status.uidvalidity,
+                                 listed->uids, error);
+  // The connection is over whatever the server answered.
   session_disconnect(session);
+  if (!is_done) return false;
   for (unsigned i = 0; i < listed->ids->len; i++)
     add_id(job->settled, g_ptr_array_index(listed->ids, i));
   return true;

@@ -78,11 +78,24 @@ static void note_failure(Store *store, const GError *error) {
   store->archiving.is_full = is_full;
 }
 
+// A name under which a message was listed for a moment.
+static void tell_recognised(Store *store, const GArray *inos) {
+  Inode inode = {0};
+  for (unsigned i = 0; inos != NULL && i < inos->len; i++) {
+    uint64_t ino = g_array_index(inos, uint64_t, i);
+    if (index_get(store->index, ino, &inode) == INDEX_FOUND && store->listener.removed != NULL)
+      store->listener.removed(inode.parent, ino, inode.name, store->listener_data);
+  }
+  if (inos != NULL && inos->len > 0 && store->listener.changed != NULL)
+    store->listener.changed(inode.parent, false, store->listener_data);
+}
+
 static void take_round(KeeperJob *job, gpointer data) {
   Store *store = data;
   Archiving *archiving = &store->archiving;
   index_refresh(store->index);
   let_go(store);
+  tell_recognised(store, job->recognised);
   if (job->error != NULL) {
     note_failure(store, job->error);
     retry_later(store);
@@ -101,11 +114,24 @@ static void take_round(KeeperJob *job, gpointer data) {
   if (job->is_end && archiving->again) store_archive(store);
 }
 
+// What came for it, and may be on no disk.
+static GHashTable *held_descriptors(const GPtrArray *held) {
+  if (held == NULL || held->len == 0) return NULL;
+  GHashTable *fds = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+  for (unsigned i = 0; i < held->len; i++) {
+    const StoreBody *body = g_ptr_array_index(held, i);
+    g_hash_table_insert(fds, g_memdup2(&body->ino, sizeof body->ino),
+                        GINT_TO_POINTER(body->fd + 1));
+  }
+  return fds;
+}
+
 static void begin_round(Store *store) {
   KeeperJob *job = keeper_job_new(KEEPER_ARCHIVE);
   job->after = store->archiving.after;
   job->asked = store->archiving.asked;
   job->most_bytes = ROUND_BYTES;
+  job->held = held_descriptors(store->archiving.held);
   job->done = take_round;
   keeper_push(store->keeper, job);
 }

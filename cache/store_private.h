@@ -32,6 +32,7 @@ typedef struct {
   GHashTable *ids;  // set of strings
   bool is_asked;    // a job for them is under way, or what came of it is being noted
   unsigned n_failed;
+  bool is_told;      // that the server refuses some of them
   int64_t first_us;  // when the first of those was removed that are to be asked for next
   GSource *timer;    // NULL: the next try is not set
 } Removals;

@@ -188,6 +188,9 @@ static bool show_update(Talk *talk, Changes *changes, GError **error) {
   if (!index_begin(index, error) || !remove_gone(index, folder, gone, &listener, error))
     return false;
   changes_removed(changes, &after);
+  if (!talk->has_uids &&
+      !index_note_present(index, folder->ino, folder->generation, talk->update.present, error))
+    return false;
   bool changed = has_new || after > before;
   if ((has_new && !index_adopt(index, folder->ino, folder->generation, generation, talk->last_uid,
                                SYNC_ADDED_MAX, &listener, error)) ||
@@ -195,7 +198,10 @@ static bool show_update(Talk *talk, Changes *changes, GError **error) {
                       sync_now_ns(), &listener, error) ||
       !index_commit(index, error))
     return false;
-  if (changed) changes_add_folder(changes, folder->ino);
+  if (!folder->listed)
+    changes_add_first(changes, folder->ino);
+  else if (changed)
+    changes_add_folder(changes, folder->ino);
   return true;
 }
 
@@ -210,7 +216,9 @@ bool sync_folder(Index *index, Mailbox *mailbox, bool has_uids, const IndexFolde
                  Changes *changes, GError **error) {
   g_auto(Talk) talk = {0};
   uint32_t last_uid = folder->last_number;
-  if (!folder->listed) return list_anew(index, mailbox, has_uids, folder, changes, error);
+  // What the archive has of a folder without UIDs is in it before it is listed.
+  if (!folder->listed && (has_uids || folder->generation == 0))
+    return list_anew(index, mailbox, has_uids, folder, changes, error);
   if (has_uids && !index_last_uid(index, folder->ino, folder->generation, &last_uid, error))
     return false;
   const MailboxKnown known = {

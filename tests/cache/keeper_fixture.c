@@ -110,12 +110,14 @@ static void make_inbox(Index *index) {
                 index_end_tree(index, 1, &nobody, NULL));
 }
 
-static void add(Index *index, IndexAddition *addition, const char *id, uint32_t uid) {
+static void add(const KeeperFixture *fixture, Index *index, IndexAddition *addition, const char *id,
+                uint32_t uid) {
   const MailboxMessage message = {.uid = uid,
                                   .id = id,
                                   .internaldate = 1700000000,
                                   .size = 1,
                                   .subject = id,
+                                  .message_id = fixture->message_id,
                                   .from_address = "a@example.org"};
   g_assert_true(index_add_message(index, addition, &message, NULL));
 }
@@ -136,7 +138,7 @@ void keeper_list(KeeperFixture *fixture, const char *const *ids) {
   g_assert_true(index_begin_addition(index, &addition, NULL));
   for (; *ids != NULL; ids++) {
     g_assert_true(index_number(index, folder.ino, generation, *ids, &uid, NULL));
-    if (uid == 0) add(index, &addition, *ids, uid = next_uid++);
+    if (uid == 0 || fixture->lists_anew) add(fixture, index, &addition, *ids, uid = next_uid++);
     uid_set_add(present, uid);
   }
   g_assert_true(index_count_addition(index, &addition, NULL));
@@ -144,6 +146,7 @@ void keeper_list(KeeperFixture *fixture, const char *const *ids) {
     if (!uid_set_contains(present, uid))
       g_assert_true(
           index_remove_range(index, folder.ino, generation, (UidRange){uid, uid}, &nobody, NULL));
+  g_assert_true(index_note_present(index, folder.ino, generation, present, NULL));
   const MailboxStatus status = {.uidvalidity = LEDGER_UIDVALIDITY};
   uint64_t shown = folder.listed ? generation : addition.generation;
   if (folder.listed)
@@ -171,18 +174,28 @@ char *keeper_body_of(const char *id) {
   return g_strdup_printf("Subject: %s\r\n\r\nHello\r\n", id);
 }
 
-void keeper_bring_body(KeeperFixture *fixture, const char *id) {
+void keeper_bring_bytes(KeeperFixture *fixture, const char *id, const char *body, bool on_disk) {
   uint64_t ino = keeper_find(fixture, id), size;
   uint8_t sha256[BODY_SHA256_BYTES];
-  bool on_disk;
-  g_autofree char *body = keeper_body_of(id);
+  bool is_on_disk;
   g_autoptr(BodyWriter) writer = body_writer_new(fixture->bodies, ino, NULL);
   g_assert_true(body_writer_write(writer, body, strlen(body), NULL));
-  body_close(fixture->bodies, ino, body_writer_finish(writer, ino, &size, sha256, &on_disk, NULL));
+  body_close(fixture->bodies, ino,
+             body_writer_finish(writer, ino, &size, sha256, &is_on_disk, NULL));
+  if (!on_disk) body_remove(fixture->bodies, ino);
   g_autoptr(Index) index = open_index(fixture);
   g_assert_true(index_begin(index, NULL) &&
                 index_set_body(index, ino, size, sha256, on_disk, false, 1, NULL) &&
                 index_commit(index, NULL));
+}
+
+void keeper_bring_as(KeeperFixture *fixture, const char *id, const char *other_id) {
+  g_autofree char *body = keeper_body_of(other_id);
+  keeper_bring_bytes(fixture, id, body, true);
+}
+
+void keeper_bring_body(KeeperFixture *fixture, const char *id) {
+  keeper_bring_as(fixture, id, id);
 }
 
 // ---- Jobs.

@@ -16,6 +16,9 @@ typedef struct {
   // Of the next start.
   const char *owner;
   bool keeps_forever;
+  // Of the next listing.
+  bool lists_anew;         // the server calls what it lists anew
+  const char *message_id;  // of what is new; NULL: none
 } KeeperFixture;
 
 // In a directory of its own; no keeper runs yet.
@@ -37,8 +40,10 @@ void keeper_wipe_cache(KeeperFixture *fixture);
 void keeper_list(KeeperFixture *fixture, const char *const *ids);
 // The body that a message of that id has; the caller's.
 char *keeper_body_of(const char *id);
-// The message's body comes into the cache.
+// The message's body comes into the cache; or what another one's would be; or these bytes.
 void keeper_bring_body(KeeperFixture *fixture, const char *id);
+void keeper_bring_as(KeeperFixture *fixture, const char *id, const char *other_id);
+void keeper_bring_bytes(KeeperFixture *fixture, const char *id, const char *bytes, bool on_disk);
 // Inode of a message, shown or hidden; 0: none.
 uint64_t keeper_find(KeeperFixture *fixture, const char *id);
 
