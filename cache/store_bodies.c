@@ -246,7 +246,9 @@ void store_fetch_for_archive(Store *store, uint64_t folder_ino, const IndexStep 
   g_autoptr(GArray) wanted = g_array_new(FALSE, FALSE, sizeof(IndexStep));
   if (index_folder(store_index(store), folder_ino, &folder) != INDEX_FOUND) return;
   for (unsigned i = 0; i < n; i++)
-    if (!g_hash_table_contains(store->fetches, &steps[i].ino)) g_array_append_val(wanted, steps[i]);
+    if (!g_hash_table_contains(store->fetches, &steps[i].ino) &&
+        !is_unfetchable(store, steps[i].ino))
+      g_array_append_val(wanted, steps[i]);
   if (wanted->len == 0) return;
   store->archiving.n_jobs++;
   push_batch(store, &folder, &g_array_index(wanted, IndexStep, 0), wanted->len, UINT64_MAX, true);
@@ -401,7 +403,10 @@ void store_end_bodies(Store *store, Job *job) {
     return;
   }
   if (job->bodies == NULL || job->bodies->len == 0) end_one(store, job, job->ino);
-  for (unsigned i = 0; job->bodies != NULL && i < job->bodies->len; i++)
-    end_one(store, job, g_array_index(job->bodies, JobBody, i).ino);
+  for (unsigned i = 0; job->bodies != NULL && i < job->bodies->len; i++) {
+    const JobBody *body = &g_array_index(job->bodies, JobBody, i);
+    if (job->archives && body->withheld) remember_unfetchable(store, body->ino);
+    end_one(store, job, body->ino);
+  }
   if (job->archives) store_end_archive_fetch(store, job->error);
 }

@@ -112,14 +112,28 @@ static void tell_keeper(Store *store, KeeperTask task, GPtrArray **ids, bool fai
   keeper_push(store->keeper, job);
 }
 
+// What a server refuses it may go on refusing: its user is told once, until it does not any more.
+static void tell_failure(Store *store, const GError *error) {
+  bool is_refused = g_error_matches(error, NET_ERROR, NET_ERROR_REFUSED);
+  unsigned n = g_hash_table_size(store->removals.ids);
+  if (is_refused && !store->removals.is_told)
+    g_warning(
+        "the server refuses to remove some of %u messages, which stay hidden here and are "
+        "tried again: %s",
+        n, error->message);
+  else if (error != NULL)
+    g_info("%u removed messages are still on the server: %s", n, error->message);
+  if (is_refused || error == NULL) store->removals.is_told = is_refused;
+}
+
 void store_end_expunge(Store *store, Job *job) {
   store_tell_changes(store, job->changes);
-  if (job->error != NULL)
-    g_info("%u removed messages are still on the server: %s",
-           g_hash_table_size(store->removals.ids), job->error->message);
+  tell_failure(store, job->error);
   if (job->doubtful->len > 0) {
-    g_message("%u removed messages are shown again: the server calls several messages the same",
-              job->doubtful->len);
+    g_message(
+        "%u removed messages are shown again: whether the server still means the same "
+        "messages is not certain",
+        job->doubtful->len);
     tell_keeper(store, KEEPER_SHOW, &job->doubtful, false);
   }
   tell_keeper(store, KEEPER_SETTLE, &job->settled, job->error != NULL);

@@ -173,6 +173,58 @@ static void test_later_not(StoreFixture *fixture, gconstpointer data) {
   assert_all(fixture, MESSAGES - 1);
 }
 
+static gboolean set_done(gpointer done) {
+  *(bool *)done = true;
+  return G_SOURCE_REMOVE;
+}
+
+static void pause_for(StoreFixture *fixture, unsigned ms) {
+  bool done = false;
+  g_autoptr(GSource) source = g_timeout_source_new(ms);
+  g_source_set_callback(source, set_done, &done, NULL);
+  g_source_attach(source, fixture->context);
+  store_fixture_wait(fixture, &done);
+}
+
+// What the server does not give is not asked for again at once, however often the folder is listed.
+static void test_withheld(StoreFixture *fixture, gconstpointer data) {
+  fake_withhold("INBOX", uids[3]);
+  store_fixture_start_online(fixture, 1);
+  store_fixture_sync(fixture, "INBOX", -1);
+  while (count_archived(fixture) < MESSAGES - 2)
+    g_main_context_iteration(fixture->context, TRUE);
+  pause_for(fixture, 300);
+  unsigned calls = fake_calls(FAKE_FETCH);
+  for (unsigned i = 0; i < 3; i++) {
+    store_fixture_sync(fixture, "INBOX", -1);
+    pause_for(fixture, 100);
+  }
+  g_assert_cmpuint(fake_calls(FAKE_FETCH), ==, calls);
+}
+
+// With a new cache and without keep=forever the archive is not the folder: nothing is listed until
+// the server has told.
+static void test_half(StoreFixture *fixture, gconstpointer data) {
+  store_fixture_start_online(fixture, 1);
+  store_fixture_wait_until(fixture, has_all_but_one);
+  g_clear_pointer(&fixture->store, store_free);
+  store_fixture_wipe(fixture);
+  fixture->keeps_forever = false;
+  fake_remove_message("INBOX", uids[0]);
+  add(MESSAGES - 1);
+  fake_fail(FAKE_OPEN, NET_ERROR_OFFLINE, 1000);
+  g_auto(Answer) offline = store_fixture_start(fixture, 1);
+  uint64_t inbox = store_fixture_find(fixture, "INBOX");
+  g_assert_cmpint(store_listing(fixture->store, inbox), ==, STORE_UNLISTED);
+  g_clear_pointer(&fixture->store, store_free);
+  fake_fail(FAKE_OPEN, 0, 0);
+  store_fixture_start_online(fixture, 1);
+  store_fixture_sync(fixture, "INBOX", -1);
+  g_assert_cmpint(store_listing(fixture->store, inbox), ==, STORE_FRESH);
+  g_assert_cmpuint(count_shown(fixture), ==, MESSAGES);
+  assert_all(fixture, MESSAGES - 1);
+}
+
 int main(int argc, char **argv) {
   static const struct {
     const char *path;
@@ -183,6 +235,8 @@ int main(int argc, char **argv) {
       {"/store/archive/small cache", test_small_cache},
       {"/store/archive/broken", test_broken},
       {"/store/archive/later not", test_later_not},
+      {"/store/archive/withheld", test_withheld},
+      {"/store/archive/half", test_half},
   };
   g_test_init(&argc, &argv, NULL);
   for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)

@@ -207,6 +207,33 @@ static void test_twin(StoreFixture *fixture, gconstpointer data) {
   assert_shown(fixture, "aa bb cc bb ");
 }
 
+static void count_told(const char *domain, GLogLevelFlags level, const char *text, gpointer n) {
+  if (strstr(text, "refuses to remove") != NULL) g_atomic_int_inc((int *)n);
+}
+
+static bool was_asked_twice(StoreFixture *fixture) {
+  return fake_calls(FAKE_EXPUNGE) >= 2;
+}
+
+// What the server refuses stays hidden and is asked for again; its user is told, once.
+static void test_refused(StoreFixture *fixture, gconstpointer data) {
+  int n_told = 0;
+  GLogLevelFlags fatal = g_log_set_always_fatal(G_LOG_FATAL_MASK);
+  guint handler = g_log_set_handler("mailfs-cache", G_LOG_LEVEL_WARNING, count_told, &n_told);
+  start(fixture);
+  fake_fail(FAKE_EXPUNGE, NET_ERROR_REFUSED, 2);
+  remove_message(fixture, BB);
+  store_fixture_wait_until(fixture, was_asked_twice);
+  store_fixture_sync(fixture, "INBOX", -1);
+  assert_shown(fixture, "aa cc ");
+  g_assert_cmpuint(store_fixture_count(fixture, "removal"), ==, 1);
+  g_assert_cmpint(g_atomic_int_get(&n_told), ==, 1);
+  store_fixture_wait_until(fixture, is_settled);
+  g_assert_false(fake_has_uidl("INBOX", "00000000000000bb"));
+  g_log_remove_handler("mailfs-cache", handler);
+  g_log_set_always_fatal(fatal);
+}
+
 int main(int argc, char **argv) {
   static const struct {
     const char *path;
@@ -222,6 +249,7 @@ int main(int argc, char **argv) {
       {"/store/removal/gone already", test_gone_already},
       {"/store/removal/doubtful", test_doubtful},
       {"/store/removal/twin", test_twin},
+      {"/store/removal/refused", test_refused},
   };
   g_test_init(&argc, &argv, NULL);
   for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
