@@ -82,7 +82,8 @@ static bool prepare_folder(const KeeperOptions *options, GError **error) {
     g_set_error_literal(error, LEDGER_ERROR, EIO, "ledger: the index cannot be read");
     return false;
   }
-  return (folder.generation > 0 || list_nothing(index, &folder, error)) && index_commit(index, error);
+  return (folder.generation > 0 || list_nothing(index, &folder, error)) &&
+         index_commit(index, error);
 }
 
 // What is lost may come back with the directory: the ledger forgets nothing.

@@ -3,6 +3,7 @@
 #include "cache/ledger.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 
 #include "cache/ledger_private.h"
 
@@ -92,6 +93,20 @@ static bool make(Ledger *ledger, GError **error) {
   return false;
 }
 
+static bool fail_lost(GError **error) {
+  g_set_error_literal(error, LEDGER_ERROR, EIO,
+                      "the ledger that belongs to the archive beside it is lost; put it back, or "
+                      "move the archive away");
+  return false;
+}
+
+// Asked before SQLite opens it, which would delete the log of one that is not there.
+static bool is_lost(const LedgerOptions *options) {
+  struct stat status;
+  bool has_bytes = stat(options->path, &status) == 0 && status.st_size > 0;
+  return !has_bytes && !options->may_make;
+}
+
 // A database without tables is one whose making was interrupted, new, or what is left of one.
 static bool make_or_check(Ledger *ledger, bool may_make, GError **error) {
   int64_t tables, application, version;
@@ -99,13 +114,7 @@ static bool make_or_check(Ledger *ledger, bool may_make, GError **error) {
       !query(ledger, "PRAGMA main.application_id", &application, error) ||
       !query(ledger, "PRAGMA main.user_version", &version, error))
     return false;
-  if (tables == 0 && application == 0) {
-    if (may_make) return make(ledger, error);
-    g_set_error_literal(error, LEDGER_ERROR, EIO,
-                        "the ledger that belongs to the archive beside it is lost; put it back, or "
-                        "move the archive away");
-    return false;
-  }
+  if (tables == 0 && application == 0) return may_make ? make(ledger, error) : fail_lost(error);
   if (application == APPLICATION_ID && version == VERSION) return true;
   g_set_error_literal(error, LEDGER_ERROR, EIO, "ledger: not a ledger of this version");
   return false;
@@ -174,7 +183,9 @@ Ledger *ledger_open(const LedgerOptions *options, GError **error) {
   const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
   g_autoptr(Ledger) ledger = g_new0(Ledger, 1);
   ledger->statements = g_hash_table_new_full(NULL, NULL, NULL, finalize);
-  if (sqlite3_open_v2(options->path, &ledger->database, flags, NULL) != SQLITE_OK)
+  if (is_lost(options))
+    fail_lost(error);
+  else if (sqlite3_open_v2(options->path, &ledger->database, flags, NULL) != SQLITE_OK)
     ledger_fail(ledger, "open it", error);
   else if (set_up(ledger, options, error))
     return g_steal_pointer(&ledger);

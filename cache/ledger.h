@@ -103,7 +103,7 @@ typedef struct {
 void ledger_candidate_clear(LedgerCandidate *candidate);
 // An array of LedgerCandidate that clears them; the caller's.
 GArray *ledger_candidates(Ledger *ledger, uint64_t after, unsigned most, GError **error);
-// The archive has another message of that id.
+// The archive has a body of that id whose bytes are not the candidate's.
 bool ledger_keeps_other(Ledger *ledger, const LedgerCandidate *candidate);
 // A message in the archive that the server had called the same, and has no more under that name, of
 // the very bytes of this one: it is the same, called anew. 0: there is none.

@@ -168,6 +168,7 @@ LedgerFate ledger_fate(Ledger *ledger, const char *id) {
 }
 
 bool ledger_keeps_other(Ledger *ledger, const LedgerCandidate *candidate) {
+  if (!candidate->has_digest) return false;
   sqlite3_stmt *statement = about(ledger, DIGEST, candidate->id, NULL);
   bool is_other =
       statement != NULL && sqlite3_step(statement) == SQLITE_ROW &&

@@ -46,10 +46,12 @@ static void test_lost(KeeperFixture *fixture, gconstpointer data) {
   archive_three(fixture);
   g_autofree char *body = path_in_state(fixture, "archive/aa");
   g_autofree char *ledger = path_in_state(fixture, "mail.db");
+  g_autofree char *log = path_in_state(fixture, "mail.db-wal");
   remove_ledger(fixture);
+  g_assert_true(g_file_set_contents(log, "x", 1, NULL));
   for (unsigned i = 0; i < 3; i++)
     assert_will_not_start(fixture, "is lost");
-  g_assert_true(g_file_test(body, G_FILE_TEST_EXISTS));
+  g_assert_true(g_file_test(body, G_FILE_TEST_EXISTS) && g_file_test(log, G_FILE_TEST_EXISTS));
   g_assert_true(g_file_set_contents(ledger, "", 0, NULL));
   for (unsigned i = 0; i < 3; i++)
     assert_will_not_start(fixture, "is lost");

@@ -1,13 +1,14 @@
 """A POP3 account's mail is removed as rm says and only so, and with keep=forever it is an archive: what
 the server, a crash or a deleted cache takes away meanwhile changes neither."""
 
+import contextlib
 import os
 import shutil
 import sqlite3
 import unittest
 
 from lab import process, samples
-from lab.case import LabCase
+from lab.case import LabCase, PASSWORD
 from lab.imap_truth import ImapTruth
 
 MESSAGES = 30
@@ -39,6 +40,11 @@ class Pop3Case(LabCase):
             for uid in truth.messages("INBOX"):
                 truth.expunge("INBOX", uid)
 
+    def options(self, user="alice", **options):
+        """Of a mount that is configured anew."""
+        return {**self.mail_server(self.protocols[0], user), "password": PASSWORD,
+                "ca_file": self.dovecot.certificates.ca, **options}
+
     def imap(self):
         """Another client, for a moment."""
         return ImapTruth(self.dovecot, "alice")
@@ -58,7 +64,7 @@ class Pop3Case(LabCase):
     def rows(self, mount, table):
         """How many the ledger has."""
         path = os.path.join(mount.state, mount.account, "mail.db")
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
             return database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
 
     def wait_rows(self, mount, table, count):
@@ -208,7 +214,8 @@ class Keeping(Pop3Case):
         self.assertEqual(self.names(mount), names[2:])
 
     def test_a_disk_that_is_full(self):
-        # With no room in the state directory reading goes on; with room, it is archived.
+        # With no room in the state directory reading goes on; with room, what was read is archived,
+        # though the server has lost it meanwhile.
         self.empty_the_server()
         state = os.path.join(self.directory, "small")
         os.mkdir(state)
@@ -223,6 +230,9 @@ class Keeping(Pop3Case):
         self.assertEqual(set(mount.hashes("INBOX").values()), there)
         archive = os.path.join(state, mount.account, "archive")
         self.assertLess(len(os.listdir(archive)), MESSAGES)
+        self.empty_the_server()
+        process.run(["sleep", "2"])
+        self.assertEqual(len(mount.ls("INBOX")), MESSAGES)
         os.unlink(filler)
 
         def is_archived():
@@ -230,6 +240,54 @@ class Keeping(Pop3Case):
             return len(os.listdir(archive)) == MESSAGES
         process.wait_until(is_archived, 90, "an archive")
         self.assertEqual(set(mount.hashes("INBOX").values()), there)
+
+    def keep_ten(self):
+        """Another client removes all but ten; their hashes."""
+        with self.imap() as truth:
+            for uid in sorted(truth.messages("INBOX"))[10:]:
+                truth.expunge("INBOX", uid)
+        return set(self.there())
+
+    def test_the_archive_is_not_the_folder(self):
+        # With keep=server and a new cache, without a server: an error, never the archive's part of it.
+        mount = self.archived()
+        self.keep_ten()
+        mount.unmount()
+        shutil.rmtree(mount.cache)
+        with self.imap() as truth:
+            truth.append("INBOX", samples.Author(seed=43).write().content)
+        mount.configure(**self.options(keep="server", refresh=1))
+        self.dovecot.stop()
+        mount.start()
+        done = mount.run("ls", "INBOX", check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertEqual(done.stdout, "")
+        self.dovecot.start()
+        process.wait_until(
+            lambda: len(mount.run("ls", "INBOX", check=False).stdout.split()) == MESSAGES + 1, 60,
+            "the folder")
+
+    def test_a_state_that_is_not_its_own(self):
+        # A ledger that is lost, or of another user's mail, is not used, however often it is tried; the
+        # archive stays as it is.
+        mount = self.archived()
+        seen = self.look(mount)
+        mount.unmount()
+        ledger = os.path.join(mount.state, mount.account, "mail.db")
+        aside = os.path.join(self.directory, "mail.db")
+        shutil.move(ledger, aside)
+        for _ in range(2):
+            done = mount.try_start()
+            self.assertEqual(done.returncode, 73)
+            self.assertIn("is lost", done.stderr)
+        shutil.move(aside, ledger)
+        mount.configure(**self.options("bob", keep="forever"))
+        done = mount.try_start()
+        self.assertEqual(done.returncode, 73)
+        self.assertIn("of the mail of alice@", done.stderr)
+        mount.configure(**self.options(keep="forever"))
+        mount.start()
+        self.assertEqual(self.look(mount), seen)
 
 
 if __name__ == "__main__":
