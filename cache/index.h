@@ -190,6 +190,9 @@ bool index_has_uid(Index *index, uint64_t folder, uint64_t generation, uint32_t 
 // The UID of the message that a server without UIDs calls by that id; 0: there is none.
 bool index_number(Index *index, uint64_t folder, uint64_t generation, const char *id, uint32_t *uid,
                   GError **error);
+// The inode of the message with that UID; 0: there is none.
+bool index_ino(Index *index, uint64_t folder, uint64_t generation, uint32_t uid, uint64_t *ino,
+               GError **error);
 // The size that the server announced of the message with that UID; -1: none, or no such message.
 bool index_announced(Index *index, uint64_t folder, uint64_t generation, uint32_t uid,
                      int64_t *size, GError **error);
