@@ -159,8 +159,12 @@ static bool ask_list(Caller *caller, GError **error) {
 
 static bool ask_update(Caller *caller, GError **error) {
   const MailboxKnown known = {.folder = "INBOX", .uidvalidity = 1, .last_uid = caller->last_uid};
-  const MailboxUpdateFuncs funcs = {
-      .message = take_message, .number = tell_number, .is_same = tell_is_same, .data = caller};
+  const MailboxBodyFuncs bodies = {take_begin, take_bytes, take_end, NULL, caller};
+  const MailboxUpdateFuncs funcs = {.message = take_message,
+                                    .number = tell_number,
+                                    .is_same = tell_is_same,
+                                    .bodies = &bodies,
+                                    .data = caller};
   g_autoptr(UidSet) present = uid_set_new();
   MailboxUpdate update = {.present = present};
   g_autoptr(GHashTable) told = g_hash_table_new(NULL, NULL);
