@@ -132,6 +132,12 @@ static bool take_begin(uint32_t uid, uint64_t offset, gpointer data, GError **er
   return answer(caller, error);
 }
 
+// In an update, what was known already began and did not end.
+static bool begin_unnamed(uint32_t uid, uint64_t offset, gpointer data, GError **error) {
+  ((Caller *)data)->is_in_body = false;
+  return take_begin(uid, offset, data, error);
+}
+
 static bool take_bytes(const void *bytes, size_t size, gpointer data, GError **error) {
   Caller *caller = data;
   g_assert_true(caller->is_in_body && size > 0);
@@ -159,7 +165,7 @@ static bool ask_list(Caller *caller, GError **error) {
 
 static bool ask_update(Caller *caller, GError **error) {
   const MailboxKnown known = {.folder = "INBOX", .uidvalidity = 1, .last_uid = caller->last_uid};
-  const MailboxBodyFuncs bodies = {take_begin, take_bytes, take_end, NULL, caller};
+  const MailboxBodyFuncs bodies = {begin_unnamed, take_bytes, take_end, NULL, caller};
   const MailboxUpdateFuncs funcs = {.message = take_message,
                                     .number = tell_number,
                                     .is_same = tell_is_same,
