@@ -72,7 +72,7 @@ typedef struct {
   // The highest UID that was ever given to one of its messages here, where the server has no UIDs
   // (MailboxTraits.has_uids): it is never given again. 0: none was.
   uint32_t last_number;
-  uint32_t n_messages;   // in the index, those of a listing under way too
+  uint32_t n_messages;  // in the index, those of a listing under way too
   uint64_t generation;
   bool listed;
   int64_t synced_ns;  // since 1970, 0: never
@@ -190,6 +190,20 @@ bool index_has_uid(Index *index, uint64_t folder, uint64_t generation, uint32_t 
 // The UID of the message that a server without UIDs calls by that id; 0: there is none.
 bool index_number(Index *index, uint64_t folder, uint64_t generation, const char *id, uint32_t *uid,
                   GError **error);
+// The inode of the message with that UID; 0: there is none.
+bool index_ino(Index *index, uint64_t folder, uint64_t generation, uint32_t uid, uint64_t *ino,
+               GError **error);
+// The size that the server announced of the message with that UID; -1: none, or no such message.
+bool index_announced(Index *index, uint64_t folder, uint64_t generation, uint32_t uid,
+                     int64_t *size, GError **error);
+// Whether the message with that UID is the one with that header: it has the same Message-ID, date,
+// sender and subject. Its announced size is then the one told; else what a user removed under its
+// id is not what the server calls so by now, which will not be hidden.
+bool index_compare(Index *index, uint64_t folder, uint64_t generation,
+                   const MailboxMessage *message, bool *is_same, GError **error);
+// Whether a user removed it.
+bool index_is_hidden(Index *index, uint64_t folder, uint64_t generation, uint32_t uid,
+                     bool *is_hidden, GError **error);
 // Makes the messages of a range gone, telling each; those that are archived stay, and of those that
 // are hidden nothing is told.
 bool index_remove_range(Index *index, uint64_t folder, uint64_t generation, UidRange range,

@@ -9,6 +9,7 @@ static const char SET_BODY[] =
     "  AND twin.has_body = 1 AND twin.ino <> inode.ino)"
     " WHERE ino = ?1";
 static const char SET_SIZE[] = "UPDATE inode SET size = ?2, size_exact = 1 WHERE ino = ?1";
+static const char SET_ANNOUNCED[] = "UPDATE inode SET announced = ?2 WHERE ino = ?1";
 static const char TOUCH_BODY[] = "UPDATE inode SET used = ?2 WHERE ino = ?1 AND has_body = 1";
 static const char FORGET_BODY[] = "UPDATE inode SET has_body = 0 WHERE ino = ?1 AND has_body = 1";
 static const char CACHED_BYTES[] = "SELECT bytes FROM cached";
@@ -38,6 +39,10 @@ static bool run_with(Index *index, const char *sql, uint64_t ino, int64_t number
 
 bool index_set_size(Index *index, uint64_t ino, uint64_t size, GError **error) {
   return run_with(index, SET_SIZE, ino, (int64_t)size, "store a size", error);
+}
+
+bool index_set_announced(Index *index, uint64_t ino, int64_t size, GError **error) {
+  return run_with(index, SET_ANNOUNCED, ino, size, "store a size", error);
 }
 
 bool index_touch_body(Index *index, uint64_t ino, int64_t now_ns, GError **error) {

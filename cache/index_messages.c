@@ -25,7 +25,21 @@ static const char ID_TAKEN[] =
     "SELECT uidvalidity FROM inode JOIN folder ON folder.ino = inode.parent"
     " WHERE inode.parent = ?1 AND id = ?2 AND gone = 0";
 static const char NUMBER[] =
-    "SELECT uid FROM inode WHERE parent = ?1 AND id = ?2 AND generation = ?3 AND gone = 0";
+    "SELECT uid FROM inode WHERE parent = ?1 AND id = ?2 AND generation = ?3 AND gone = 0"
+    " ORDER BY uid DESC LIMIT 1";
+static const char ANNOUNCED[] =
+    "SELECT announced FROM inode WHERE parent = ?1 AND uid = ?2 AND generation = ?3 AND gone = 0";
+static const char IS_SAME[] =
+    "SELECT ino, announced FROM inode"
+    " WHERE parent = ?1 AND uid = ?2 AND generation = ?3 AND gone = 0"
+    " AND sender IS ?4 AND subject IS ?5 AND date IS ?6 AND message_id IS ?7";
+static const char INO[] =
+    "SELECT ino FROM inode WHERE parent = ?1 AND uid = ?2 AND generation = ?3 AND gone = 0";
+static const char IS_HIDDEN[] =
+    "SELECT hidden FROM inode WHERE parent = ?1 AND uid = ?2 AND generation = ?3 AND gone = 0";
+static const char FORGET_REMOVAL[] =
+    "DELETE FROM removal WHERE id IN (SELECT id FROM inode"
+    "  WHERE parent = ?1 AND uid = ?2 AND generation = ?3 AND gone = 0)";
 static const char FLAGS_OF[] =
     "SELECT ino, flags FROM inode WHERE parent = ?1 AND uid = ?2 AND generation = ?3 AND gone = 0";
 static const char SET_FLAGS[] = "UPDATE inode SET flags = ?2 WHERE ino = ?1";
@@ -273,4 +287,83 @@ bool index_number(Index *index, uint64_t folder, uint64_t generation, const char
   if (code != SQLITE_ROW && code != SQLITE_DONE) index_fail(index, "look for an id", error);
   sqlite3_reset(statement);
   return code == SQLITE_ROW || code == SQLITE_DONE;
+}
+
+static sqlite3_stmt *about(Index *index, const char *sql, uint64_t folder, uint64_t generation,
+                           uint32_t uid, GError **error) {
+  sqlite3_stmt *statement = index_statement(index, sql, error);
+  if (statement == NULL) return NULL;
+  sqlite3_bind_int64(statement, 1, (sqlite3_int64)folder);
+  sqlite3_bind_int64(statement, 2, uid);
+  sqlite3_bind_int64(statement, 3, (sqlite3_int64)generation);
+  return statement;
+}
+
+// The number in the first row; `absent` if there is none, or no row.
+static bool read_number(Index *index, sqlite3_stmt *statement, int64_t absent, int64_t *number,
+                        GError **error) {
+  if (statement == NULL) return false;
+  int code = sqlite3_step(statement);
+  bool has_number = code == SQLITE_ROW && sqlite3_column_type(statement, 0) != SQLITE_NULL;
+  *number = has_number ? sqlite3_column_int64(statement, 0) : absent;
+  if (code != SQLITE_ROW && code != SQLITE_DONE) index_fail(index, "look at a message", error);
+  sqlite3_reset(statement);
+  return code == SQLITE_ROW || code == SQLITE_DONE;
+}
+
+bool index_ino(Index *index, uint64_t folder, uint64_t generation, uint32_t uid, uint64_t *ino,
+               GError **error) {
+  int64_t number = 0;
+  bool done =
+      read_number(index, about(index, INO, folder, generation, uid, error), 0, &number, error);
+  *ino = (uint64_t)number;
+  return done;
+}
+
+bool index_announced(Index *index, uint64_t folder, uint64_t generation, uint32_t uid,
+                     int64_t *size, GError **error) {
+  return read_number(index, about(index, ANNOUNCED, folder, generation, uid, error), -1, size,
+                     error);
+}
+
+bool index_is_hidden(Index *index, uint64_t folder, uint64_t generation, uint32_t uid,
+                     bool *is_hidden, GError **error) {
+  int64_t hidden = 0;
+  bool done = read_number(index, about(index, IS_HIDDEN, folder, generation, uid, error), 0,
+                          &hidden, error);
+  *is_hidden = hidden != 0;
+  return done;
+}
+
+// The message with all that the details say, 0: it is another.
+static bool find_same(Index *index, sqlite3_stmt *statement, const Details *details, uint64_t *ino,
+                      int64_t *announced, GError **error) {
+  if (statement == NULL) return false;
+  sqlite3_bind_text(statement, 4, details->sender, -1, SQLITE_STATIC);
+  sqlite3_bind_text(statement, 5, details->subject, -1, SQLITE_STATIC);
+  sqlite3_bind_text(statement, 6, details->date, -1, SQLITE_STATIC);
+  sqlite3_bind_text(statement, 7, details->message_id, -1, SQLITE_STATIC);
+  int code = sqlite3_step(statement);
+  *ino = code == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(statement, 0) : 0;
+  *announced = code == SQLITE_ROW ? sqlite3_column_int64(statement, 1) : -1;
+  if (code != SQLITE_ROW && code != SQLITE_DONE) index_fail(index, "compare a message", error);
+  sqlite3_reset(statement);
+  sqlite3_clear_bindings(statement);
+  return code == SQLITE_ROW || code == SQLITE_DONE;
+}
+
+bool index_compare(Index *index, uint64_t folder, uint64_t generation,
+                   const MailboxMessage *message, bool *is_same, GError **error) {
+  g_auto(Details) details = {0};
+  uint64_t ino;
+  int64_t announced;
+  details_init_from_header(&details, message, g_get_real_time() / G_USEC_PER_SEC);
+  if (!find_same(index, about(index, IS_SAME, folder, generation, message->uid, error), &details,
+                 &ino, &announced, error))
+    return false;
+  *is_same = ino != 0;
+  if (*is_same)
+    return announced == message->size || index_set_announced(index, ino, message->size, error);
+  sqlite3_stmt *forget = about(index, FORGET_REMOVAL, folder, generation, message->uid, error);
+  return forget != NULL && index_run(index, forget, "forget a removal", error);
 }

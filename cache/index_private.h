@@ -29,6 +29,8 @@ bool index_run(Index *index, sqlite3_stmt *statement, const char *attempt, GErro
 sqlite3_stmt *index_reading(Index *index, const char *sql);
 // What a step of a reading statement means; a failure is logged.
 IndexAnswer index_answer(Index *index, int code);
+// What the server announces of a message by now.
+bool index_set_announced(Index *index, uint64_t ino, int64_t size, GError **error);
 // The size of a message as it is shown.
 uint64_t index_shown_size(int64_t size, bool exact);
 void index_bind_text(sqlite3_stmt *statement, int column, const char *text);

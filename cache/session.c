@@ -123,6 +123,15 @@ static void remove_bodies(Session *session, const Changes *changes, unsigned fro
   index_rollback(session->index);
 }
 
+// For what came whole with a listing.
+static void make_room(Session *session) {
+  g_autoptr(GError) error = NULL;
+  if (!index_begin(session->index, &error) || !session_make_room(session, &error) ||
+      !index_commit(session->index, &error))
+    g_info("%s: %s", session->name, error->message);
+  index_rollback(session->index);
+}
+
 static bool sync_claimed(Session *session, Job *job, uint64_t ino, GError **error) {
   g_auto(IndexFolder) folder;
   unsigned n_removed;
@@ -136,9 +145,13 @@ static bool sync_claimed(Session *session, Job *job, uint64_t ino, GError **erro
   if (job->changes == NULL) job->changes = changes_new();
   changes_removed(job->changes, &n_removed);
   session_set_folder(session, NULL, false);
-  if (!sync_folder(session->index, session->mailbox, session->context->traits->has_uids, &folder,
-                   job->changes, error))
+  bool has_uids = session->context->traits->has_uids;
+  g_autoptr(ListingBodies) bodies =
+      has_uids ? NULL : listing_bodies_new(session->context->bodies, session->context->cache_bytes);
+  if (!sync_folder(session->index, session->mailbox, has_uids, &folder, bodies, job->changes,
+                   error))
     return false;
+  if (bodies != NULL && listing_bodies_count(bodies) > 0) make_room(session);
   session_set_folder(session, folder.server_name, true);
   remove_bodies(session, job->changes, n_removed);
   return true;

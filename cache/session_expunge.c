@@ -1,5 +1,6 @@
 // Messages removed for good. Only what this connection has just listed under an id is what a user
-// removed who saw it under that id.
+// removed who saw it under that id; and not if the listing found it to be another message, which is
+// not hidden.
 
 #include "cache/session_private.h"
 #include "net/error.h"
@@ -21,7 +22,11 @@ static bool find_one(Session *session, Job *job, const IndexFolder *folder, cons
   if (!index_number(session->index, folder->ino, folder->generation, id, &uid, error) ||
       !index_number(session->index, folder->ino, folder->generation, second, &second_uid, error))
     return false;
-  if (second_uid != 0) {
+  bool is_hidden = false;
+  if (uid != 0 &&
+      !index_is_hidden(session->index, folder->ino, folder->generation, uid, &is_hidden, error))
+    return false;
+  if (second_uid != 0 || (uid != 0 && !is_hidden)) {
     add_id(job->doubtful, id);
   } else if (uid == 0) {
     add_id(job->settled, id);

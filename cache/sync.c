@@ -13,6 +13,7 @@ typedef struct {
   bool has_uids;
   uint32_t last_uid;  // no message above it is known
   Listing *listing;
+  ListingBodies *bodies;  // NULL: none are kept
   UidSet *vanished;
   MailboxUpdate update;
 } Talk;
@@ -57,8 +58,22 @@ static void talk_clear(Talk *talk) {
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Talk, talk_clear)
 
+// The message has an inode only once it is written.
+static bool keep_body(Talk *talk, uint32_t uid, GError **error) {
+  uint64_t generation, ino;
+  if (!listing_flush(talk->listing, error) ||
+      !listing_generation(talk->listing, &generation, error) ||
+      !index_ino(talk->index, talk->folder->ino, generation, uid, &ino, error))
+    return false;
+  if (ino != 0) listing_bodies_keep(talk->bodies, talk->index, ino);
+  return true;
+}
+
 static bool take_message(const MailboxMessage *message, gpointer data, GError **error) {
-  return listing_take(((Talk *)data)->listing, message, error);
+  Talk *talk = data;
+  if (!listing_take(talk->listing, message, error)) return false;
+  bool has_body = talk->bodies != NULL && listing_bodies_has(talk->bodies, message->uid);
+  return !has_body || keep_body(talk, message->uid, error);
 }
 
 static bool take_vanished(UidRange range, gpointer data, GError **error) {
@@ -66,9 +81,24 @@ static bool take_vanished(UidRange range, gpointer data, GError **error) {
   return true;
 }
 
-static bool tell_number(const char *id, uint32_t *uid, gpointer data, GError **error) {
+static bool tell_number(const char *id, int64_t size, uint32_t *uid, bool *is_certain,
+                        gpointer data, GError **error) {
   const Talk *talk = data;
-  return index_number(talk->index, talk->folder->ino, talk->folder->generation, id, uid, error);
+  const IndexFolder *folder = talk->folder;
+  int64_t announced = -1;
+  if (!index_number(talk->index, folder->ino, folder->generation, id, uid, error)) return false;
+  if (*uid != 0 &&
+      !index_announced(talk->index, folder->ino, folder->generation, *uid, &announced, error))
+    return false;
+  *is_certain = size < 0 || announced < 0 || size == announced;
+  return true;
+}
+
+static bool tell_is_same(const MailboxMessage *message, bool *is_same, gpointer data,
+                         GError **error) {
+  const Talk *talk = data;
+  const IndexFolder *folder = talk->folder;
+  return index_compare(talk->index, folder->ino, folder->generation, message, is_same, error);
 }
 
 // What is gone is as of the first asking.
@@ -104,6 +134,8 @@ static bool talk_about(Talk *talk, Mailbox *mailbox, const MailboxKnown *known, 
       .message = take_message,
       .vanished = take_vanished,
       .number = talk->has_uids ? NULL : tell_number,
+      .is_same = talk->has_uids ? NULL : tell_is_same,
+      .bodies = talk->bodies != NULL ? listing_bodies_funcs(talk->bodies) : NULL,
       .data = talk,
   };
   uint32_t first;
@@ -114,13 +146,14 @@ static bool talk_about(Talk *talk, Mailbox *mailbox, const MailboxKnown *known, 
 }
 
 static bool list_anew(Index *index, Mailbox *mailbox, bool has_uids, const IndexFolder *folder,
-                      Changes *changes, GError **error) {
+                      ListingBodies *bodies, Changes *changes, GError **error) {
   g_auto(Talk) talk = {0};
   uint64_t generation;
   uint32_t last_uid = has_uids ? 0 : folder->last_number;
   const MailboxKnown nothing = {.folder = folder->server_name, .last_uid = last_uid};
   const IndexListener listener = sync_listener(changes);
   talk_init(&talk, index, has_uids, folder, last_uid);
+  talk.bodies = bodies;
   if (!talk_about(&talk, mailbox, &nothing, error) ||
       !listing_generation(talk.listing, &generation, error) || !index_begin(index, error))
     return false;
@@ -191,10 +224,10 @@ static bool is_same_mailbox(const MailboxStatus *then, const MailboxStatus *now,
 }
 
 bool sync_folder(Index *index, Mailbox *mailbox, bool has_uids, const IndexFolder *folder,
-                 Changes *changes, GError **error) {
+                 ListingBodies *bodies, Changes *changes, GError **error) {
   g_auto(Talk) talk = {0};
   uint32_t last_uid = folder->last_number;
-  if (!folder->listed) return list_anew(index, mailbox, has_uids, folder, changes, error);
+  if (!folder->listed) return list_anew(index, mailbox, has_uids, folder, bodies, changes, error);
   if (has_uids && !index_last_uid(index, folder->ino, folder->generation, &last_uid, error))
     return false;
   const MailboxKnown known = {
@@ -205,9 +238,10 @@ bool sync_folder(Index *index, Mailbox *mailbox, bool has_uids, const IndexFolde
       .modseq = folder->status.highestmodseq,
   };
   talk_init(&talk, index, has_uids, folder, last_uid);
+  talk.bodies = bodies;
   if (!talk_about(&talk, mailbox, &known, error)) return false;
   if (!has_uids || is_same_mailbox(&folder->status, &talk.update.status, last_uid))
     return show_update(&talk, changes, error);
   talk_clear(&talk);
-  return list_anew(index, mailbox, has_uids, folder, changes, error);
+  return list_anew(index, mailbox, has_uids, folder, bodies, changes, error);
 }

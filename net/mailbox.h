@@ -97,6 +97,22 @@ typedef bool (*MailboxStatusFunc)(const char *folder, const MailboxStatus *statu
                                   GError **error);
 typedef bool (*MailboxMessageFunc)(const MailboxMessage *message, gpointer data, GError **error);
 
+// -- Bytes of messages, as they are told.
+
+// A body (or a part of one) begins, its bytes pass, and it ends: only the end makes it certain
+// whose it was, so `begin` may be told UID 0. `offset` is where the part starts as the server says;
+// a server that knows no parts sends the whole, as one at 0 that is longer than was asked for.
+// What began and did not end is to be forgotten. `withheld`: the server names the message but gives
+// nothing for it. A message of which none of these is told is not there any more; but see
+// mailbox_receive.
+typedef struct {
+  bool (*begin)(uint32_t uid, uint64_t offset, gpointer data, GError **error);
+  bool (*bytes)(const void *bytes, size_t size, gpointer data, GError **error);
+  bool (*end)(uint32_t uid, uint64_t offset, gpointer data, GError **error);
+  void (*withheld)(uint32_t uid, gpointer data);
+  gpointer data;
+} MailboxBodyFuncs;
+
 // -- Keeping up with a folder.
 
 // What the caller holds of it.
@@ -118,12 +134,24 @@ typedef struct {
 typedef struct {
   MailboxMessageFunc message;
   bool (*vanished)(UidRange range, gpointer data, GError **error);
-  // Only of a store without UIDs, NULL elsewhere: tells the UID under which the caller knows the
-  // message of that id, 0: it does not, or not any more, since it vanished. Messages that it does
-  // not know get UIDs above last_uid, in the order in which the server lists them, and hold for
-  // this connection; the caller keeps them with the ids. Where several messages have one UIDL, and
-  // not just as many as it knows, nobody can say which is which: all of them are told as new.
-  bool (*number)(const char *id, uint32_t *uid, gpointer data, GError **error);
+  // The rest only of a store without UIDs, NULL elsewhere.
+  // Tells the UID under which the caller knows the message of that id, 0: it does not, or not any
+  // more, since it vanished. `is_certain` (true before): the size is the one that was announced of
+  // it; -1 is like any. Messages that it does not know get UIDs above last_uid, those that have
+  // a UIDL in the order in which the server lists them, and hold for this connection; the caller
+  // keeps them with the ids. Where several messages have one UIDL, and not just as many as it
+  // knows, nobody can say which is which: all of them are told as new.
+  bool (*number)(const char *id, int64_t size, uint32_t *uid, bool *is_certain, gpointer data,
+                 GError **error);
+  // A server may give a UIDL again: those that are not certain, and those that several messages
+  // have, are compared by their headers. Told uid, size and header as they are now: whether it is
+  // the message that the caller knows under that UID. If not, it is a new one, and so is each with
+  // its UIDL. NULL: none is.
+  bool (*is_same)(const MailboxMessage *message, bool *is_same, gpointer data, GError **error);
+  // Where a new message has to be read whole for its header, its body passes here before `message`
+  // tells it; what begins with UID 0 and does not end is known already. Nothing is withheld. NULL:
+  // nobody wants it.
+  const MailboxBodyFuncs *bodies;
   gpointer data;
 } MailboxUpdateFuncs;
 
@@ -133,7 +161,7 @@ typedef struct {
   UidSet *present;  // the caller's, empty at first
 } MailboxUpdate;
 
-// -- Bytes of messages.
+// -- Asking for bytes of messages.
 
 typedef struct {
   uint64_t offset, size;
@@ -149,20 +177,6 @@ typedef struct {
   MailboxRange ranges[2];
   unsigned n_ranges;
 } MailboxRequest;
-
-// A body (or a part of one) begins, its bytes pass, and it ends: only the end makes it certain
-// whose it was, so `begin` may be told UID 0. `offset` is where the part starts as the server says;
-// a server that knows no parts sends the whole, as one at 0 that is longer than was asked for.
-// What began and did not end is to be forgotten. `withheld`: the server names the message but gives
-// nothing for it. A message of which none of these is told is not there any more; but see
-// mailbox_receive.
-typedef struct {
-  bool (*begin)(uint32_t uid, uint64_t offset, gpointer data, GError **error);
-  bool (*bytes)(const void *bytes, size_t size, gpointer data, GError **error);
-  bool (*end)(uint32_t uid, uint64_t offset, gpointer data, GError **error);
-  void (*withheld)(uint32_t uid, gpointer data);
-  gpointer data;
-} MailboxBodyFuncs;
 
 // How many requests may be sent before the first is received.
 #define MAILBOX_PIPELINE_MAX 8
@@ -217,6 +231,7 @@ typedef struct {
   bool (*expunge)(Mailbox *mailbox, const char *folder, uint32_t uidvalidity, const UidSet *uids,
                   GError **error);
   bool (*quota)(Mailbox *mailbox, MailboxQuota *quota, GError **error);
+  unsigned (*login_delay_s)(Mailbox *mailbox);  // NULL: 0
   void (*free)(Mailbox *mailbox);
 } MailboxOps;
 
@@ -243,7 +258,8 @@ bool mailbox_list(Mailbox *mailbox, MailboxFolderFunc each, MailboxStatusFunc st
 // server keeps track (RFC 7162 QRESYNC, else CONDSTORE), else by comparing. If the folder's
 // UIDVALIDITY is not the known one, only update->status is told: ask again knowing nothing.
 // GONE: no such folder; FORBIDDEN: no right to it; UNSUPPORTED: it has no lasting UIDs; BUSY: also
-// where the server counts messages and shows none, or says that some were expunged meanwhile;
+// where the server counts messages and shows none (POP3: fewer), or says that some were expunged
+// meanwhile, or refuses what its messages are known by;
 // REFUSED: also where it does not say in a readable way which are there; LIMIT: more than 2,000,000
 // ranges of UIDs.
 bool mailbox_update(Mailbox *mailbox, const MailboxKnown *known, const MailboxUpdateFuncs *funcs,
@@ -283,7 +299,7 @@ bool mailbox_find(Mailbox *mailbox, const char *folder, const char *field, const
                   bool *found, GError **error);
 // True where the server itself keeps what is sent through its own submission service; no I/O.
 bool mailbox_keeps_sent(Mailbox *mailbox);
-// Removes messages for good; those that are not there any more are passed over. Only of a store
+// Removes messages for good; those that were not listed are passed over. Only of a store
 // without UIDs, after an update on this connection: what is removed is what was listed under these
 // UIDs just then. True: the server confirmed it, and the connection is over (RFC 1939 6: DELE
 // counts with QUIT): free the mailbox. With an error that ended the connection they may be removed
@@ -294,6 +310,10 @@ bool mailbox_expunge(Mailbox *mailbox, const char *folder, uint32_t uidvalidity,
                      GError **error);
 // RFC 9208. A server without quotas: limit 0.
 bool mailbox_quota(Mailbox *mailbox, MailboxQuota *quota, GError **error);
-// Says goodbye (waits for it at most 1 s, not at all after an error) and closes. NULL is fine.
+// For how many seconds after a login the server does not let this user in again (RFC 2449 6.7), as
+// it said on this connection, a day at most; 0: it does not say. No I/O.
+unsigned mailbox_login_delay_s(Mailbox *mailbox);
+// Says goodbye and closes; not after an error, but for CANCELLED, once the waker was reset: while
+// it is cancelled nothing can be said. Waits at most 1 s without a byte, 3 s in all. NULL is fine.
 void mailbox_free(Mailbox *mailbox);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Mailbox, mailbox_free)

@@ -51,6 +51,10 @@ static bool pop3_quota(Mailbox *mailbox, MailboxQuota *quota, GError **error) {
   return true;
 }
 
+static unsigned pop3_login_delay_s(Mailbox *mailbox) {
+  return pop3_session_login_delay_s(pop3_of(mailbox)->session);
+}
+
 static void pop3_free(Mailbox *mailbox) {
   Pop3Mailbox *pop3 = pop3_of(mailbox);
   pop3_free_requests(pop3);
@@ -72,6 +76,7 @@ static const MailboxOps pop3_ops = {
     .keeps_sent = pop3_keeps_sent,
     .expunge = pop3_expunge,
     .quota = pop3_quota,
+    .login_delay_s = pop3_login_delay_s,
     .free = pop3_free,
 };
 

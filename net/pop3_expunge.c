@@ -12,7 +12,7 @@ typedef struct {
   Pop3Mailbox *pop3;
   Pop3Walk walk;    // over what is to be removed
   bool is_sent;     // QUIT was
-  GError *refusal;  // of a DELE, that is about more than its message; the first one
+  GError *refusal;  // of a DELE; the first one
 } Removal;
 
 static bool send_ahead(Removal *removal, GError **error) {
@@ -29,10 +29,9 @@ static bool send_ahead(Removal *removal, GError **error) {
   return pop3_session_flush(session, error);
 }
 
-// A DELE that is refused for no reason that has a name is of a message that is no more: if not,
-// the next listing shows it again.
+// Perhaps the message is no more, perhaps the server keeps it: the next listing tells.
 static void take_refusal(Removal *removal, const Pop3Reply *reply) {
-  if (reply->status == POP3_ERR && reply->code != NULL && removal->refusal == NULL)
+  if (reply->status == POP3_ERR && removal->refusal == NULL)
     pop3_reply_set_error(reply, &removal->refusal);
 }
 

@@ -3,26 +3,26 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include <openssl/evp.h>
-
 #include "net/error.h"
 #include "net/pop3_private.h"
 
 #define HEADER_MAX_BYTES (256 << 10)
 // What a header is taken for, to bound what is on its way.
 #define HEADER_USUAL_BYTES 4096
+// A server that refused so many TOPs, gave the messages by RETR, and never answered a TOP, knows
+// none. Before, a refusal is the message's: what names the others must not hang on it.
+#define TOPS_REFUSED 3
 
 typedef struct {
   Pop3Mailbox *pop3;
   Pop3Table *table;
-  Pop3WantsFunc wants;
-  Pop3HeaderFunc header;
-  gpointer data;
-  uint32_t next;      // the number that is looked at next
-  GQueue again;       // numbers whose TOP was refused: by RETR, before all others
-  bool is_ended;      // nothing more is sent
-  GByteArray *bytes;  // of the header that is read
-  EVP_MD_CTX *digest;
+  const Pop3HeaderFuncs *funcs;
+  const MailboxBodyFuncs *body;  // who is told of the one that is read; NULL: nobody
+  uint32_t next;                 // the number that is looked at next
+  GQueue again;                  // numbers whose TOP was refused: by RETR, before all others
+  bool is_ended;                 // nothing more is sent
+  GByteArray *bytes;             // of the header that is read
+  Pop3Key *key;
 } Reader;
 
 // ---- Sending.
@@ -34,7 +34,7 @@ static bool next_command(Reader *reader, Pop3Command *command) {
   uint32_t last = pop3_table_last_number(reader->table);
   for (; !is_again && reader->next <= last; reader->next++) {
     const Pop3Message *message = pop3_table_get(reader->table, reader->next);
-    if (message != NULL && reader->wants(message, reader->data)) break;
+    if (message != NULL && reader->funcs->wants(message, reader->funcs->data)) break;
   }
   if (!is_again) number = reader->next;
   if (number > last) return false;
@@ -71,8 +71,8 @@ static bool take_bytes(const char *bytes, size_t size, gpointer data, GError **e
   Reader *reader = data;
   size_t fits = MIN(size, HEADER_MAX_BYTES - reader->bytes->len);
   g_byte_array_append(reader->bytes, (const guint8 *)bytes, (guint)fits);
-  if (EVP_DigestUpdate(reader->digest, bytes, size) != 1) g_error("OpenSSL has no SHA-256");
-  return true;
+  pop3_key_add(reader->key, bytes, size);
+  return reader->body == NULL || reader->body->bytes(bytes, size, reader->body->data, error);
 }
 
 // Up to and with the first empty line; all of it if there is none.
@@ -88,40 +88,53 @@ static size_t header_length(const GByteArray *bytes) {
   return bytes->len;
 }
 
-static uint64_t take_key(Reader *reader) {
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  uint64_t key;
-  if (EVP_DigestFinal_ex(reader->digest, digest, NULL) != 1) g_error("OpenSSL has no SHA-256");
-  memcpy(&key, digest, sizeof key);
-  return GUINT64_FROM_BE(key);
-}
-
-static void begin_header(Reader *reader) {
-  g_byte_array_set_size(reader->bytes, 0);
-  if (EVP_DigestInit_ex(reader->digest, EVP_sha256(), NULL) != 1) g_error("OpenSSL has no SHA-256");
-}
-
 // Many messages have the same header but for what follows it, and their size differs.
 static void add_size(Reader *reader, const Pop3Message *message) {
   g_autofree char *size = g_strdup_printf("%" PRId64, message->size);
-  if (EVP_DigestUpdate(reader->digest, size, strlen(size)) != 1) g_error("OpenSSL has no SHA-256");
+  pop3_key_add(reader->key, size, strlen(size));
+}
+
+// All that is known of TOP by what was answered.
+static void note_verb(Pop3Mailbox *pop3, Pop3Verb verb) {
+  if (verb == POP3_TOP)
+    pop3->has_top_worked = true;
+  else if (pop3_session_may_have_top(pop3->session) && ++pop3->n_tops_refused >= TOPS_REFUSED)
+    pop3->is_top_refused = !pop3->has_top_worked;
+}
+
+static bool receive_message(Reader *reader, const Pop3Command *command, uint32_t uid,
+                            GError **error) {
+  Pop3Session *session = reader->pop3->session;
+  bool is_told = command->verb == POP3_RETR && !reader->is_ended;
+  const MailboxBodyFuncs *body = reader->body = is_told ? reader->funcs->bodies : NULL;
+  if (body != NULL && !body->begin(uid, 0, body->data, error)) {
+    pop3_session_receive_bytes(session, NULL, NULL, NULL);
+    return false;
+  }
+  g_byte_array_set_size(reader->bytes, 0);
+  pop3_key_begin(reader->key);
+  return pop3_session_receive_bytes(session, take_bytes, reader, error);
+}
+
+static bool tell(Reader *reader, Pop3Message *message, const Pop3Header *header, GError **error) {
+  const Pop3HeaderFuncs *funcs = reader->funcs;
+  const MailboxBodyFuncs *body = reader->body;
+  if (funcs->identify != NULL && !funcs->identify(message, header, funcs->data, error))
+    return false;
+  if (body != NULL && message->uid != 0 && !body->end(message->uid, 0, body->data, error))
+    return false;
+  return funcs->header(message, header, funcs->data, error);
 }
 
 static bool take_header(Reader *reader, const Pop3Command *command, GError **error) {
-  Pop3Mailbox *pop3 = reader->pop3;
   Pop3Message *message = pop3_table_get(reader->table, command->number);
-  begin_header(reader);
-  if (!pop3_session_receive_bytes(pop3->session, take_bytes, reader, error)) return false;
-  if (command->verb == POP3_TOP) {
-    pop3->has_top_worked = true;
-    add_size(reader, message);
-  } else if (!pop3->has_top_worked) {
-    pop3->is_top_refused = true;
-  }
+  if (!receive_message(reader, command, message->uid, error)) return false;
+  note_verb(reader->pop3, command->verb);
+  if (command->verb == POP3_TOP) add_size(reader, message);
   const Pop3Header header = {.bytes = (const char *)reader->bytes->data,
                              .size = header_length(reader->bytes),
-                             .key = take_key(reader)};
-  return reader->is_ended || reader->header(message, &header, reader->data, error);
+                             .key = pop3_key_end(reader->key)};
+  return reader->is_ended || tell(reader, message, &header, error);
 }
 
 static bool take_refusal(Reader *reader, const Pop3Command *command, const Pop3Reply *reply,
@@ -136,8 +149,8 @@ static bool take_refusal(Reader *reader, const Pop3Command *command, const Pop3R
     return true;
   }
   const Pop3Header header = {.refusal = reply->text};
-  return reader->is_ended || reader->header(pop3_table_get(reader->table, command->number), &header,
-                                            reader->data, error);
+  return reader->is_ended || reader->funcs->header(pop3_table_get(reader->table, command->number),
+                                                   &header, reader->funcs->data, error);
 }
 
 static bool receive(Reader *reader, GError **error) {
@@ -169,16 +182,12 @@ static bool read_all(Reader *reader, GError **error) {
   return false;
 }
 
-bool pop3_read_headers(Pop3Mailbox *pop3, Pop3Table *table, Pop3WantsFunc wants,
-                       Pop3HeaderFunc header, gpointer data, GError **error) {
-  Reader reader = {.pop3 = pop3,
-                   .table = table,
-                   .wants = wants,
-                   .header = header,
-                   .data = data,
-                   .next = 1,
-                   .bytes = g_byte_array_new(),
-                   .digest = EVP_MD_CTX_new()};
+bool pop3_read_headers(Pop3Mailbox *pop3, Pop3Table *table, const Pop3HeaderFuncs *funcs,
+                       GError **error) {
+  g_autoptr(Pop3Key) key = pop3_key_new();
+  g_autoptr(GByteArray) bytes = g_byte_array_new();
+  Reader reader = {
+      .pop3 = pop3, .table = table, .funcs = funcs, .next = 1, .bytes = bytes, .key = key};
   g_queue_init(&reader.again);
   bool good = read_all(&reader, error);
   if (!pop3_session_is_over(pop3->session)) {
@@ -187,7 +196,5 @@ bool pop3_read_headers(Pop3Mailbox *pop3, Pop3Table *table, Pop3WantsFunc wants,
            pop3_session_flush(pop3->session, late) && good;
   }
   g_queue_clear(&reader.again);
-  g_byte_array_unref(reader.bytes);
-  EVP_MD_CTX_free(reader.digest);
   return good;
 }

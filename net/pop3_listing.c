@@ -55,8 +55,8 @@ static bool take_uidl(const char *line, size_t length, gpointer data, GError **e
   size_t size = length - (size_t)(uidl - line);
   while (size > 0 && strchr(" \t", uidl[size - 1]) != NULL && uidl[size - 1] != '\0')
     size--;
-  message->has_key = size > 0;
-  if (size > 0) message->key = pop3_key(uidl, size);
+  message->has_key = message->is_keyed_by_uidl = size > 0;
+  if (size > 0) message->key = pop3_key_of(uidl, size);
   return true;
 }
 
@@ -118,19 +118,19 @@ static bool ask(Pop3Mailbox *pop3, Listing *listing, GError **error) {
   return false;
 }
 
-// What the server counts and does not show may be there all the same. Where it shows all it says
-// in a way that can be read, its count may be off.
+// What the server counts and does not show may be there all the same: a listing that is cut short
+// looks like one of a mailbox that was emptied.
 static bool check_whole(const Listing *listing, GError **error) {
   uint32_t shown = pop3_table_count(listing->table);
   bool is_counted = listing->told_count >= 0;
   bool is_short = is_counted ? listing->told_count > shown : listing->has_unreadable;
-  if (!is_short || (shown > 0 && !listing->has_unreadable)) return true;
+  if (!is_short) return true;
   if (!is_counted) {
     g_set_error_literal(error, NET_ERROR, NET_ERROR_REFUSED,
                         "the server does not say in a readable way which messages are there");
     return false;
   }
-  g_set_error(error, NET_ERROR, shown > 0 ? NET_ERROR_REFUSED : NET_ERROR_BUSY,
+  g_set_error(error, NET_ERROR, listing->has_unreadable ? NET_ERROR_REFUSED : NET_ERROR_BUSY,
               "the server counts %" PRId64 " messages and shows %" PRIu32, listing->told_count,
               shown);
   return false;

@@ -14,8 +14,9 @@ typedef struct {
   Pop3Session *session;
   Pop3Table *table;     // as of the last update; NULL: there was none, or it failed
   bool has_top_worked;  // TOP was answered on this connection
-  bool is_top_refused;  // it never was, and RETR was where it was refused
-  GQueue requests;      // of Pop3Request (pop3_bodies.c), oldest first
+  bool is_top_refused;  // it never was, and RETR was where it was refused, several times
+  unsigned n_tops_refused;
+  GQueue requests;  // of Pop3Request (pop3_bodies.c), oldest first
 } Pop3Mailbox;
 
 static inline Pop3Mailbox *pop3_of(Mailbox *mailbox) {
@@ -28,8 +29,8 @@ bool pop3_has_folder(const char *folder);
 
 // pop3_listing.c
 // Fills an empty table with what is there (STAT, UIDL, LIST, in one flight): sizes, and keys where
-// there is a UIDL to make one of. BUSY: the server counts messages and shows none; REFUSED: it does
-// not say in a readable way which are there, or refuses what it must know; LIMIT.
+// there is a UIDL to make one of. BUSY: the server counts more messages than it shows; REFUSED: it
+// does not say in a readable way which are there, or refuses what it must know; LIMIT.
 bool pop3_list_messages(Pop3Mailbox *pop3, Pop3Table *table, GError **error);
 
 // pop3_headers.c
@@ -40,14 +41,21 @@ typedef struct {
   // Of all that was read: what TOP gives and the message's size as it is listed; or the message.
   uint64_t key;
 } Pop3Header;
-typedef bool (*Pop3WantsFunc)(const Pop3Message *message, gpointer data);
-typedef bool (*Pop3HeaderFunc)(Pop3Message *message, const Pop3Header *header, gpointer data,
-                               GError **error);
+typedef struct {
+  bool (*wants)(const Pop3Message *message, gpointer data);
+  // Before `header`, of what is not refused: a place to give it a UID; NULL: nothing is to be done.
+  bool (*identify)(Pop3Message *message, const Pop3Header *header, gpointer data, GError **error);
+  bool (*header)(Pop3Message *message, const Pop3Header *header, gpointer data, GError **error);
+  // Is told those that are read whole, each before its header; what has no UID does not end. NULL:
+  // nobody.
+  const MailboxBodyFuncs *bodies;
+  gpointer data;
+} Pop3HeaderFuncs;
 // Reads the headers of all messages of the table that are wanted, by TOP; by RETR where the server
 // has no TOP or refuses it. Told usually in the order of their numbers. Refusals that will pass are
 // its error (BUSY), others are told.
-bool pop3_read_headers(Pop3Mailbox *pop3, Pop3Table *table, Pop3WantsFunc wants,
-                       Pop3HeaderFunc header, gpointer data, GError **error);
+bool pop3_read_headers(Pop3Mailbox *pop3, Pop3Table *table, const Pop3HeaderFuncs *funcs,
+                       GError **error);
 
 // pop3_expunge.c, and the other parts of the contract.
 bool pop3_expunge(Mailbox *mailbox, const char *folder, uint32_t uidvalidity, const UidSet *uids,

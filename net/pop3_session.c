@@ -7,7 +7,9 @@
 #include "net/error.h"
 
 static const size_t buffer_bytes = 64 << 10;
-static const int goodbye_ms = 1000;
+// Without a byte, and in all.
+static const int goodbye_ms = 1000, long_goodbye_ms = 3000;
+static const unsigned login_delay_max_s = 24 * 60 * 60;
 
 struct Pop3Session {
   Wire *wire;
@@ -22,9 +24,11 @@ struct Pop3Session {
   bool is_full;  // too much is on its way, and not half of it was answered yet
   DotUnstuffer body;
   bool is_in_body;
-  unsigned n_retrieved;  // since the last RSET, as sent
+  uint64_t body_left_bytes;  // that it may still have
+  unsigned n_retrieved;      // since the last RSET, as sent
   uint64_t retrieved_bytes;
-  bool has_pipelining, has_uidl, may_have_top;
+  bool has_told_abilities, has_pipelining, has_uidl, may_have_top;
+  unsigned login_delay_s;
   bool is_over;
   bool is_removing;      // DELE or QUIT was sent
   bool can_say_goodbye;  // also when it is over: the wire itself did not break
@@ -34,13 +38,16 @@ static const struct {
   const char *word;
   bool has_number, has_lines;
   const char *tail;
+  uint64_t most_bytes;  // that may follow
 } verbs[] = {
-    [POP3_CAPA] = {"CAPA", .has_lines = true},
+    [POP3_CAPA] = {"CAPA", .has_lines = true, .most_bytes = 64 << 10},
     [POP3_STAT] = {"STAT"},
-    [POP3_UIDL] = {"UIDL", .has_lines = true},
-    [POP3_LIST] = {"LIST", .has_lines = true},
-    [POP3_TOP] = {"TOP", .has_number = true, .has_lines = true, .tail = " 0"},
-    [POP3_RETR] = {"RETR", .has_number = true, .has_lines = true},
+    [POP3_UIDL] = {"UIDL", .has_lines = true, .most_bytes = POP3_LINES_MAX_BYTES},
+    [POP3_LIST] = {"LIST", .has_lines = true, .most_bytes = POP3_LINES_MAX_BYTES},
+    [POP3_TOP] = {"TOP", .has_number = true, .has_lines = true, .tail = " 0",
+                  .most_bytes = POP3_MESSAGE_MAX_BYTES},
+    [POP3_RETR] = {"RETR", .has_number = true, .has_lines = true,
+                   .most_bytes = POP3_MESSAGE_MAX_BYTES},
     [POP3_DELE] = {"DELE", .has_number = true},
     [POP3_RSET] = {"RSET"},
     [POP3_QUIT] = {"QUIT"},
@@ -233,6 +240,7 @@ Pop3Reply *pop3_session_receive(Pop3Session *session, Pop3Command *command, GErr
   take_sent(session, command);
   session->is_in_body = reply->status == POP3_OK && verbs[command->verb].has_lines;
   session->body = (DotUnstuffer){0};
+  session->body_left_bytes = verbs[command->verb].most_bytes;
   if (command->verb == POP3_QUIT) give_up(session, NULL);
   return reply;
 }
@@ -247,13 +255,17 @@ bool pop3_session_receive_bytes(Pop3Session *session, Pop3BytesFunc func, gpoint
     if (session->in_at == session->in_end && !fill(session, error)) return false;
     session->in_at += dot_unstuffer_take(&session->body, session->in + session->in_at,
                                          session->in_end - session->in_at, &run, &size);
+    if (size > session->body_left_bytes)
+      return fail_with_words(session, NET_ERROR_PROTOCOL, "an answer of the server has no end",
+                             error);
+    session->body_left_bytes -= size;
     if (size == 0 || func == NULL || func(run, size, data, &failure)) continue;
     func = NULL;
     if (!net_error_ends_connection(failure)) continue;
     session->is_over = true;
     break;
   }
-  session->is_in_body = false;
+  session->is_in_body = !dot_unstuffer_is_over(&session->body);
   if (failure == NULL) return true;
   g_propagate_error(error, g_steal_pointer(&failure));
   return false;
@@ -275,6 +287,14 @@ bool pop3_session_may_have_top(const Pop3Session *session) {
   return session->may_have_top;
 }
 
+bool pop3_session_has_told_abilities(const Pop3Session *session) {
+  return session->has_told_abilities;
+}
+
+unsigned pop3_session_login_delay_s(const Pop3Session *session) {
+  return session->login_delay_s;
+}
+
 bool pop3_session_is_over(const Pop3Session *session) {
   return session->is_over;
 }
@@ -285,6 +305,9 @@ static bool take_capability(const char *line, size_t length, gpointer data, GErr
   session->has_pipelining |= g_ascii_strcasecmp(word, "PIPELINING") == 0;
   session->has_uidl |= g_ascii_strcasecmp(word, "UIDL") == 0;
   session->may_have_top |= g_ascii_strcasecmp(word, "TOP") == 0;
+  if (g_ascii_strcasecmp(word, "LOGIN-DELAY") == 0)
+    session->login_delay_s =
+        (unsigned)MIN(g_ascii_strtoull(line + strlen(word), NULL, 10), login_delay_max_s);
   return true;
 }
 
@@ -294,6 +317,7 @@ static bool ask_capabilities(Pop3Session *session, GError **error) {
   if (!pop3_session_send(session, &command, error)) return false;
   g_autoptr(Pop3Reply) reply = pop3_session_receive(session, NULL, error);
   if (reply == NULL) return false;
+  session->has_told_abilities = reply->status == POP3_OK;
   session->may_have_top = reply->status == POP3_ERR;
   if (reply->status == POP3_OK &&
       !pop3_session_receive_lines(session, take_capability, session, error))
@@ -322,7 +346,7 @@ static bool await_lines(Pop3Session *session, unsigned count, int64_t deadline_u
     for (; count > 0 && session->in_at < session->in_end; session->in_at++)
       count -= session->in[session->in_at] == '\n';
     if (count == 0) return true;
-    int64_t left_ms = (deadline_us - g_get_monotonic_time()) / 1000;
+    int64_t left_ms = MIN((deadline_us - g_get_monotonic_time()) / 1000, goodbye_ms);
     if (left_ms <= 0 || wire_wait(session->wire, (int)left_ms, NULL) != WIRE_READY) return false;
     if (!fill(session, NULL)) return false;
   }
@@ -332,7 +356,7 @@ static bool await_lines(Pop3Session *session, unsigned count, int64_t deadline_u
 // knows how many lines it has.
 static void say_goodbye(Pop3Session *session) {
   static const Pop3Command last[] = {{.verb = POP3_RSET}, {.verb = POP3_QUIT}};
-  int64_t deadline_us = g_get_monotonic_time() + goodbye_ms * INT64_C(1000);
+  int64_t deadline_us = g_get_monotonic_time() + long_goodbye_ms * INT64_C(1000);
   bool is_clear = session->n_awaited == 0 && !session->is_in_body;
   if (is_clear && !await_lines(session, session->sent.length, deadline_us)) return;
   for (size_t i = session->n_retrieved > 0 ? 0 : 1; i < G_N_ELEMENTS(last); i++)

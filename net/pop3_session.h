@@ -15,7 +15,8 @@
 // to us in any case, and what a server does not give without it is refused message by message.
 //
 // A call that talks blocks until the answer came or the wire failed (OFFLINE, TIMEOUT, CANCELLED;
-// PROTOCOL when what comes is no answer). After that only pop3_session_free is left.
+// PROTOCOL when what comes is no answer, or an answer without end). After that only
+// pop3_session_free is left.
 #pragma once
 
 #include <stdbool.h>
@@ -59,18 +60,24 @@ typedef bool (*Pop3BytesFunc)(const char *bytes, size_t size, gpointer data, GEr
 // 80 MB a second; 2,048 commands are some 26 KB, which a connection that stands still still takes.
 #define POP3_COMMANDS_MAX 2048
 #define POP3_EXPECTED_MAX (UINT64_C(8) << 20)
+// How much may follow a reply: the lines of a listing, or a message.
+#define POP3_LINES_MAX_BYTES (UINT64_C(512) << 20)
+#define POP3_MESSAGE_MAX_BYTES (UINT64_C(2) << 30)
 
 // Takes over the wire, also when it fails; asks what the server can do (CAPA): what was said before
 // is not to be had. `name` begins log lines. Errors: those that end the connection.
 Pop3Session *pop3_session_new(Wire *wire, const char *name, GError **error);
-// Says RSET, if RETRs went out since the last, and QUIT, unless the connection broke; waits at most
-// 1 s; closes. NULL is fine.
+// Says RSET, if RETRs went out since the last, and QUIT, unless the connection broke; reads what
+// stands before their answers for as long as bytes come (1 s without any, 3 s in all: so long a
+// server on a slow line needs to come to our RSET); closes. NULL is fine.
 void pop3_session_free(Pop3Session *session);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Pop3Session, pop3_session_free)
 
 // What CAPA said; without an answer to it a server may know any command.
 bool pop3_session_has_uidl(const Pop3Session *session);
 bool pop3_session_may_have_top(const Pop3Session *session);
+bool pop3_session_has_told_abilities(const Pop3Session *session);  // CAPA was answered
+unsigned pop3_session_login_delay_s(const Pop3Session *session);   // see net/mailbox.h
 // True once nothing more can be said.
 bool pop3_session_is_over(const Pop3Session *session);
 

@@ -1,9 +1,6 @@
 #include "net/pop3_table.h"
 
 #include <inttypes.h>
-#include <string.h>
-
-#include <openssl/evp.h>
 
 #include "net/error.h"
 
@@ -66,24 +63,10 @@ uint32_t pop3_table_count(const Pop3Table *table) {
   return table->count;
 }
 
-uint64_t pop3_key(const void *bytes, size_t size) {
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  uint64_t key;
-  if (EVP_Digest(bytes, size, digest, NULL, EVP_sha256(), NULL) != 1)
-    g_error("OpenSSL has no SHA-256");
-  memcpy(&key, digest, sizeof key);
-  return GUINT64_FROM_BE(key);
-}
-
-char *pop3_id(uint64_t key, uint32_t twin) {
-  if (twin <= 1) return g_strdup_printf("%016" PRIx64, key);
-  return g_strdup_printf("%016" PRIx64 "-%" PRIu32, key, twin);
-}
-
 // ---- Names.
 
 typedef struct {
-  bool (*number)(const char *id, uint32_t *uid, gpointer data, GError **error);
+  Pop3NumberFunc number;
   gpointer data;
 } Known;
 
@@ -106,41 +89,72 @@ static void order_all(Pop3Table *table) {
   g_array_sort_with_data(table->order, compare_keys, table);
 }
 
-// Asks for the UID of one twin.
-static bool ask(const Known *known, uint64_t key, uint32_t twin, uint32_t *uid, GError **error) {
+// Asks for the UID of one twin; of a message of that size.
+static bool ask(const Known *known, uint64_t key, uint32_t twin, int64_t size, uint32_t *uid,
+                bool *is_certain, GError **error) {
   *uid = 0;
+  *is_certain = true;
   if (known->number == NULL) return true;
   g_autofree char *id = pop3_id(key, twin);
-  return known->number(id, uid, known->data, error);
+  return known->number(id, size, uid, is_certain, known->data, error);
+}
+
+// Where the messages from a place of the order on that have one key end.
+static guint twins_end(const Pop3Table *table, guint start) {
+  guint end = start + 1;
+  while (end < table->order->len && ordered(table, end)->key == ordered(table, start)->key)
+    end++;
+  return end;
+}
+
+static void forget_twins(Pop3Table *table, guint start, guint end) {
+  for (guint place = start; place < end; place++) {
+    ordered(table, place)->uid = 0;
+    ordered(table, place)->is_doubtful = false;
+  }
 }
 
 // All twins from a place of the order on: each is known, and no further one is, or they are new.
-static bool name_twins(Pop3Table *table, guint start, guint end, const Known *known,
-                       GError **error) {
+static bool recognise_twins(Pop3Table *table, guint start, guint end, const Known *known,
+                            GError **error) {
   uint64_t key = ordered(table, start)->key;
-  bool are_known = true;
-  uint32_t uid;
+  bool are_known = true, is_certain;
+  uint32_t uid = 0;
   for (guint place = start; place < end; place++) {
     Pop3Message *message = ordered(table, place);
     message->twin = place - start + 1;
-    if (are_known && !ask(known, key, message->twin, &message->uid, error)) return false;
-    are_known &= message->uid != 0;
+    if (!are_known) continue;
+    if (!ask(known, key, message->twin, message->size, &message->uid, &is_certain, error))
+      return false;
+    message->is_doubtful = message->is_keyed_by_uidl && (!is_certain || end > start + 1);
+    are_known = message->uid != 0;
   }
-  if (are_known && !ask(known, key, end - start + 1, &uid, error)) return false;
-  if (are_known && uid == 0) return true;
-  for (guint place = start; place < end; place++)
-    ordered(table, place)->uid = 0;
+  if (are_known && !ask(known, key, end - start + 1, -1, &uid, &is_certain, error)) return false;
+  if (!are_known || uid != 0) forget_twins(table, start, end);
   return true;
 }
 
-static bool name_known(Pop3Table *table, const Known *known, GError **error) {
+bool pop3_table_recognise(Pop3Table *table, Pop3NumberFunc number, gpointer data, GError **error) {
+  const Known known = {.number = number, .data = data};
   guint end;
+  order_all(table);
   for (guint start = 0; start < table->order->len; start = end) {
-    for (end = start + 1; end < table->order->len; end++)
-      if (ordered(table, end)->key != ordered(table, start)->key) break;
-    if (!name_twins(table, start, end, known, error)) return false;
+    end = twins_end(table, start);
+    if (ordered(table, start)->is_told) continue;
+    if (!recognise_twins(table, start, end, &known, error)) return false;
   }
   return true;
+}
+
+static void forget_half_known(Pop3Table *table) {
+  guint end;
+  for (guint start = 0; start < table->order->len; start = end) {
+    bool are_known = true;
+    end = twins_end(table, start);
+    for (guint place = start; place < end; place++)
+      are_known &= ordered(table, place)->uid != 0;
+    if (!are_known) forget_twins(table, start, end);
+  }
 }
 
 static bool name_new(Pop3Table *table, uint32_t last_uid, GError **error) {
@@ -156,12 +170,9 @@ static bool name_new(Pop3Table *table, uint32_t last_uid, GError **error) {
   return true;
 }
 
-bool pop3_table_name(Pop3Table *table, uint32_t last_uid,
-                     bool (*number)(const char *id, uint32_t *uid, gpointer data, GError **error),
-                     gpointer data, GError **error) {
-  const Known known = {.number = number, .data = data};
-  order_all(table);
-  if (!name_known(table, &known, error) || !name_new(table, last_uid, error)) return false;
+bool pop3_table_name(Pop3Table *table, uint32_t last_uid, GError **error) {
+  forget_half_known(table);
+  if (!name_new(table, last_uid, error)) return false;
   g_array_sort_with_data(table->order, compare_uids, table);
   return true;
 }

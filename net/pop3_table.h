@@ -1,7 +1,7 @@
 // A Pop3Table is what a POP3 server lists in one session: its messages by their number there, and
 // under which UIDs the caller knows them. Values only, 36 bytes a message; the owner's thread.
 //
-//   add ... ─> name ─> find
+//   add ... ─> recognise ─> name ─> find
 #pragma once
 
 #include <stdbool.h>
@@ -10,6 +10,7 @@
 
 #include <glib.h>
 
+#include "net/pop3_key.h"
 #include "net/uid_set.h"
 
 // Beyond, a listing is LIMIT.
@@ -17,10 +18,13 @@
 
 typedef struct {
   int64_t size;   // as LIST says it, and it may be wrong; -1: not told, or nonsense
-  uint64_t key;   // the first 8 bytes of a SHA-256: what names the message for good
+  uint64_t key;   // what names the message for good (net/pop3_key.h)
   uint32_t uid;   // 0: none yet
   uint32_t twin;  // the how manieth it is, in the server's order, of those with its key; from 1
   bool is_there, has_key;
+  bool is_keyed_by_uidl;  // else by its bytes
+  bool is_doubtful;       // known by its UIDL, but perhaps another one
+  bool is_told;           // with its UID and twin, as new, before all had keys
 } Pop3Message;
 
 typedef struct Pop3Table Pop3Table;
@@ -37,18 +41,19 @@ Pop3Message *pop3_table_get(Pop3Table *table, uint32_t number);
 uint32_t pop3_table_last_number(const Pop3Table *table);  // 0: there is none
 uint32_t pop3_table_count(const Pop3Table *table);
 
-// What names a message: of a UIDL, or of other bytes.
-uint64_t pop3_key(const void *bytes, size_t size);
-// 16 hex digits, and `-2` and so on for a twin; g_free.
-char *pop3_id(uint64_t key, uint32_t twin);
+// As in MailboxUpdateFuncs.
+typedef bool (*Pop3NumberFunc)(const char *id, int64_t size, uint32_t *uid, bool *is_certain,
+                               gpointer data, GError **error);
 
-// Gives all messages UIDs, once all have keys. `number` (as in MailboxUpdateFuncs; NULL: nothing
-// is known) tells those that the caller knows, all others get some above last_uid in the order of
-// their numbers. Where several have one key and the caller does not know just as many, nobody can
-// say which is which: all of them are new. LIMIT: there are no UIDs left.
-bool pop3_table_name(Pop3Table *table, uint32_t last_uid,
-                     bool (*number)(const char *id, uint32_t *uid, gpointer data, GError **error),
-                     gpointer data, GError **error);
+// Once all have keys: `number` (NULL: nothing is known) tells the UIDs of those that the caller
+// knows. Where several have one key and the caller does not know just as many, nobody can say which
+// is which: none of them is known. What was told already stays. What is known by a UIDL that
+// several have, or by one that is not certain, is doubtful: who finds it to be another message sets
+// its UID to 0.
+bool pop3_table_recognise(Pop3Table *table, Pop3NumberFunc number, gpointer data, GError **error);
+// Gives all others UIDs above last_uid in the order of their numbers; of those with one key all, if
+// it is another that one was taken for. LIMIT: there are no UIDs left.
+bool pop3_table_name(Pop3Table *table, uint32_t last_uid, GError **error);
 
 // The number of the message with the least UID in the range, 0: there is none. O(log n).
 uint32_t pop3_table_find(const Pop3Table *table, UidRange uids);

@@ -98,28 +98,28 @@ bool wire_dialogue_is_of_system(const WireDialogue *dialogue) {
   return dialogue->protocol == ACCOUNT_POP3 && strstr(words, "[sys/perm") != NULL;
 }
 
+// Of POP3 servers without response codes (RFC 1939 4). The word alone says nothing: "invalid user
+// or maildrop".
+static bool is_maildrop_locked(const char *words) {
+  const char *maildrop = strstr(words, "maildrop");
+  return maildrop != NULL && (strstr(words, " lock") != NULL || strstr(maildrop, "busy") != NULL ||
+                              strstr(maildrop, "in use") != NULL);
+}
+
 bool wire_dialogue_is_busy(const WireDialogue *dialogue) {
   static const char *const signs[] = {
-      "[unavailable",
-      "[inuse",
-      "[in-use",
-      "[limit",
-      "[throttled",
-      "[sys/temp",
-      "too many",
-      "[login-delay",
-      "try again later",
-      // Of POP3 servers without response codes (RFC 1939 4).
-      "maildrop",
-      "lock busy",
-      "mailbox locked",
-      "mailbox is locked",
+      "[unavailable",    "[inuse",    "[in-use",        "[limit",
+      "[throttled",      "[sys/temp", "too many",       "[login-delay",
+      "try again later", "lock busy", "mailbox locked", "mailbox is locked",
       "mailbox in use",
   };
   if (dialogue->refusal == NULL) return false;
   if (dialogue->protocol == ACCOUNT_SMTP) return *dialogue->refusal == '4';
   g_autofree char *words = g_ascii_strdown(dialogue->refusal, -1);
   if (dialogue->protocol == ACCOUNT_IMAP && g_str_has_prefix(words, "bye")) return true;
+  // RFC 3206: whatever the words are, the credentials are wrong.
+  if (strstr(words, "[auth]") != NULL) return false;
+  if (dialogue->protocol == ACCOUNT_POP3 && is_maildrop_locked(words)) return true;
   for (size_t i = 0; i < G_N_ELEMENTS(signs); i++) {
     if (strstr(words, signs[i]) != NULL) return true;
   }

@@ -37,6 +37,7 @@ typedef enum {
   FAKE_NO_PARTS = 1 << 2,    // sends the whole message for each part
   FAKE_SENDS_MORE = 1 << 3,  // sends all from the start of the first part, of the last one a byte
   FAKE_BREAKS_OFF = 1 << 4,  // POP3: the next update fails behind all messages
+  FAKE_NO_TOP = 1 << 5,      // POP3: tells new messages whole
 } FakeQuirk;
 void fake_be(unsigned quirks);
 

@@ -34,6 +34,16 @@ static char *id_of(const FakeFolder *folder, const FakeMessage *message) {
   return n > 1 ? g_strdup_printf("%s-%u", message->uidl, n) : g_strdup(message->uidl);
 }
 
+static bool send_message(const FakeMessage *message, uint32_t uid, const MailboxBodyFuncs *funcs,
+                         GError **error) {
+  size_t length = strlen(message->body);
+  bool good = funcs->begin(uid, 0, funcs->data, error);
+  for (size_t at = 0; good && at < length; at += CHUNK_BYTES)
+    good = funcs->bytes(message->body + at, MIN(CHUNK_BYTES, length - at), funcs->data, error);
+  fake_box.bytes += length;
+  return good && funcs->end(uid, 0, funcs->data, error);
+}
+
 static bool tell_new(const FakeMessage *message, const char *id, uint32_t uid,
                      const MailboxUpdateFuncs *funcs, GError **error) {
   const char *end = strstr(message->body, "\r\n\r\n");
@@ -45,7 +55,27 @@ static bool tell_new(const FakeMessage *message, const char *id, uint32_t uid,
       .header = message->body,
       .header_bytes = end != NULL ? (size_t)(end - message->body) + 4 : strlen(message->body),
   };
-  return funcs->message(&told, funcs->data, error);
+  bool is_whole = fake_box.quirks & FAKE_NO_TOP && funcs->bodies != NULL;
+  return (!is_whole || send_message(message, uid, funcs->bodies, error)) &&
+         funcs->message(&told, funcs->data, error);
+}
+
+static bool recognise(const FakeMessage *message, const char *id, uint32_t *uid,
+                      const MailboxUpdateFuncs *funcs, GError **error) {
+  bool is_certain = true, is_same = false;
+  const char *end = strstr(message->body, "\r\n\r\n");
+  if (!funcs->number(id, message->size_told, uid, &is_certain, funcs->data, error)) return false;
+  if (*uid == 0 || is_certain) return true;
+  const MailboxMessage told = {
+      .uid = *uid,
+      .internaldate = -1,
+      .size = message->size_told,
+      .header = message->body,
+      .header_bytes = end != NULL ? (size_t)(end - message->body) + 4 : strlen(message->body),
+  };
+  if (!funcs->is_same(&told, &is_same, funcs->data, error)) return false;
+  if (!is_same) *uid = 0;
+  return true;
 }
 
 static bool tell(FakePop3 *pop3, FakeDrop *drop, uint32_t *last_uid,
@@ -54,7 +84,7 @@ static bool tell(FakePop3 *pop3, FakeDrop *drop, uint32_t *last_uid,
   const FakeMessage *message = fake_find_message(folder, drop->there);
   if (message == NULL) return true;
   g_autofree char *id = id_of(folder, message);
-  if (!funcs->number(id, &drop->uid, funcs->data, error)) return false;
+  if (!recognise(message, id, &drop->uid, funcs, error)) return false;
   if (drop->uid != 0) {
     uid_set_add(update->present, drop->uid);
     return true;
@@ -98,16 +128,6 @@ static bool pop3_request(Mailbox *mailbox, const MailboxRequest *request, GError
 
 static bool pop3_wants_pause(Mailbox *mailbox) {
   return false;
-}
-
-static bool send_message(const FakeMessage *message, uint32_t uid, const MailboxBodyFuncs *funcs,
-                         GError **error) {
-  size_t length = strlen(message->body);
-  bool good = funcs->begin(uid, 0, funcs->data, error);
-  for (size_t at = 0; good && at < length; at += CHUNK_BYTES)
-    good = funcs->bytes(message->body + at, MIN(CHUNK_BYTES, length - at), funcs->data, error);
-  fake_box.bytes += length;
-  return good && funcs->end(uid, 0, funcs->data, error);
 }
 
 static bool send_all(FakePop3 *pop3, const UidSet *uids, const MailboxBodyFuncs *funcs,

@@ -111,7 +111,15 @@ static bool take_message(const MailboxMessage *message, gpointer data, GError **
   return answer(caller, error);
 }
 
-static bool tell_number(const char *id, uint32_t *uid, gpointer data, GError **error) {
+static bool tell_is_same(const MailboxMessage *message, bool *is_same, gpointer data,
+                         GError **error) {
+  *is_same = message->header_bytes % 2 == 0;
+  return true;
+}
+
+static bool tell_number(const char *id, int64_t size, uint32_t *uid, bool *is_certain,
+                        gpointer data, GError **error) {
+  *is_certain = size % 2 == 0;
   *uid = GPOINTER_TO_UINT(g_hash_table_lookup(((Caller *)data)->uids, id));
   return true;
 }
@@ -122,6 +130,12 @@ static bool take_begin(uint32_t uid, uint64_t offset, gpointer data, GError **er
   g_assert_cmpuint(offset, ==, 0);
   caller->is_in_body = true;
   return answer(caller, error);
+}
+
+// In an update, what was known already began and did not end.
+static bool begin_unnamed(uint32_t uid, uint64_t offset, gpointer data, GError **error) {
+  ((Caller *)data)->is_in_body = false;
+  return take_begin(uid, offset, data, error);
 }
 
 static bool take_bytes(const void *bytes, size_t size, gpointer data, GError **error) {
@@ -151,7 +165,12 @@ static bool ask_list(Caller *caller, GError **error) {
 
 static bool ask_update(Caller *caller, GError **error) {
   const MailboxKnown known = {.folder = "INBOX", .uidvalidity = 1, .last_uid = caller->last_uid};
-  const MailboxUpdateFuncs funcs = {.message = take_message, .number = tell_number, .data = caller};
+  const MailboxBodyFuncs bodies = {begin_unnamed, take_bytes, take_end, NULL, caller};
+  const MailboxUpdateFuncs funcs = {.message = take_message,
+                                    .number = tell_number,
+                                    .is_same = tell_is_same,
+                                    .bodies = &bodies,
+                                    .data = caller};
   g_autoptr(UidSet) present = uid_set_new();
   MailboxUpdate update = {.present = present};
   g_autoptr(GHashTable) told = g_hash_table_new(NULL, NULL);

@@ -33,6 +33,7 @@ static void test_backoff(void) {
       {"Suggested Backoff Time: 99999999999999999999 milliseconds", 600000},
       {"Suggested Backoff Time: soon", 0},
       {"the server says NO [THROTTLED] slow down", 0},
+      {"the server says -ERR [LOGIN-DELAY] minimum time between mail checks", 60000},
   };
   for (size_t i = 0; i < G_N_ELEMENTS(waits); i++) {
     g_autoptr(GError) error = g_error_new_literal(NET_ERROR, NET_ERROR_BUSY, waits[i].words);

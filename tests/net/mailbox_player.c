@@ -16,10 +16,13 @@ typedef struct {
 typedef struct {
   char *id;
   uint32_t uid;
+  int64_t size;
+  char *subject;  // NULL: any
 } Known;
 
 typedef struct {
   Mailbox *mailbox;
+  Wire *wire;         // its own
   GPtrArray *events;  // what was told, as in the E: lines
   GString *body;
   GArray *known;  // Known
@@ -152,18 +155,41 @@ static void note_present(Player *player, const UidSet *present) {
   g_ptr_array_add(player->events, g_strdup(text->str));
 }
 
-static bool tell_number(const char *id, uint32_t *uid, gpointer data, GError **error) {
+static bool tell_number(const char *id, int64_t size, uint32_t *uid, bool *is_certain,
+                        gpointer data, GError **error) {
   const Player *player = data;
   *uid = 0;
   for (guint i = 0; i < player->known->len; i++) {
     const Known *known = &g_array_index(player->known, Known, i);
-    if (strcmp(known->id, id) == 0) *uid = known->uid;
+    if (strcmp(known->id, id) != 0) continue;
+    *uid = known->uid;
+    *is_certain = known->size < 0 || size < 0 || known->size == size;
   }
   return true;
 }
 
+static bool tell_is_same(const MailboxMessage *message, bool *is_same, gpointer data,
+                         GError **error) {
+  const Player *player = data;
+  g_autofree char *header = g_strndup(message->header, message->header_bytes);
+  for (guint i = 0; i < player->known->len; i++) {
+    const Known *known = &g_array_index(player->known, Known, i);
+    if (known->uid != message->uid) continue;
+    g_autofree char *line = g_strdup_printf("Subject: %s\r\n", known->subject);
+    *is_same = known->subject == NULL || strstr(header, line) != NULL;
+  }
+  g_ptr_array_add(player->events, g_strdup_printf("compared %" PRIu32 " %s", message->uid,
+                                                  *is_same ? "same" : "other"));
+  return true;
+}
+
 static bool do_known(Player *player, char **words, GError **error) {
-  const Known known = {g_strdup(words[1]), (uint32_t)number(words[2])};
+  g_auto(GStrv) parts = g_strsplit(words[2], " ", 3);
+  bool has_size = parts[1] != NULL;
+  const Known known = {.id = g_strdup(words[1]),
+                       .uid = (uint32_t)number(parts[0]),
+                       .size = has_size ? (int64_t)number(parts[1]) : -1,
+                       .subject = has_size ? g_strdup(parts[2]) : NULL};
   g_array_append_val(player->known, known);
   return true;
 }
@@ -175,8 +201,13 @@ static bool do_update(Player *player, char **words, GError **error) {
                               .last_uid = (uint32_t)number(words[3]),
                               .count = (uint32_t)number(words[4]),
                               .modseq = number(words[5])};
-  const MailboxUpdateFuncs funcs = {
-      .message = note_message, .vanished = note_vanished, .number = tell_number, .data = player};
+  const MailboxBodyFuncs bodies = {note_begin, note_bytes, note_body, NULL, player};
+  const MailboxUpdateFuncs funcs = {.message = note_message,
+                                    .vanished = note_vanished,
+                                    .number = tell_number,
+                                    .is_same = tell_is_same,
+                                    .bodies = &bodies,
+                                    .data = player};
   g_autoptr(UidSet) present = uid_set_new();
   MailboxUpdate update = {.present = present};
   if (!mailbox_update(player->mailbox, &known, &funcs, &update, error)) return false;
@@ -287,6 +318,12 @@ static bool do_find(Player *player, char **words, GError **error) {
   return true;
 }
 
+static bool do_login_delay(Player *player, char **words, GError **error) {
+  g_ptr_array_add(player->events,
+                  g_strdup_printf("login delay %u s", mailbox_login_delay_s(player->mailbox)));
+  return true;
+}
+
 static char *error_text(const GError *error) {
   static const char *const codes[] = {
       [NET_ERROR_HOST] = "HOST",           [NET_ERROR_OFFLINE] = "OFFLINE",
@@ -311,13 +348,26 @@ static void play_line(Player *player, const char *line) {
     unsigned n_words;
     bool (*play)(Player *player, char **words, GError **error);
   } verbs[] = {
-      {"list", 1, do_list},    {"update", 6, do_update}, {"request", 4, do_request},
-      {"anew", 4, do_request}, {"parts", 5, do_parts},   {"receive", 1, do_receive},
-      {"watch", 2, do_watch},  {"quota", 1, do_quota},   {"append", 6, do_append},
-      {"find", 4, do_find},    {"known", 3, do_known},   {"expunge", 4, do_expunge},
+      {"list", 1, do_list},
+      {"update", 6, do_update},
+      {"request", 4, do_request},
+      {"anew", 4, do_request},
+      {"parts", 5, do_parts},
+      {"receive", 1, do_receive},
+      {"watch", 2, do_watch},
+      {"quota", 1, do_quota},
+      {"append", 6, do_append},
+      {"find", 4, do_find},
+      {"known", 3, do_known},
+      {"expunge", 4, do_expunge},
+      {"login-delay", 1, do_login_delay},
   };
   if (strcmp(line, "refuse") == 0) {
     player->refuses = true;
+    return;
+  }
+  if (strcmp(line, "reset waker") == 0) {
+    wire_script_reset_waker(player->wire);
     return;
   }
   for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++) {
@@ -346,8 +396,10 @@ static void compare(const Player *player, char **expected) {
   }
 }
 
-static void clear_known(gpointer known) {
-  g_free(((Known *)known)->id);
+static void clear_known(gpointer data) {
+  Known *known = data;
+  g_free(known->id);
+  g_free(known->subject);
 }
 
 static void test_replay(gconstpointer data) {
@@ -357,8 +409,8 @@ static void test_replay(gconstpointer data) {
                    .known = g_array_new(FALSE, FALSE, sizeof(Known))};
   g_array_set_clear_func(player.known, clear_known);
   g_autoptr(GError) error = NULL;
-  Wire *wire = wire_script_new(replay->path, replay->cut, 1);
-  player.mailbox = replay->open(wire, replay->name, &error);
+  player.wire = wire_script_new(replay->path, replay->cut, 1);
+  player.mailbox = replay->open(player.wire, replay->name, &error);
   if (!player.mailbox) note_end(&player, error);
 
   g_auto(GStrv) lines = wire_script_lines(replay->path, "do ");

@@ -10,7 +10,10 @@
 //                                  E: message uid=1 size=.. id=.. header=..   without UIDs
 //                                  E: vanished 3-5, E: present 1-2 4-4
 //                                  E: status uidvalidity=1 uidnext=2 exists=3 highestmodseq=4
-//   do known ID UID                is what the next updates are told of an id
+//                                  E: body ..                  where read whole for the header
+//   do known ID UID [SIZE SUBJECT]  is what the next updates are told of an id, and by what it is
+//                                  recognised: E: compared 3 same, E: compared 3 other
+//   do login-delay                 E: login delay 30 s
 //   do expunge NAME UIDVALIDITY 3,5:9
 //   do request NAME UIDVALIDITY 3,5:9       whole messages; do anew: look again before
 //   do parts NAME UIDVALIDITY UID 0.100 300.50
@@ -19,6 +22,7 @@
 //   do append FOLDER FLAGS DATE SIZE TEXT   E: uncertain. FLAGS - is none, DATE -1 the server's
 //   do find FOLDER FIELD VALUE      E: found, E: not found
 //   do quota                       E: quota 10 of 20
+//   do reset waker                 after S? cancel; no E:
 //   do refuse                      the callbacks of the next `do` fail
 //
 // Each `do` but known ends in `E: ok` or `E: CODE message`; so does the login, if it fails. Bytes

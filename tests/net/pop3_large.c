@@ -23,8 +23,12 @@ typedef struct {
   unsigned n_retrieved;
   unsigned n_marked;  // as read
   bool has_quit;
+  bool is_endless;    // what it gives by RETR has no end
+  unsigned slow_ms;   // that it takes for SLOW_BYTES; 0: it is not slow
   size_t most_bytes;  // of memory, of all this process has
 } Server;
+
+#define SLOW_BYTES 20000
 
 typedef struct {
   Wire wire;
@@ -48,7 +52,7 @@ static void give_message(Server *server) {
   server->n_unread++;
   server->n_most_unread = MAX(server->n_most_unread, server->n_unread);
   g_autofree char *body = g_strnfill(server->size, 'x');
-  g_string_append_printf(server->ready, "+OK\r\n%s\r\n.\r\n", body);
+  g_string_append_printf(server->ready, "+OK\r\n%s%s", body, server->is_endless ? "" : "\r\n.\r\n");
 }
 
 static void obey(Server *server, const char *command) {
@@ -82,11 +86,19 @@ static ssize_t server_recv(Wire *wire, void *buffer, size_t size, GError **error
   Server *server = ((ServerWire *)wire)->server;
   server->most_bytes = MAX(server->most_bytes, bytes_in_use());
   if (server->ready->len == 0 && server->listing != NULL) say_lines(server);
+  if (server->is_endless && server->n_retrieved > 0 && server->ready->len == 0) {
+    memset(buffer, 'x', size);
+    return (ssize_t)size;
+  }
   while (server->ready->len == 0 && server->listing == NULL) {
     bool is_broken = server->n_ends_at > 0 && server->n_retrieved == server->n_ends_at;
     g_autofree char *command = is_broken ? NULL : g_queue_pop_head(&server->commands);
     if (command == NULL) return 0;
     obey(server, command);
+  }
+  if (server->slow_ms > 0) {
+    size = MIN(size, SLOW_BYTES);
+    g_usleep(server->slow_ms * 1000);
   }
   size_t count = MIN(server->ready->len, size);
   memcpy(buffer, server->ready->str, count);
@@ -147,7 +159,8 @@ static bool count_message(const MailboxMessage *message, gpointer data, GError *
 
 static GHashTable *known;
 
-static bool find_number(const char *id, uint32_t *uid, gpointer data, GError **error) {
+static bool find_number(const char *id, int64_t size, uint32_t *uid, bool *is_certain,
+                        gpointer data, GError **error) {
   *uid = GPOINTER_TO_UINT(g_hash_table_lookup(known, id));
   return true;
 }
@@ -188,7 +201,7 @@ static void test_many(void) {
     g_assert_true(server.has_quit);
     for (uint32_t i = 1; last_uid == 0 && i <= MANY; i++) {
       g_autofree char *uidl = g_strdup_printf("uid-%07u-of-this-mailbox", i);
-      g_hash_table_insert(known, pop3_id(pop3_key(uidl, strlen(uidl)), 1), GUINT_TO_POINTER(i));
+      g_hash_table_insert(known, pop3_id(pop3_key_of(uidl, strlen(uidl)), 1), GUINT_TO_POINTER(i));
     }
   }
   g_hash_table_unref(known);
@@ -274,6 +287,53 @@ static void test_unread(gconstpointer data) {
   if (is_whole) g_assert_cmpuint(server.n_marked, ==, 0);
 }
 
+// A message without end ends the connection, and not the disk or the time of those behind it.
+static void test_endless(void) {
+  Server server = {.n_messages = 2, .size = 100, .is_endless = true};
+  uint32_t count = 0;
+  uint64_t n_present;
+  unsigned n_read = 0;
+  const MailboxBodyFuncs funcs = {take_begin, take_bytes, take_end, NULL, &n_read};
+  g_autoptr(UidSet) uids = uid_set_new();
+  g_autoptr(GError) error = NULL;
+  uid_set_add_range(uids, 1, 2);
+  const MailboxRequest request = {.folder = "INBOX", .uidvalidity = 1, .uids = uids};
+  Mailbox *mailbox = open_mailbox(&server);
+  g_assert_true(update(mailbox, 0, &count, &n_present, NULL));
+  g_assert_true(mailbox_request(mailbox, &request, NULL));
+  g_assert_false(mailbox_receive(mailbox, &funcs, &error));
+  g_assert_error(error, NET_ERROR, NET_ERROR_PROTOCOL);
+  g_assert_cmpuint(n_read, ==, 0);
+  server.is_endless = false;
+  mailbox_free(mailbox);
+}
+
+static bool stop_slowly(const void *bytes, size_t size, gpointer data, GError **error) {
+  ((Server *)data)->slow_ms = 130;
+  g_set_error_literal(error, NET_ERROR, NET_ERROR_CANCELLED, "enough");
+  return false;
+}
+
+// Who is stopped in the middle of a message waits for more than a second for what still comes of
+// it, as long as it comes: only then the server is at our RSET, and marks nothing as read.
+static void test_slow_goodbye(void) {
+  Server server = {.n_messages = 1, .size = 300000};
+  uint32_t count = 0;
+  uint64_t n_present;
+  const MailboxBodyFuncs funcs = {take_begin, stop_slowly, NULL, NULL, &server};
+  g_autoptr(UidSet) uids = uid_set_new();
+  g_autoptr(GError) error = NULL;
+  uid_set_add(uids, 1);
+  const MailboxRequest request = {.folder = "INBOX", .uidvalidity = 1, .uids = uids};
+  Mailbox *mailbox = open_mailbox(&server);
+  g_assert_true(update(mailbox, 0, &count, &n_present, NULL));
+  g_assert_true(mailbox_request(mailbox, &request, NULL));
+  g_assert_false(mailbox_receive(mailbox, &funcs, &error));
+  g_assert_error(error, NET_ERROR, NET_ERROR_CANCELLED);
+  mailbox_free(mailbox);
+  g_assert_cmpuint(server.n_marked, ==, 0);
+}
+
 int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/pop3-large/many", test_many);
@@ -282,5 +342,7 @@ int main(int argc, char **argv) {
     g_autofree char *path = g_strdup_printf("/pop3-large/unread/%zu", i);
     g_test_add_data_func(path, GSIZE_TO_POINTER(i), test_unread);
   }
+  g_test_add_func("/pop3-large/endless", test_endless);
+  g_test_add_func("/pop3-large/slow-goodbye", test_slow_goodbye);
   return g_test_run();
 }

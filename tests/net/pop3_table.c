@@ -6,15 +6,16 @@
 
 // Ids are what SPEC says: 16 hex digits of SHA-256, and a number for twins.
 static void test_ids(void) {
-  g_autofree char *one = pop3_id(pop3_key("abc", 3), 1);
-  g_autofree char *two = pop3_id(pop3_key("abc", 3), 2);
+  g_autofree char *one = pop3_id(pop3_key_of("abc", 3), 1);
+  g_autofree char *two = pop3_id(pop3_key_of("abc", 3), 2);
   g_autofree char *low = pop3_id(1, 12);
   g_assert_cmpstr(one, ==, "ba7816bf8f01cfea");
   g_assert_cmpstr(two, ==, "ba7816bf8f01cfea-2");
   g_assert_cmpstr(low, ==, "0000000000000001-12");
 }
 
-static bool find_uid(const char *id, uint32_t *uid, gpointer data, GError **error) {
+static bool find_uid(const char *id, int64_t size, uint32_t *uid, bool *is_certain, gpointer data,
+                     GError **error) {
   *uid = GPOINTER_TO_UINT(g_hash_table_lookup(data, id));
   return true;
 }
@@ -23,7 +24,7 @@ static Pop3Table *table_of(const char *const *uidls) {
   Pop3Table *table = pop3_table_new();
   for (uint32_t i = 0; uidls[i] != NULL; i++) {
     Pop3Message *message = pop3_table_add(table, i + 1, NULL);
-    message->key = pop3_key(uidls[i], strlen(uidls[i]));
+    message->key = pop3_key_of(uidls[i], strlen(uidls[i]));
     message->has_key = true;
   }
   return table;
@@ -34,7 +35,7 @@ static GHashTable *known_of(const char *const *names, const uint32_t *uids) {
   for (size_t i = 0; names[i] != NULL; i++) {
     g_auto(GStrv) parts = g_strsplit(names[i], "-", 2);
     uint32_t twin = parts[1] != NULL ? (uint32_t)g_ascii_strtoull(parts[1], NULL, 10) : 1;
-    g_hash_table_insert(known, pop3_id(pop3_key(parts[0], strlen(parts[0])), twin),
+    g_hash_table_insert(known, pop3_id(pop3_key_of(parts[0], strlen(parts[0])), twin),
                         GUINT_TO_POINTER(uids[i]));
   }
   return known;
@@ -64,7 +65,8 @@ static void test_names(gconstpointer data) {
   size_t row = GPOINTER_TO_SIZE(data);
   g_autoptr(Pop3Table) table = table_of(rows[row].uidls);
   g_autoptr(GHashTable) known = known_of(rows[row].known, rows[row].known_uids);
-  g_assert_true(pop3_table_name(table, 20, find_uid, known, NULL));
+  g_assert_true(pop3_table_recognise(table, find_uid, known, NULL));
+  g_assert_true(pop3_table_name(table, 20, NULL));
   for (uint32_t number = 1; rows[row].uidls[number - 1] != NULL; number++) {
     uint32_t uid = rows[row].uids[number - 1];
     g_assert_cmpuint(pop3_table_get(table, number)->uid, ==, uid);
@@ -81,9 +83,10 @@ static void test_find(void) {
   g_autoptr(GHashTable) known = known_of(names, uids);
   for (uint32_t i = 0; i < 3; i++) {
     Pop3Message *message = pop3_table_add(table, 2 + 3 * i, NULL);
-    message->key = pop3_key(names[i], 1);
+    message->key = pop3_key_of(names[i], 1);
   }
-  g_assert_true(pop3_table_name(table, 20, find_uid, known, NULL));
+  g_assert_true(pop3_table_recognise(table, find_uid, known, NULL));
+  g_assert_true(pop3_table_name(table, 20, NULL));
   g_assert_cmpuint(pop3_table_count(table), ==, 3);
   g_assert_null(pop3_table_get(table, 0));
   g_assert_null(pop3_table_get(table, 3));
@@ -102,7 +105,8 @@ static void test_limits(void) {
   g_assert_null(pop3_table_add(table, POP3_MESSAGES_MAX + 1, &error));
   g_assert_error(error, NET_ERROR, NET_ERROR_LIMIT);
   g_assert_nonnull(pop3_table_add(table, 1, NULL));
-  g_assert_false(pop3_table_name(table, UINT32_MAX, NULL, NULL, &other));
+  g_assert_true(pop3_table_recognise(table, NULL, NULL, NULL));
+  g_assert_false(pop3_table_name(table, UINT32_MAX, &other));
   g_assert_error(other, NET_ERROR, NET_ERROR_LIMIT);
 }
 

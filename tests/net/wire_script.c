@@ -27,6 +27,7 @@ typedef struct {
   size_t used;     // bytes of a server event already handed out
   GString *heard;  // client bytes not yet matched
   bool failed;
+  bool is_cancelled;
   WireScriptCut cut;
   GRand *rand;
 } WireScript;
@@ -160,9 +161,26 @@ static ssize_t match_client(const Event *event, const GString *heard) {
   return g_pattern_match_simple(event->bytes->str, line) ? (ssize_t)(end - heard->str) + 2 : -1;
 }
 
+static bool check_cancel(const WireScript *script, GError **error) {
+  if (script->is_cancelled)
+    g_set_error_literal(error, NET_ERROR, NET_ERROR_CANCELLED, "cancelled by the script");
+  return !script->is_cancelled;
+}
+
+static void take_cancel(WireScript *script, GError **error) {
+  advance(script);
+  script->is_cancelled = true;
+  check_cancel(script, error);
+}
+
+void wire_script_reset_waker(Wire *wire) {
+  ((WireScript *)wire)->is_cancelled = false;
+}
+
 static bool script_send(Wire *wire, const void *bytes, size_t size, GError **error) {
   WireScript *script = (WireScript *)wire;
   Event *event = current(script);
+  if (!check_cancel(script, error)) return false;
   if (event != NULL && event->kind == EVENT_RESET) {
     set_broken(error);
     return false;
@@ -197,15 +215,11 @@ static ssize_t hand_out(WireScript *script, Event *event, void *buffer, size_t s
   return (ssize_t)count;
 }
 
-static void cancel(WireScript *script, GError **error) {
-  advance(script);
-  g_set_error_literal(error, NET_ERROR, NET_ERROR_CANCELLED, "cancelled by the script");
-}
-
 static ssize_t script_recv(Wire *wire, void *buffer, size_t size, GError **error) {
   WireScript *script = (WireScript *)wire;
   Event *event = current(script);
   EventKind kind = event != NULL ? event->kind : EVENT_CLIENT_BYTES;
+  if (!check_cancel(script, error)) return -1;
   switch (kind) {
     case EVENT_SERVER_BYTES:
       return hand_out(script, event, buffer, size);
@@ -219,7 +233,7 @@ static ssize_t script_recv(Wire *wire, void *buffer, size_t size, GError **error
       g_set_error_literal(error, NET_ERROR, NET_ERROR_TIMEOUT, "the scripted server is silent");
       return -1;
     case EVENT_CANCEL:
-      cancel(script, error);
+      take_cancel(script, error);
       return -1;
     case EVENT_WAKE:
     case EVENT_CLIENT_BYTES:
@@ -233,6 +247,7 @@ static ssize_t script_recv(Wire *wire, void *buffer, size_t size, GError **error
 static WireWait script_wait(Wire *wire, int timeout_ms, GError **error) {
   WireScript *script = (WireScript *)wire;
   Event *event = current(script);
+  if (!check_cancel(script, error)) return WIRE_BROKEN;
   bool is_clients_turn =
       event == NULL || event->kind == EVENT_CLIENT_BYTES || event->kind == EVENT_CLIENT_GLOB;
   if (timeout_ms == 0 && (is_clients_turn || event->kind == EVENT_SILENCE)) return WIRE_EXPIRED;
@@ -241,7 +256,7 @@ static WireWait script_wait(Wire *wire, int timeout_ms, GError **error) {
     return WIRE_BROKEN;
   }
   if (event->kind == EVENT_CANCEL) {
-    cancel(script, error);
+    take_cancel(script, error);
     return WIRE_BROKEN;
   }
   bool is_wake = event->kind == EVENT_WAKE;
