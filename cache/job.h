@@ -57,6 +57,7 @@ typedef struct {
   uint64_t folder_ino;  // of messages
   uint32_t uidvalidity;
   GArray *bodies;      // JOB_BODIES: of JobBody
+  uint64_t bytes;      // JOB_BODIES fetched ahead: about how many they are
   bool archives;       // JOB_BODIES: they are for the archive
   GPtrArray *ids;      // JOB_EXPUNGE: of messages, strings
   uint32_t uid;        // of the large message

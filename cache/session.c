@@ -48,9 +48,17 @@ void session_set_folder(Session *session, const char *folder, bool is_synced) {
   if (is_synced) session->is_synced = true;
 }
 
+// A cancel was meant for the job under way; the goodbye has a limit of its own.
+static void say_goodbye(Session *session) {
+  bool cancelled = waker_is_cancelled(session->waker);
+  if (cancelled) waker_reset(session->waker);
+  g_clear_pointer(&session->mailbox, mailbox_free);
+  if (cancelled) waker_cancel(session->waker);
+}
+
 void session_disconnect(Session *session) {
   if (session->mailbox == NULL) return;
-  g_clear_pointer(&session->mailbox, mailbox_free);
+  say_goodbye(session);
   g_atomic_int_add(&session->context->n_connected, -1);
   session->tells_uid_first = false;
   session_set_folder(session, NULL, false);
@@ -261,8 +269,6 @@ static gpointer run(gpointer data) {
     if (job != NULL) do_job(session, job);
     renew(session);
   }
-  // A cancel was meant for the job under way; the goodbye has a limit of its own.
-  waker_reset(session->waker);
   session_disconnect(session);
   g_clear_pointer(&session->index, index_free);
   g_clear_error(&session->index_error);

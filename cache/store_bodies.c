@@ -162,6 +162,10 @@ static void hurry(Fetch *fetch) {
   start(fetch);
 }
 
+int64_t store_progress_us(Store *store) {
+  return (int64_t)g_atomic_int_get(&store->context.progress_s) * G_USEC_PER_SEC;
+}
+
 StoreTicket *store_fetch(Store *store, uint64_t ino, StoreFetched done, gpointer data) {
   Fetch *fetch = g_hash_table_lookup(store->fetches, &ino);
   if (fetch == NULL) {
@@ -223,6 +227,7 @@ static unsigned push_batch(Store *store, const IndexFolder *folder, const IndexS
     fetch_new(store, step->ino, folder->ino)->job = job;
     bytes += step->size;
   }
+  job->bytes = bytes;
   job_board_push(store->board, job);
   return taken;
 }
@@ -323,19 +328,27 @@ static void forget_arrived(Store *store, const Job *job) {
   }
 }
 
+static void tell_refused(Fetch *fetch) {
+  g_autoptr(GError) verdict = g_error_new_literal(
+      NET_ERROR, NET_ERROR_REFUSED, "the server lists this message but does not give it");
+  remember_unfetchable(fetch->store, fetch->ino);
+  take_fetch(fetch->store, fetch->ino);
+  tell(fetch, NULL, verdict);
+}
+
 // The server gave nothing for this message: whether it is gone, the folder's listing tells now.
 static void judge_missing(const GError *error, gpointer data) {
   Fetch *fetch = data;
   Store *store = fetch->store;
   Inode inode;
   bool gone = index_get(store_index(store), fetch->ino, &inode) == INDEX_FOUND && inode.gone;
-  g_autoptr(GError) verdict =
-      gone ? g_error_new(NET_ERROR, NET_ERROR_GONE, "the message was removed")
-           : g_error_new(NET_ERROR, NET_ERROR_REFUSED,
-                         "the server lists this message but does not give it");
-  if (!gone && error == NULL) remember_unfetchable(store, fetch->ino);
+  if (!gone && error == NULL) {
+    tell_refused(fetch);
+    return;
+  }
+  g_autoptr(GError) verdict = g_error_new(NET_ERROR, NET_ERROR_GONE, "the message was removed");
   take_fetch(store, fetch->ino);
-  tell(fetch, NULL, !gone && error != NULL ? error : verdict);
+  tell(fetch, NULL, gone ? verdict : error);
 }
 
 static bool is_put_off(Fetch *fetch, const Job *job) {
@@ -357,6 +370,17 @@ static bool is_missing(const Job *job) {
           g_error_matches(job->error, NET_ERROR, NET_ERROR_REFUSED));
 }
 
+// Where the server has no UIDs, what it does not give of its own listing of the moment cannot be
+// had: another listing would cost a login.
+static bool is_withheld(const Fetch *fetch, const Job *job) {
+  if (fetch->store->traits->has_uids || job->bodies == NULL) return false;
+  for (unsigned i = 0; i < job->bodies->len; i++) {
+    const JobBody *body = &g_array_index(job->bodies, JobBody, i);
+    if (body->ino == fetch->ino) return body->withheld;
+  }
+  return false;
+}
+
 // That it was removed the job itself found out, or somebody meanwhile.
 static bool is_known_gone(const Fetch *fetch, const Job *job) {
   Inode inode;
@@ -371,6 +395,8 @@ static void end_without(Fetch *fetch, const Job *job) {
   if (fetch->tickets->len == 0) {
     uint64_t ino = fetch->ino;
     g_hash_table_remove(store->fetches, &ino);
+  } else if (job->error == NULL && is_withheld(fetch, job)) {
+    tell_refused(fetch);
   } else if (job->priority == JOB_AHEAD && job->error == NULL) {
     start(fetch);  // for itself, with all care
   } else if (is_missing(job) && !is_known_gone(fetch, job)) {
