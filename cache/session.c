@@ -15,6 +15,9 @@
 #define SHUT_US (G_USEC_PER_SEC / 10)
 // A login is new enough for the first listing on it for so long.
 #define NEW_LOGIN_US (G_USEC_PER_SEC / 2)
+// How long a connection with nothing to do is kept because no login may follow: a server that ends
+// those sooner than RFC 1939 allows (10 minutes) lets them be for so long.
+#define KEPT_MAX_MS (2 * 60 * 1000)
 
 void session_report(Session *session, Report *report) {
   post_send(session->context->reports, report);
@@ -75,26 +78,52 @@ static void renew(Session *session) {
   if (atomic_load(&session->is_ending)) waker_cancel(session->waker);
 }
 
+static unsigned login_pause_ms(const Session *session) {
+  int64_t left_us = session->login_from_us - g_get_monotonic_time();
+  return left_us > 0 ? (unsigned)(left_us / 1000 + 1) : 0;
+}
+
+// The server lets nobody in.
+static void note_shut(Session *session, GError *problem) {
+  session->shut = g_error_copy(problem);
+  int64_t pause_us = MAX(SHUT_US, (int64_t)net_error_backoff_ms(problem) * 1000);
+  session->shut_until_us = g_get_monotonic_time() + pause_us;
+}
+
+static bool may_login(Session *session, GError **error) {
+  unsigned pause_ms = login_pause_ms(session);
+  if (session->shut != NULL && g_get_monotonic_time() < session->shut_until_us) {
+    g_propagate_error(error, g_error_copy(session->shut));
+    return false;
+  }
+  g_clear_error(&session->shut);
+  if (pause_ms == 0) return true;
+  g_set_error(error, NET_ERROR, NET_ERROR_BUSY, "the server wants a pause between logins: %u s more",
+              (pause_ms + 999) / 1000);
+  return false;
+}
+
 static void open_mailbox(Session *session, GError **error) {
   SessionContext *context = session->context;
   g_autoptr(GError) problem = NULL;
   int64_t now_us = session->connected_us = g_get_monotonic_time();
-  if (session->shut != NULL && now_us < session->shut_until_us) {
-    g_propagate_error(error, g_error_copy(session->shut));
-    return;
-  }
-  g_clear_error(&session->shut);
+  if (!may_login(session, error)) return;
   session->mailbox =
       context->open_mailbox(context->account, session->waker, session->name, &problem);
   if (session->mailbox != NULL) {
+    int64_t delay_s = mailbox_login_delay_s(session->mailbox);
+    session->login_from_us = delay_s > 0 ? now_us + delay_s * G_USEC_PER_SEC : 0;
     g_atomic_int_inc(&context->n_connected);
     return;
   }
-  if (g_error_matches(problem, NET_ERROR, NET_ERROR_BUSY)) {
-    session->shut = g_error_copy(problem);
-    session->shut_until_us = g_get_monotonic_time() + SHUT_US;
-  }
+  if (g_error_matches(problem, NET_ERROR, NET_ERROR_BUSY)) note_shut(session, problem);
   g_propagate_error(error, g_steal_pointer(&problem));
+}
+
+// How long the server wants to be left alone, as far as it is known; 0: it is not.
+static unsigned pause_of(const Session *session) {
+  int64_t left_us = session->shut != NULL ? session->shut_until_us - g_get_monotonic_time() : 0;
+  return MAX(login_pause_ms(session), left_us > SHUT_US ? (unsigned)(left_us / 1000 + 1) : 0);
 }
 
 bool session_connect(Session *session, Job *job, GError **error) {
@@ -102,6 +131,7 @@ bool session_connect(Session *session, Job *job, GError **error) {
   if (session->mailbox == NULL) open_mailbox(session, error);
   job->connected = session->mailbox != NULL;
   job->could_not_connect = !job->connected;
+  job->pause_ms = job->connected ? 0 : pause_of(session);
   return job->connected;
 }
 
@@ -171,9 +201,22 @@ static bool is_login_too_old(const Session *session, const Job *job) {
   return age_us > (session->is_synced ? 0 : NEW_LOGIN_US);
 }
 
+// The listing of a login that none may follow yet is as new as any can be.
+static bool is_as_new_as_can_be(const Session *session, const Job *job) {
+  return is_login_too_old(session, job) && session->is_synced && login_pause_ms(session) > 0;
+}
+
+static bool keep_listing(Session *session, Job *job, GError **error) {
+  job->connected = job->is_too_soon = true;
+  g_set_error(error, NET_ERROR, NET_ERROR_BUSY, "%s: the server wants a pause between logins",
+              job->folder);
+  return false;
+}
+
 static bool try_listing(Session *session, Job *job, GError **error) {
   g_clear_pointer(&job->changes, changes_free);
-  if (is_login_too_old(session, job)) session_disconnect(session);
+  if (is_as_new_as_can_be(session, job)) return keep_listing(session, job, error);
+  if (is_login_too_old(session, job) && login_pause_ms(session) == 0) session_disconnect(session);
   if (!session_connect(session, job, error)) return false;
   if (job->kind == JOB_SYNC) return session_sync(session, job, job->ino, error);
   job->changes = changes_new();
@@ -246,6 +289,11 @@ static void open_index(Session *session) {
   if (session->index != NULL && session->context->uid_names) index_use_uid_names(session->index);
 }
 
+static int linger_ms(const Session *session) {
+  int kept_ms = (int)MIN(login_pause_ms(session), KEPT_MAX_MS);
+  return MAX(session->context->traits->linger_ms, kept_ms);
+}
+
 static Job *await_job(Session *session) {
   JobBoard *board = session->context->board;
   if (session_may_sweep(session)) {
@@ -253,7 +301,7 @@ static Job *await_job(Session *session) {
     if (next == NULL && !job_board_is_closed(board)) session_sweep(session);
     return next;
   }
-  int patience = session->mailbox != NULL ? session->context->traits->linger_ms : -1;
+  int patience = session->mailbox != NULL ? linger_ms(session) : -1;
   if (session_watch(session)) patience = 0;
   Job *job = job_board_take(board, session->number, session->open_folder, patience);
   if (job == NULL && patience > 0 && !job_board_is_closed(board)) session_disconnect(session);

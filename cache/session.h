@@ -6,7 +6,9 @@
 //
 // Where the server has no UIDs, numbers hold for a connection only, and it shows the mail of its
 // login: bodies are asked for on one that has listed the folder, and a listing that is to be newer
-// than the login is had by another login.
+// than the login is had by another login. Where the server wants a pause between logins (RFC 2449
+// LOGIN-DELAY), the connection is kept until that is over, and its listing with it: nobody else
+// could log in meanwhile. Without it, no login is tried before.
 //
 //   waiting ──job──> (connect) ──> working ──reports──> waiting
 //   watching ──woken or news──> watching

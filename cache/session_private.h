@@ -21,7 +21,8 @@ struct Session {
   GError *index_error;   // why there is none
   Mailbox *mailbox;      // NULL: not connected
   int64_t connected_us;  // when it was, monotonic
-  GError *shut;          // why the server let nobody in at the last try; NULL: it was not so
+  int64_t login_from_us;  // it may be made again then: the server wants a pause between logins
+  GError *shut;           // why the server let nobody in at the last try; NULL: it was not so
   int64_t shut_until_us;
   bool tells_uid_first;  // the server does, of bodies, as far as it is known on this connection
   char *open_folder;     // NULL: none

@@ -3,6 +3,8 @@
 #include <string.h>
 
 #define BACKOFF_MAX_MS (10 * 60 * 1000)
+// After [LOGIN-DELAY], of which the refusal does not say how long it is.
+#define LOGIN_DELAY_MS (60 * 1000)
 
 G_DEFINE_QUARK(mailfs - net - error - quark, net_error)
 
@@ -31,6 +33,8 @@ bool net_error_ends_connection(const GError *error) {
 unsigned net_error_backoff_ms(const GError *error) {
   static const char words[] = "Suggested Backoff Time: ";
   const char *at = error != NULL ? strstr(error->message, words) : NULL;
-  if (at == NULL) return 0;
+  bool is_login_delay = g_error_matches(error, NET_ERROR, NET_ERROR_BUSY) &&
+                        strstr(error->message, "[LOGIN-DELAY") != NULL;
+  if (at == NULL) return is_login_delay ? LOGIN_DELAY_MS : 0;
   return (unsigned)MIN(g_ascii_strtoull(at + strlen(words), NULL, 10), BACKOFF_MAX_MS);
 }

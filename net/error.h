@@ -31,6 +31,6 @@ typedef enum {
 bool net_error_ends_connection(const GError *error);
 
 // How long a server that is BUSY wants to be left alone, in milliseconds, where its words tell
-// (Exchange's "Suggested Backoff Time: 299961 milliseconds"), 10 minutes at most; 0: it does not
-// say.
+// (Exchange's "Suggested Backoff Time: 299961 milliseconds"), 10 minutes at most; a minute for
+// [LOGIN-DELAY] (RFC 2449 8.1.1), which does not say it; 0: no word of it.
 unsigned net_error_backoff_ms(const GError *error);

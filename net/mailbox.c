@@ -87,6 +87,10 @@ bool mailbox_quota(Mailbox *mailbox, MailboxQuota *quota, GError **error) {
   return mailbox->ops->quota(mailbox, quota, error);
 }
 
+unsigned mailbox_login_delay_s(Mailbox *mailbox) {
+  return mailbox->ops->login_delay_s != NULL ? mailbox->ops->login_delay_s(mailbox) : 0;
+}
+
 void mailbox_free(Mailbox *mailbox) {
   if (mailbox) mailbox->ops->free(mailbox);
 }

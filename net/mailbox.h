@@ -217,6 +217,7 @@ typedef struct {
   bool (*expunge)(Mailbox *mailbox, const char *folder, uint32_t uidvalidity, const UidSet *uids,
                   GError **error);
   bool (*quota)(Mailbox *mailbox, MailboxQuota *quota, GError **error);
+  unsigned (*login_delay_s)(Mailbox *mailbox);  // NULL: 0
   void (*free)(Mailbox *mailbox);
 } MailboxOps;
 
@@ -294,6 +295,10 @@ bool mailbox_expunge(Mailbox *mailbox, const char *folder, uint32_t uidvalidity,
                      GError **error);
 // RFC 9208. A server without quotas: limit 0.
 bool mailbox_quota(Mailbox *mailbox, MailboxQuota *quota, GError **error);
-// Says goodbye (waits for it at most 1 s, not at all after an error) and closes. NULL is fine.
+// For how many seconds after a login the server does not let this user in again (RFC 2449 6.7), as
+// it said on this connection, a day at most; 0: it does not say. No I/O.
+unsigned mailbox_login_delay_s(Mailbox *mailbox);
+// Says goodbye and closes; not after an error, but for CANCELLED, once the waker was reset: while
+// it is cancelled nothing can be said. Waits at most 1 s without a byte, 3 s in all. NULL is fine.
 void mailbox_free(Mailbox *mailbox);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Mailbox, mailbox_free)

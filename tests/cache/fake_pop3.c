@@ -147,6 +147,13 @@ static bool pop3_quota(Mailbox *mailbox, MailboxQuota *quota, GError **error) {
   return true;
 }
 
+static unsigned pop3_login_delay_s(Mailbox *mailbox) {
+  pthread_mutex_lock(&fake_box.lock);
+  unsigned seconds = fake_box.login_delay_s;
+  pthread_mutex_unlock(&fake_box.lock);
+  return seconds;
+}
+
 // DELE and QUIT.
 static bool pop3_expunge(Mailbox *mailbox, const char *name, uint32_t uidvalidity,
                          const UidSet *uids, GError **error) {
@@ -200,6 +207,7 @@ Mailbox *fake_pop3_open(const Account *account, Waker *waker, const char *name, 
       .can_watch = pop3_can_watch,
       .expunge = pop3_expunge,
       .quota = pop3_quota,
+      .login_delay_s = pop3_login_delay_s,
       .free = pop3_free,
   };
   bool good = fake_enter(FAKE_OPEN, error);

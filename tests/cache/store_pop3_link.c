@@ -257,6 +257,48 @@ static void test_in_use_at_mount(StoreFixture *fixture, gconstpointer data) {
   g_assert_cmpuint(store_fixture_find(fixture, POP3_ONE), !=, 0);
 }
 
+// ---- Where the server wants a pause between logins.
+
+// The connection is kept as long as none may follow: who wants the listing sees the last one, and
+// bodies go on; then the listing is made new.
+static void test_login_delay(StoreFixture *fixture, gconstpointer data) {
+  int64_t began_us = g_get_monotonic_time();
+  fake_delay_logins(2);
+  start(fixture);
+  fake_add_message("INBOX", "three", "Subject: three\r\n\r\n", -1);
+  g_usleep(700000);
+  store_fixture_sync(fixture, "INBOX", NET_ERROR_BUSY);
+  g_assert_cmpuint(store_fixture_find(fixture, POP3_ONE), !=, 0);
+  store_fixture_read(fixture, store_fixture_find(fixture, POP3_ONE), BODY_ONE);
+  g_assert_cmpuint(fake_calls(FAKE_OPEN), ==, 1);
+  g_usleep((gulong)MAX(0, began_us + 2100000 - g_get_monotonic_time()));
+  store_fixture_sync(fixture, "INBOX", -1);
+  g_autofree char *names = list(fixture);
+  g_assert_nonnull(strstr(names, "_three,"));
+  g_assert_cmpuint(fake_calls(FAKE_OPEN), ==, 2);
+}
+
+// A connection that breaks is not made anew before the pause is over, however many ask; readers
+// wait for that, and what is here is read meanwhile.
+static void test_broken_in_the_pause(StoreFixture *fixture, gconstpointer data) {
+  fake_delay_logins(2);
+  start(fixture);
+  uint64_t one = store_fixture_find(fixture, POP3_ONE);
+  store_fixture_read(fixture, store_fixture_find(fixture, POP3_TWO), BODY_TWO);
+  fake_fail(FAKE_FETCH, NET_ERROR_OFFLINE, 1);
+  g_auto(Answer) answer = {0};
+  store_fetch(fixture->store, one, take_body, &answer);
+  store_fixture_sync(fixture, "INBOX", NET_ERROR_BUSY);
+  store_fixture_sync(fixture, "INBOX", NET_ERROR_BUSY);
+  StoreBody *two = store_body(fixture->store, store_fixture_find(fixture, POP3_TWO));
+  g_assert_nonnull(two);
+  store_close_body(fixture->store, two);
+  g_assert_cmpuint(fake_calls(FAKE_OPEN), ==, 1);
+  store_fixture_wait(fixture, &answer.done);
+  assert_body(fixture, &answer, BODY_ONE);
+  g_assert_cmpuint(fake_calls(FAKE_OPEN), ==, 2);
+}
+
 // ---- Bodies.
 
 // A large message comes whole, also where it is larger than all that may be kept.
@@ -408,6 +450,8 @@ int main(int argc, char **argv) {
       {"/store-pop3-link/in-use", test_in_use, false},
       {"/store-pop3-link/in-use-for-long", test_in_use_for_long, false},
       {"/store-pop3-link/in-use-at-mount", test_in_use_at_mount, false},
+      {"/store-pop3-link/login-delay", test_login_delay, false},
+      {"/store-pop3-link/broken-in-the-pause", test_broken_in_the_pause, false},
       {"/store-pop3-link/large", test_large, false},
       {"/store-pop3-link/ahead/by-name", test_ahead, false},
       {"/store-pop3-link/ahead/by-id", test_ahead, true},
