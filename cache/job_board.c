@@ -311,9 +311,9 @@ Job *job_board_take_more(JobBoard *board, unsigned session, const char *folder,
   pthread_mutex_lock(&board->lock);
   GList *link = board->closed ? NULL : choose_link(board, session, folder);
   const Job *first = link != NULL ? link->data : NULL;
-  bool goes_along =
-      first != NULL && job_is_about_bodies(first) && g_strcmp0(first->folder, folder) == 0 &&
-      (first->priority != JOB_AHEAD || first->bytes <= ahead_room);
+  bool goes_along = first != NULL && job_is_about_bodies(first) &&
+                    g_strcmp0(first->folder, folder) == 0 &&
+                    (first->priority != JOB_AHEAD || first->bytes <= ahead_room);
   Job *job = goes_along ? take_link(board, link) : NULL;
   pthread_mutex_unlock(&board->lock);
   return job;

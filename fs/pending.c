@@ -212,6 +212,6 @@ void pending_want(Pendings *pendings, const Request *request, StoreBody *body, u
   Pending *pending = wait_for_store(pendings, request, wait_ms, resume);
   if (pending == NULL) return;
   pending->waits_for_bytes = true;
-  pending->ticket = store_want(pendings->store, body, (uint64_t)request->offset, request->size,
-                               on_done, pending);
+  pending->ticket =
+      store_want(pendings->store, body, (uint64_t)request->offset, request->size, on_done, pending);
 }
