@@ -231,6 +231,38 @@ class Keeping(Pop3Case):
         process.wait_until(is_archived, 90, "an archive")
         self.assertEqual(set(mount.hashes("INBOX").values()), there)
 
+    def test_a_mount_on_a_disk_that_is_full(self):
+        # Not a byte is left in the state directory, neither on the first day nor later: mail is read,
+        # what is archived too, and nothing is archived or removed before there is room.
+        state = os.path.join(self.directory, "full")
+        os.mkdir(state)
+        process.run(["mount", "-t", "tmpfs", "-o", "size=2m", "mailfs-test", state])
+        self.addCleanup(process.run, ["umount", "-l", state], check=False)
+        filler = os.path.join(state, "filler")
+        self.fill_disk(filler)
+        mount = self.mount(keep="forever", delete="expunge", refresh=1, state_dir=state)
+        there = set(self.there())
+        self.assertEqual(set(mount.hashes("INBOX").values()), there)
+        name = self.names(mount)[0]
+        self.assertNotEqual(mount.run("rm", f"INBOX/{name}", check=False).returncode, 0)
+        mount.unmount()
+        os.unlink(filler)
+        mount.start()
+        archive = os.path.join(state, mount.account, "archive")
+        process.wait_until(lambda: len(os.listdir(archive)) == MESSAGES, 90, "an archive")
+        mount.unmount()
+        self.fill_disk(filler)
+        mount.start()
+        self.assertEqual(set(mount.hashes("INBOX").values()), there)
+        self.assertNotEqual(mount.run("rm", f"INBOX/{name}", check=False).returncode, 0)
+        os.unlink(filler)
+        mount.run("rm", f"INBOX/{name}")
+
+    def fill_disk(self, filler):
+        for size in ("64k", "4k", "1"):
+            process.run(["dd", "if=/dev/zero", f"of={filler}", f"bs={size}", "oflag=append",
+                         "conv=notrunc"], check=False)
+
 
 if __name__ == "__main__":
     unittest.main()
