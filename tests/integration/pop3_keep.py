@@ -258,6 +258,21 @@ class Keeping(Pop3Case):
         os.unlink(filler)
         mount.run("rm", f"INBOX/{name}")
 
+    def test_an_outbox_on_a_disk_that_is_full(self):
+        # A disk that filled up since the last mount keeps nobody from the next one.
+        state = os.path.join(self.directory, "full")
+        os.mkdir(state)
+        process.run(["mount", "-t", "tmpfs", "-o", "size=4m", "mailfs-test", state])
+        self.addCleanup(process.run, ["umount", "-l", state], check=False)
+        mount = self.mount(state_dir=state, smtp="smtp://alice@127.0.0.1:9", tls="off")
+        mount.run("sh", "-c", "printf 'To: bob@example.org\n\nhello\n' > outbox/letter")
+        waiting = mount.ls("outbox")
+        mount.unmount()
+        self.fill_disk(os.path.join(state, "filler"))
+        mount.start()
+        self.assertEqual(mount.ls("outbox"), waiting)
+        self.assertEqual(len(mount.ls("INBOX")), MESSAGES)
+
     def fill_disk(self, filler):
         for size in ("64k", "4k", "1"):
             process.run(["dd", "if=/dev/zero", f"of={filler}", f"bs={size}", "oflag=append",
