@@ -36,17 +36,15 @@ static bool is_kept(const char *id, gpointer ledger) {
   return ledger_has(ledger, id, &size);
 }
 
-static bool open_ledger(Keeper *keeper, const KeeperOptions *options, GError **error) {
-  bool is_new;
-  g_autofree char *path = g_build_filename(options->directory, LEDGER_NAME, NULL);
-  keeper->ledger = ledger_open(path, options->index_path, &is_new, error);
-  if (keeper->ledger == NULL) return false;
-  if (!is_new || archive_is_empty(keeper->archive)) return true;
+static bool open_ledger(Keeper *keeper, bool *is_new, GError **error) {
+  keeper->ledger = ledger_open(keeper->ledger_path, keeper->index_path, is_new, error);
+  if (!*is_new || archive_is_empty(keeper->archive)) return keeper->ledger != NULL;
+  g_clear_error(error);
   g_set_error(
       error, LEDGER_ERROR, EIO,
       "%s: the ledger that belongs to the mail in %s is lost; put it back, or move the mail "
       "away",
-      path, ARCHIVE_NAME);
+      keeper->ledger_path, ARCHIVE_NAME);
   return false;
 }
 
@@ -91,13 +89,40 @@ static bool restore(Keeper *keeper, const KeeperOptions *options, GError **error
          (keeper->removals = ledger_removals(keeper->ledger, error)) != NULL;
 }
 
+static bool open_all(Keeper *keeper, const KeeperOptions *options, GError **error) {
+  bool is_new;
+  g_autoptr(GError) failure = NULL;
+  if (open_ledger(keeper, &is_new, &failure)) {
+    if (!restore(keeper, options, error)) return false;
+    archive_sweep(keeper->archive, is_kept, keeper->ledger);
+    return true;
+  }
+  if (!is_new || !g_error_matches(failure, LEDGER_ERROR, ENOSPC)) {
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return false;
+  }
+  g_message("%s; nothing is removed or archived before there is room", failure->message);
+  keeper->removals = g_ptr_array_new_with_free_func(g_free);
+  return true;
+}
+
 // ---- The thread.
 
 static void answer(Keeper *keeper, KeeperJob *job) {
   post_send(keeper->answers, job);
 }
 
+// False: the job ends with why there is none.
+static bool has_ledger(Keeper *keeper, KeeperJob *job) {
+  bool is_new;
+  return keeper->ledger != NULL || open_ledger(keeper, &is_new, &job->error);
+}
+
 static void do_job(Keeper *keeper, KeeperJob *job) {
+  if (!has_ledger(keeper, job)) {
+    answer(keeper, job);
+    return;
+  }
   switch (job->task) {
     case KEEPER_REMOVE:
       keeper_remove(keeper, &job, 1);
@@ -132,7 +157,7 @@ static gpointer run(gpointer data) {
   Keeper *keeper = data;
   KeeperJob *job;
   while ((job = queue_pop(keeper->jobs, -1)) != NULL) {
-    if (job->task == KEEPER_REMOVE) job = do_removals(keeper, job);
+    if (job->task == KEEPER_REMOVE && keeper->ledger != NULL) job = do_removals(keeper, job);
     if (job != NULL) do_job(keeper, job);
   }
   return NULL;
@@ -149,10 +174,10 @@ Keeper *keeper_new(const KeeperOptions *options, GError **error) {
   g_autofree char *archive = g_build_filename(options->directory, ARCHIVE_NAME, NULL);
   keeper->bodies = options->bodies;
   keeper->data = options->data;
-  if ((keeper->archive = archive_new(archive, error)) == NULL ||
-      !open_ledger(keeper, options, error) || !restore(keeper, options, error))
+  keeper->ledger_path = g_build_filename(options->directory, LEDGER_NAME, NULL);
+  keeper->index_path = g_strdup(options->index_path);
+  if ((keeper->archive = archive_new(archive, error)) == NULL || !open_all(keeper, options, error))
     return NULL;
-  archive_sweep(keeper->archive, is_kept, keeper->ledger);
   keeper->jobs = queue_new(free_job);
   keeper->answers = post_new(options->context, take_answer, keeper, free_job);
   keeper->thread = g_thread_new("keeper", run, keeper);
@@ -170,6 +195,8 @@ void keeper_free(Keeper *keeper) {
   g_clear_pointer(&keeper->removals, g_ptr_array_unref);
   ledger_free(keeper->ledger);
   archive_free(keeper->archive);
+  g_free(keeper->ledger_path);
+  g_free(keeper->index_path);
   g_free(keeper);
 }
 

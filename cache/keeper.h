@@ -63,7 +63,8 @@ typedef struct {
 
 // Opens what lies in the state directory or makes it, brings the index in line with it, and starts
 // the thread. What cannot be read is left as it is: EIO. Also where the archive has bodies and the
-// ledger is lost.
+// ledger is lost. Where the disk is too full to make a ledger, it is made as soon as something is to
+// be kept and there is room: ENOSPC until then.
 Keeper *keeper_new(const KeeperOptions *options, GError **error);
 // Does what was asked for, ends the thread, frees answers nobody has taken.
 void keeper_free(Keeper *keeper);

@@ -33,9 +33,12 @@ typedef struct {
   GPtrArray *ids;  // lent by the candidates
 } Laid;
 
+// Who removes something waits for no more than the message under way: the next round goes on.
 static bool lay_all(Keeper *keeper, KeeperJob *job, const GArray *candidates, Laid *laid) {
   uint64_t bytes = 0;
-  for (unsigned i = 0; i < candidates->len && bytes < job->most_bytes; i++) {
+  unsigned i = 0;
+  for (; i < candidates->len && bytes < job->most_bytes; i++) {
+    if (i > 0 && queue_has_items(keeper->jobs)) break;
     const LedgerCandidate *candidate = &g_array_index(candidates, LedgerCandidate, i);
     bool is_here = false;
     if (candidate->has_body && !lay(keeper, candidate, &is_here, &job->error)) return false;
@@ -47,7 +50,7 @@ static bool lay_all(Keeper *keeper, KeeperJob *job, const GArray *candidates, La
     }
     job->reached = candidate->ino;
   }
-  job->is_end = candidates->len < ROUND_MESSAGES && bytes < job->most_bytes;
+  job->is_end = i == candidates->len && candidates->len < ROUND_MESSAGES && bytes < job->most_bytes;
   return true;
 }
 

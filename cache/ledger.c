@@ -111,8 +111,14 @@ static bool attach_index(Ledger *ledger, const char *path, GError **error) {
          ledger_execute(ledger, "PRAGMA seen.synchronous = NORMAL", "set it up", error);
 }
 
-static bool set_up(Ledger *ledger, const char *index_path, bool *is_new, GError **error) {
+// is_alone: what SQLite shares with other programs that read the ledger lies in memory, since the
+// disk has no room for it.
+static bool set_up(Ledger *ledger, const char *index_path, bool is_alone, bool *is_new,
+                   GError **error) {
   sqlite3_busy_timeout(ledger->database, BUSY_MS);
+  if (is_alone &&
+      !ledger_execute(ledger, "PRAGMA main.locking_mode = EXCLUSIVE", "set it up", error))
+    return false;
   return make_or_check(ledger, is_new, error) &&
          ledger_execute(ledger, "PRAGMA main.journal_mode = WAL; PRAGMA main.synchronous = FULL",
                         "set it up", error) &&
@@ -123,15 +129,27 @@ static void finalize(gpointer statement) {
   sqlite3_finalize(statement);
 }
 
-Ledger *ledger_open(const char *path, const char *index_path, bool *is_new, GError **error) {
+static Ledger *try_open(const char *path, const char *index_path, bool is_alone, bool *is_new,
+                        GError **error) {
   const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
   g_autoptr(Ledger) ledger = g_new0(Ledger, 1);
   ledger->statements = g_hash_table_new_full(NULL, NULL, NULL, finalize);
   if (sqlite3_open_v2(path, &ledger->database, flags, NULL) != SQLITE_OK)
     ledger_fail(ledger, "open it", error);
-  else if (set_up(ledger, index_path, is_new, error))
+  else if (set_up(ledger, index_path, is_alone, is_new, error))
     return g_steal_pointer(&ledger);
   g_prefix_error(error, "%s: ", path);
+  return NULL;
+}
+
+Ledger *ledger_open(const char *path, const char *index_path, bool *is_new, GError **error) {
+  g_autoptr(GError) failure = NULL;
+  *is_new = false;
+  Ledger *ledger = try_open(path, index_path, false, is_new, &failure);
+  if (ledger != NULL) return ledger;
+  if (!*is_new && g_error_matches(failure, LEDGER_ERROR, ENOSPC))
+    return try_open(path, index_path, true, is_new, error);
+  g_propagate_error(error, g_steal_pointer(&failure));
   return NULL;
 }
 

@@ -36,7 +36,8 @@ GQuark ledger_error_quark(void);
 
 // Opens the ledger at `path` or makes an empty one, and opens the index, which must exist. One that
 // cannot be read, of another version or no ledger at all is left as it is: EIO. is_new: it was
-// made.
+// made, or had to be (ENOSPC). One that is there is opened on a full disk too; other programs have
+// to wait for it then.
 Ledger *ledger_open(const char *path, const char *index_path, bool *is_new, GError **error);
 void ledger_free(Ledger *ledger);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Ledger, ledger_free)

@@ -13,6 +13,7 @@ typedef struct {
 
 typedef struct {
   Mailbox base;
+  Waker *waker;
   GArray *drops;    // of FakeDrop
   GQueue requests;  // of UidSet
   bool is_listed;
@@ -166,6 +167,13 @@ static bool pop3_quota(Mailbox *mailbox, MailboxQuota *quota, GError **error) {
   return true;
 }
 
+static unsigned pop3_login_delay_s(Mailbox *mailbox) {
+  pthread_mutex_lock(&fake_box.lock);
+  unsigned seconds = fake_box.login_delay_s;
+  pthread_mutex_unlock(&fake_box.lock);
+  return seconds;
+}
+
 // DELE and QUIT.
 static bool pop3_expunge(Mailbox *mailbox, const char *name, uint32_t uidvalidity,
                          const UidSet *uids, GError **error) {
@@ -192,6 +200,7 @@ static void pop3_free(Mailbox *mailbox) {
   pthread_mutex_lock(&fake_box.lock);
   fake_box.is_locked = false;
   fake_box.logouts++;
+  if (waker_is_cancelled(pop3->waker)) fake_box.cut_goodbyes++;
   pthread_mutex_unlock(&fake_box.lock);
   g_array_unref(pop3->drops);
   g_queue_clear_full(&pop3->requests, free_set);
@@ -218,6 +227,7 @@ Mailbox *fake_pop3_open(const Account *account, Waker *waker, const char *name, 
       .can_watch = pop3_can_watch,
       .expunge = pop3_expunge,
       .quota = pop3_quota,
+      .login_delay_s = pop3_login_delay_s,
       .free = pop3_free,
   };
   bool good = fake_enter(FAKE_OPEN, error);
@@ -229,9 +239,11 @@ Mailbox *fake_pop3_open(const Account *account, Waker *waker, const char *name, 
   }
   FakePop3 *pop3 = g_new0(FakePop3, 1);
   pop3->base.ops = &ops;
+  pop3->waker = waker;
   pop3->drops = take_drops();
   g_queue_init(&pop3->requests);
   fake_box.is_locked = true;
+  fake_box.most_requests = 0;
   fake_leave(true);
   return &pop3->base;
 }
