@@ -6,20 +6,15 @@
 #include "cache/session_bodies_private.h"
 #include "net/error.h"
 
-// Of what was asked for ahead on the only connection, so much may be on its way: 50 ms away that is
-// still 40 MB a second.
-#define AHEAD_BYTES ((uint64_t)2 << 20)
-
 // Beside others, two are enough; the only connection is kept full, so far as a reader who waits for
 // something else can wait.
 static unsigned flights_max(const Session *session) {
   return session->context->traits->connections_max == 1 ? FLIGHTS_MAX : 2;
 }
 
-// How many bytes more may be asked for ahead of readers, who have to wait for them if they want
-// something else of the only connection.
+// How many bytes more may be asked for ahead.
 static uint64_t ahead_room(const Delivery *delivery) {
-  uint64_t room = AHEAD_BYTES;
+  uint64_t room = session_ahead_bytes(delivery->session);
   if (delivery->session->context->traits->connections_max != 1) return UINT64_MAX;
   for (unsigned i = 0; i < delivery->n_flights; i++)
     room -= MIN(room, delivery->flights[i].job->bytes);
@@ -321,6 +316,7 @@ void session_do_bodies(Session *session, Job *first) {
   JobBoard *board = session->context->board;
   Delivery delivery = {.session = session};
   g_autofree char *folder = g_strdup(first->folder);
+  session_begin_pace(session);
   launch(&delivery, (Flight){.job = first});
   while (delivery.n_flights > 0) {
     bool wants_more = delivery.n_flights < flights_max(session) &&
@@ -328,7 +324,9 @@ void session_do_bodies(Session *session, Job *first) {
     uint64_t room = ahead_room(&delivery);
     Job *more = wants_more ? job_board_take_more(board, session->number, folder, room) : NULL;
     if (more == NULL) {
+      uint64_t bytes = delivery.flights[0].job->bytes;
       receive_first(&delivery);
+      session_keep_pace(session, bytes);
       continue;
     }
     if (!may_join(&delivery, more)) receive_all(&delivery);

@@ -28,6 +28,9 @@ struct Session {
   char *open_folder;     // NULL: none
   char *sent_folder;     // the server's name of it; NULL: not found on this connection
   bool is_synced;        // the index is as new as the open folder
+  // How fast the only connection is (session_pace.c).
+  int64_t pace_since_us;
+  uint64_t pace_bytes, ahead_bytes;
   // As last reported:
   MailboxWatch watch;
   char *watched_folder;  // the one that is open while it watches; NULL: none
@@ -88,3 +91,11 @@ bool session_copy(Session *session, Job *job, GError **error);
 void session_expunge(Session *session, Job *job);
 // session_watch.c: waits for work, watching for news where the connection can. False: at once.
 bool session_watch(Session *session);
+
+// session_pace.c: how much may be asked for ahead of readers on the only connection: they have to
+// wait for it if they want something else. What comes in a moment, at the speed that it came with.
+uint64_t session_ahead_bytes(const Session *session);
+// Answers are awaited from now on, after none was.
+void session_begin_pace(Session *session);
+// So much more came, and more is awaited.
+void session_keep_pace(Session *session, uint64_t bytes);

@@ -9,6 +9,7 @@
 // The most that is fetched ahead in one command, and so what a reader on the same connection may
 // have to wait for: where one is kept free for readers, and where there are too few for that.
 #define BATCH_BYTES ((uint64_t)2 << 20)
+#define BATCH_ONLY_BYTES ((uint64_t)1 << 20)
 #define BATCH_FEW_BYTES ((uint64_t)256 << 10)
 
 // For how long reads may share one look at the index.
@@ -214,6 +215,12 @@ static unsigned count_sessions(const MailboxTraits *traits, unsigned connections
   return CLAMP(connections, 1, most);
 }
 
+// Of the only connection the session sees to it that readers wait not too long.
+static uint64_t batch_bytes(const Store *store) {
+  if (store->traits->connections_max == 1) return BATCH_ONLY_BYTES;
+  return store->n_sessions >= 3 ? BATCH_BYTES : BATCH_FEW_BYTES;
+}
+
 Store *store_open(const StoreOptions *options, GMainContext *context, GError **error) {
   g_autoptr(Store) store = g_new0(Store, 1);
   store->directory = g_strdup(options->directory);
@@ -236,7 +243,7 @@ Store *store_open(const StoreOptions *options, GMainContext *context, GError **e
   store->removal = options->removal;
   store->keeps_forever = options->keeps_forever;
   if (!open_cache(store, options, error) || !open_keeper(store, options, error)) return NULL;
-  store->batch_bytes = store->n_sessions >= 3 ? BATCH_BYTES : BATCH_FEW_BYTES;
+  store->batch_bytes = batch_bytes(store);
   make_refresh(store);
   store->ahead_bytes = ahead_max(options);
   store_make_readahead(store, store->ahead_bytes);
