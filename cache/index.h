@@ -199,6 +199,9 @@ typedef struct {
 } IndexListed;
 bool index_listed(Index *index, uint64_t folder, uint64_t generation, const char *id,
                   IndexListed *listed, GError **error);
+// The inode of the message with that UID; 0: there is none.
+bool index_ino(Index *index, uint64_t folder, uint64_t generation, uint32_t uid, uint64_t *ino,
+               GError **error);
 // The size that the server announced of the message with that UID; -1: none, or no such message.
 bool index_announced(Index *index, uint64_t folder, uint64_t generation, uint32_t uid,
                      int64_t *size, GError **error);

@@ -30,6 +30,8 @@ static const char IS_SAME[] =
     "SELECT ino, announced FROM inode"
     " WHERE parent = ?1 AND uid = ?2 AND generation = ?3 AND gone = 0"
     " AND sender IS ?4 AND subject IS ?5 AND date IS ?6 AND message_id IS ?7";
+static const char INO[] =
+    "SELECT ino FROM inode WHERE parent = ?1 AND uid = ?2 AND generation = ?3 AND gone = 0";
 static const char FORGET_REMOVAL[] =
     "DELETE FROM removal WHERE id IN (SELECT id FROM inode"
     "  WHERE parent = ?1 AND uid = ?2 AND generation = ?3 AND gone = 0)";
@@ -291,6 +293,15 @@ static bool read_number(Index *index, sqlite3_stmt *statement, int64_t absent, i
   if (code != SQLITE_ROW && code != SQLITE_DONE) index_fail(index, "look at a message", error);
   sqlite3_reset(statement);
   return code == SQLITE_ROW || code == SQLITE_DONE;
+}
+
+bool index_ino(Index *index, uint64_t folder, uint64_t generation, uint32_t uid, uint64_t *ino,
+               GError **error) {
+  int64_t number = 0;
+  bool done =
+      read_number(index, about(index, INO, folder, generation, uid, error), 0, &number, error);
+  *ino = (uint64_t)number;
+  return done;
 }
 
 bool index_announced(Index *index, uint64_t folder, uint64_t generation, uint32_t uid,

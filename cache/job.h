@@ -57,6 +57,7 @@ typedef struct {
   uint64_t folder_ino;  // of messages
   uint32_t uidvalidity;
   GArray *bodies;      // JOB_BODIES: of JobBody
+  uint64_t bytes;      // JOB_BODIES fetched ahead: about how many they are
   bool archives;       // JOB_BODIES: they are for the archive
   GPtrArray *ids;      // JOB_EXPUNGE: of messages, strings
   uint32_t uid;        // of the large message
@@ -69,6 +70,9 @@ typedef struct {
   GError *error;           // NULL: done, as far as bodies came
   bool connected;          // the server was reached and let us in
   bool could_not_connect;  // error is of connecting
+  unsigned pause_ms;       // the server wants to be left alone for so long; 0: it does not say
+  // Error (BUSY): nothing newer can be had on this connection, and no other may be made yet.
+  bool is_too_soon;
   Changes *changes;        // of what was synchronised, NULL: nothing
   // JOB_EXPUNGE, also with an error: the ids of those that the server does not have any more, and
   // of those that it may not be asked to remove, since they cannot be told from others.

@@ -306,12 +306,14 @@ Job *job_board_take(JobBoard *board, unsigned session, const char *open_folder, 
   return job;
 }
 
-Job *job_board_take_more(JobBoard *board, unsigned session, const char *folder) {
+Job *job_board_take_more(JobBoard *board, unsigned session, const char *folder,
+                         uint64_t ahead_room) {
   pthread_mutex_lock(&board->lock);
   GList *link = board->closed ? NULL : choose_link(board, session, folder);
   const Job *first = link != NULL ? link->data : NULL;
-  bool goes_along =
-      first != NULL && job_is_about_bodies(first) && g_strcmp0(first->folder, folder) == 0;
+  bool goes_along = first != NULL && job_is_about_bodies(first) &&
+                    g_strcmp0(first->folder, folder) == 0 &&
+                    (first->priority != JOB_AHEAD || first->bytes <= ahead_room);
   Job *job = goes_along ? take_link(board, link) : NULL;
   pthread_mutex_unlock(&board->lock);
   return job;

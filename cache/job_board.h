@@ -46,8 +46,9 @@ void job_board_spread_listings(JobBoard *board);
 // NULL when the board is closed or timeout_ms (-1: never) is over.
 Job *job_board_take(JobBoard *board, unsigned session, const char *open_folder, int timeout_ms);
 // A further job about bodies of that folder, without waiting; NULL: none, or somebody waits for
-// another folder.
-Job *job_board_take_more(JobBoard *board, unsigned session, const char *folder);
+// another folder, or it would be fetched ahead and has more bytes than `ahead_room`.
+Job *job_board_take_more(JobBoard *board, unsigned session, const char *folder,
+                         uint64_t ahead_room);
 // For a session that waits elsewhere: `waker` is woken when there is a job for it. False: there is
 // one now. Until job_board_come_back.
 bool job_board_go_away(JobBoard *board, unsigned session, const char *open_folder, Waker *waker);

@@ -41,13 +41,13 @@ static bool is_there(const char *id, uint64_t size, gpointer archive) {
   return archive_has(archive, id, size);
 }
 
-static bool open_ledger(Keeper *keeper, const KeeperOptions *options, GError **error) {
-  g_autofree char *path = g_build_filename(options->directory, LEDGER_NAME, NULL);
-  const LedgerOptions wanted = {.path = path,
-                                .index_path = options->index_path,
-                                .owner = options->owner,
+// Where the archive has mail, no ledger is made.
+static bool open_ledger(Keeper *keeper, bool *is_new, GError **error) {
+  const LedgerOptions wanted = {.path = keeper->ledger_path,
+                                .index_path = keeper->index_path,
+                                .owner = keeper->owner,
                                 .may_make = archive_is_empty(keeper->archive)};
-  keeper->ledger = ledger_open(&wanted, error);
+  keeper->ledger = ledger_open(&wanted, is_new, error);
   return keeper->ledger != NULL;
 }
 
@@ -86,16 +86,18 @@ static bool prepare_folder(const KeeperOptions *options, GError **error) {
          index_commit(index, error);
 }
 
-// What is lost may come back with the directory: the ledger forgets nothing.
-static bool check_archive(Keeper *keeper, const KeeperOptions *options, GError **error) {
-  uint64_t n_lost;
-  if (!ledger_check(keeper->ledger, is_there, keeper->archive, &n_lost, error)) return false;
+// What is lost may come back with the directory: the ledger forgets nothing. On a full disk it is
+// only told.
+static void check_archive(Keeper *keeper, const KeeperOptions *options) {
+  uint64_t n_lost = 0;
+  g_autoptr(GError) error = NULL;
+  if (!ledger_check(keeper->ledger, is_there, keeper->archive, &n_lost, &error))
+    g_warning("%s", error->message);
   if (n_lost > 0)
     g_warning("%" G_GUINT64_FORMAT
               " archived messages are not in %s/%s any more, or not whole; "
               "what the server has of them still is archived again",
               n_lost, options->directory, ARCHIVE_NAME);
-  return true;
 }
 
 static void sweep(Keeper *keeper, const KeeperOptions *options) {
@@ -107,11 +109,28 @@ static void sweep(Keeper *keeper, const KeeperOptions *options) {
 
 static bool restore(Keeper *keeper, const KeeperOptions *options, GError **error) {
   uint64_t n_kept;
-  return check_archive(keeper, options, error) &&
-         ledger_count_kept(keeper->ledger, &n_kept, error) &&
+  check_archive(keeper, options);
+  return ledger_count_kept(keeper->ledger, &n_kept, error) &&
          (n_kept == 0 || prepare_folder(options, error)) &&
          ledger_restore(keeper->ledger, options->keeps_forever, error) &&
          (keeper->removals = ledger_removals(keeper->ledger, error)) != NULL;
+}
+
+static bool open_all(Keeper *keeper, const KeeperOptions *options, GError **error) {
+  bool is_new;
+  g_autoptr(GError) failure = NULL;
+  if (open_ledger(keeper, &is_new, &failure)) {
+    if (!restore(keeper, options, error)) return false;
+    sweep(keeper, options);
+    return true;
+  }
+  if (!is_new || !g_error_matches(failure, LEDGER_ERROR, ENOSPC)) {
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return false;
+  }
+  g_message("%s; nothing is removed or archived before there is room", failure->message);
+  keeper->removals = g_ptr_array_new_with_free_func(g_free);
+  return true;
 }
 
 // ---- The thread.
@@ -120,7 +139,23 @@ static void answer(Keeper *keeper, KeeperJob *job) {
   post_send(keeper->answers, job);
 }
 
+// False: the job ends with why there is none.
+static bool has_ledger(Keeper *keeper, KeeperJob *job) {
+  bool is_new;
+  if (keeper->ledger != NULL) return true;
+  // It has nothing, but tells the index whether all is to be kept.
+  if (open_ledger(keeper, &is_new, &job->error) &&
+      ledger_restore(keeper->ledger, keeper->keeps_forever, &job->error))
+    return true;
+  g_clear_pointer(&keeper->ledger, ledger_free);
+  return false;
+}
+
 static void do_job(Keeper *keeper, KeeperJob *job) {
+  if (!has_ledger(keeper, job)) {
+    answer(keeper, job);
+    return;
+  }
   switch (job->task) {
     case KEEPER_REMOVE:
       keeper_remove(keeper, &job, 1);
@@ -155,7 +190,7 @@ static gpointer run(gpointer data) {
   Keeper *keeper = data;
   KeeperJob *job;
   while ((job = queue_pop(keeper->jobs, -1)) != NULL) {
-    if (job->task == KEEPER_REMOVE) job = do_removals(keeper, job);
+    if (job->task == KEEPER_REMOVE && keeper->ledger != NULL) job = do_removals(keeper, job);
     if (job != NULL) do_job(keeper, job);
   }
   return NULL;
@@ -172,10 +207,12 @@ Keeper *keeper_new(const KeeperOptions *options, GError **error) {
   g_autofree char *archive = g_build_filename(options->directory, ARCHIVE_NAME, NULL);
   keeper->bodies = options->bodies;
   keeper->data = options->data;
-  if ((keeper->archive = archive_new(archive, error)) == NULL ||
-      !open_ledger(keeper, options, error) || !restore(keeper, options, error))
+  keeper->ledger_path = g_build_filename(options->directory, LEDGER_NAME, NULL);
+  keeper->index_path = g_strdup(options->index_path);
+  keeper->owner = g_strdup(options->owner);
+  keeper->keeps_forever = options->keeps_forever;
+  if ((keeper->archive = archive_new(archive, error)) == NULL || !open_all(keeper, options, error))
     return NULL;
-  sweep(keeper, options);
   keeper->jobs = queue_new(free_job);
   keeper->answers = post_new(options->context, take_answer, keeper, free_job);
   keeper->thread = g_thread_new("keeper", run, keeper);
@@ -193,6 +230,9 @@ void keeper_free(Keeper *keeper) {
   g_clear_pointer(&keeper->removals, g_ptr_array_unref);
   ledger_free(keeper->ledger);
   archive_free(keeper->archive);
+  g_free(keeper->ledger_path);
+  g_free(keeper->index_path);
+  g_free(keeper->owner);
   g_free(keeper);
 }
 

@@ -73,7 +73,8 @@ typedef struct {
 // Opens what lies in the state directory or makes it, brings the index in line with it, and starts
 // the thread. What cannot be read is left as it is: EIO. Also where the archive has bodies and the
 // ledger is lost, or where either is of another owner's mail. What the ledger knows and the archive
-// has not, and the other way round, is told in the log.
+// has not, and the other way round, is told in the log. Where the disk is too full to make a
+// ledger, it is made as soon as something is to be kept and there is room: ENOSPC until then.
 Keeper *keeper_new(const KeeperOptions *options, GError **error);
 // Does what was asked for, ends the thread, frees answers nobody has taken.
 void keeper_free(Keeper *keeper);

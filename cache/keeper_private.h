@@ -9,7 +9,9 @@
 #include "cache/queue.h"
 
 struct Keeper {
-  Ledger *ledger;  // the thread's, once it runs
+  char *ledger_path, *index_path, *owner;
+  bool keeps_forever;
+  Ledger *ledger;  // the thread's, once it runs; NULL: the disk was too full to make one
   Archive *archive;
   BodyStore *bodies;
   GPtrArray *removals;

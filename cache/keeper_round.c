@@ -99,14 +99,17 @@ static bool is_full(const Round *round) {
   return round->missing_bytes >= round->job->most_bytes || round->laid_bytes >= ROUND_LAID_BYTES;
 }
 
+// Who removes something waits for no more than the message under way: the next round goes on.
 static void take_all(Round *round, const GArray *candidates) {
   KeeperJob *job = round->job;
-  for (unsigned i = 0; i < candidates->len && !is_full(round); i++) {
+  unsigned i = 0;
+  for (; i < candidates->len && !is_full(round); i++) {
+    if (i > 0 && queue_has_items(round->keeper->jobs)) break;
     const LedgerCandidate *candidate = &g_array_index(candidates, LedgerCandidate, i);
     if (!take(round, candidate)) return;
     job->reached = candidate->ino;
   }
-  job->is_end = candidates->len < ROUND_MESSAGES && !is_full(round);
+  job->is_end = i == candidates->len && candidates->len < ROUND_MESSAGES && !is_full(round);
 }
 
 typedef bool (*Change)(Ledger *ledger, uint64_t ino, GError **error);

@@ -108,13 +108,14 @@ static bool is_lost(const LedgerOptions *options) {
 }
 
 // A database without tables is one whose making was interrupted, new, or what is left of one.
-static bool make_or_check(Ledger *ledger, bool may_make, GError **error) {
+static bool make_or_check(Ledger *ledger, bool may_make, bool *is_new, GError **error) {
   int64_t tables, application, version;
   if (!query(ledger, "SELECT count(*) FROM main.sqlite_schema", &tables, error) ||
       !query(ledger, "PRAGMA main.application_id", &application, error) ||
       !query(ledger, "PRAGMA main.user_version", &version, error))
     return false;
-  if (tables == 0 && application == 0) return may_make ? make(ledger, error) : fail_lost(error);
+  *is_new = tables == 0 && application == 0;
+  if (*is_new) return may_make ? make(ledger, error) : fail_lost(error);
   if (application == APPLICATION_ID && version == VERSION) return true;
   g_set_error_literal(error, LEDGER_ERROR, EIO, "ledger: not a ledger of this version");
   return false;
@@ -166,9 +167,15 @@ static bool attach_index(Ledger *ledger, const char *path, GError **error) {
          ledger_execute(ledger, "PRAGMA seen.synchronous = NORMAL", "set it up", error);
 }
 
-static bool set_up(Ledger *ledger, const LedgerOptions *options, GError **error) {
+// is_alone: what SQLite shares with other programs that read the ledger lies in memory, since the
+// disk has no room for it.
+static bool set_up(Ledger *ledger, const LedgerOptions *options, bool is_alone, bool *is_new,
+                   GError **error) {
   sqlite3_busy_timeout(ledger->database, BUSY_MS);
-  return make_or_check(ledger, options->may_make, error) &&
+  if (is_alone &&
+      !ledger_execute(ledger, "PRAGMA main.locking_mode = EXCLUSIVE", "set it up", error))
+    return false;
+  return make_or_check(ledger, options->may_make, is_new, error) &&
          ledger_execute(ledger, "PRAGMA main.journal_mode = WAL; PRAGMA main.synchronous = FULL",
                         "set it up", error) &&
          check_owner(ledger, options->owner, error) &&
@@ -179,7 +186,7 @@ static void finalize(gpointer statement) {
   sqlite3_finalize(statement);
 }
 
-Ledger *ledger_open(const LedgerOptions *options, GError **error) {
+static Ledger *try_open(const LedgerOptions *options, bool is_alone, bool *is_new, GError **error) {
   const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
   g_autoptr(Ledger) ledger = g_new0(Ledger, 1);
   ledger->statements = g_hash_table_new_full(NULL, NULL, NULL, finalize);
@@ -187,9 +194,20 @@ Ledger *ledger_open(const LedgerOptions *options, GError **error) {
     fail_lost(error);
   else if (sqlite3_open_v2(options->path, &ledger->database, flags, NULL) != SQLITE_OK)
     ledger_fail(ledger, "open it", error);
-  else if (set_up(ledger, options, error))
+  else if (set_up(ledger, options, is_alone, is_new, error))
     return g_steal_pointer(&ledger);
   g_prefix_error(error, "%s: ", options->path);
+  return NULL;
+}
+
+Ledger *ledger_open(const LedgerOptions *options, bool *is_new, GError **error) {
+  g_autoptr(GError) failure = NULL;
+  *is_new = false;
+  Ledger *ledger = try_open(options, false, is_new, &failure);
+  if (ledger != NULL) return ledger;
+  if (!*is_new && g_error_matches(failure, LEDGER_ERROR, ENOSPC))
+    return try_open(options, true, is_new, error);
+  g_propagate_error(error, g_steal_pointer(&failure));
   return NULL;
 }
 

@@ -47,8 +47,9 @@ typedef struct {
 } LedgerOptions;
 
 // Opens the ledger and the index. One that cannot be read, of another version, of another owner's
-// mail, no ledger at all or lost is left as it is: EIO.
-Ledger *ledger_open(const LedgerOptions *options, GError **error);
+// mail, no ledger at all or lost is left as it is: EIO. is_new: it was made, or had to be (ENOSPC).
+// One that is there is opened on a full disk too; other programs have to wait for it then.
+Ledger *ledger_open(const LedgerOptions *options, bool *is_new, GError **error);
 void ledger_free(Ledger *ledger);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Ledger, ledger_free)
 

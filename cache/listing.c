@@ -93,7 +93,7 @@ static bool write_message(Listing *listing, const MailboxMessage *message, GErro
          index_add_message(listing->index, &listing->addition, message, error);
 }
 
-static bool flush(Listing *listing, GError **error) {
+bool listing_flush(Listing *listing, GError **error) {
   if (listing->waiting->len == 0) return true;
   if (!index_begin(listing->index, error)) return false;
   for (unsigned i = 0; i < listing->waiting->len; i++) {
@@ -110,7 +110,7 @@ static bool flush(Listing *listing, GError **error) {
 
 static bool wait_for_flush(Listing *listing, const MailboxMessage *message, GError **error) {
   bool is_full = listing->waiting->len >= BATCH_ROWS || listing->waiting_bytes >= BATCH_BYTES;
-  if (is_full && !flush(listing, error)) return false;
+  if (is_full && !listing_flush(listing, error)) return false;
   add_waiting(listing, message);
   return true;
 }
@@ -173,7 +173,7 @@ static UidSet *find_untold(Listing *listing, const UidSet *uids, uint32_t last, 
 bool listing_missing(Listing *listing, uint32_t *first, GError **error) {
   UidSet *missing = NULL;
   *first = 0;
-  if (!flush(listing, error) ||
+  if (!listing_flush(listing, error) ||
       (missing = find_untold(listing, listing->bare, UINT32_MAX, error)) == NULL)
     return false;
   uid_set_free(listing->missing);
@@ -193,12 +193,13 @@ static bool add_untold(Listing *listing, const UidSet *uids, uint32_t last, GErr
       if (!wait_for_flush(listing, &message, error)) return false;
     }
   }
-  return untold != NULL && flush(listing, error);
+  return untold != NULL && listing_flush(listing, error);
 }
 
 // What came only since the second asking is left to the next one, if it is above all others.
 bool listing_end(Listing *listing, GError **error) {
-  return flush(listing, error) && add_untold(listing, listing->missing, UINT32_MAX, error) &&
+  return listing_flush(listing, error) &&
+         add_untold(listing, listing->missing, UINT32_MAX, error) &&
          add_untold(listing, listing->bare, listing->addition.last_uid, error);
 }
 

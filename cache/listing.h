@@ -20,7 +20,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Listing, listing_free)
 
 // Takes what the server tells of one message, in one response or several behind each other.
 bool listing_take(Listing *listing, const MailboxMessage *message, GError **error);
-// Writes what is still in memory. `first`: the first of the new messages of which no more than flags
+// Writes what is still in memory, in a transaction of its own.
+bool listing_flush(Listing *listing, GError **error);
+// The same. `first`: the first of the new messages of which no more than flags
 // was told, 0: there is none. They may have come while the others were told: the server is to be
 // asked once more, for all from there on.
 bool listing_missing(Listing *listing, uint32_t *first, GError **error);

@@ -30,15 +30,25 @@ static int open_letters(const char *directory, GError **error) {
   return fd;
 }
 
+// On a disk that is full there is no room even to read it, but for what was kept for that.
+static OutboxJournal *open_journal(const char *path, const char *reserve, GError **error) {
+  g_autoptr(GError) failure = NULL;
+  OutboxJournal *journal = outbox_journal_open(path, &failure);
+  if (journal != NULL) return journal;
+  if (unlink(reserve) == 0) return outbox_journal_open(path, error);
+  g_propagate_error(error, g_steal_pointer(&failure));
+  return NULL;
+}
+
 static bool open_spool(Outbox *outbox, GError **error) {
   outbox->letters_fd = open_letters(outbox->options.directory, error);
   if (outbox->letters_fd < 0) return false;
   outbox->incoming_fd = drop_directory_open(outbox->options.directory, error);
   if (outbox->incoming_fd < 0) return false;
   g_autofree char *path = g_build_filename(outbox->options.directory, OUTBOX_JOURNAL_NAME, NULL);
-  g_autoptr(OutboxJournal) journal = outbox_journal_open(path, error);
-  if (journal == NULL || !outbox_recover(outbox, journal, error)) return false;
   g_autofree char *reserve = g_build_filename(outbox->options.directory, RESERVE_NAME, NULL);
+  g_autoptr(OutboxJournal) journal = open_journal(path, reserve, error);
+  if (journal == NULL || !outbox_recover(outbox, journal, error)) return false;
   const OutboxSpoolOptions options = {
       .journal = g_steal_pointer(&journal),
       .letters_fd = outbox->letters_fd,

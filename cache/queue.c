@@ -76,6 +76,13 @@ void queue_close(Queue *queue) {
   pthread_mutex_unlock(&queue->mutex);
 }
 
+bool queue_has_items(Queue *queue) {
+  pthread_mutex_lock(&queue->mutex);
+  bool has_items = !g_queue_is_empty(&queue->items);
+  pthread_mutex_unlock(&queue->mutex);
+  return has_items;
+}
+
 // A GSource that is ready for as long as it holds items.
 struct Post {
   GSource source;

@@ -19,6 +19,8 @@ void queue_push(Queue *queue, gpointer item);
 gpointer queue_pop(Queue *queue, int timeout_ms);
 // No item will come any more: ends waits once the queue is empty. Any thread.
 void queue_close(Queue *queue);
+// Somebody waits for the thread that pops. Any thread.
+bool queue_has_items(Queue *queue);
 
 typedef struct Post Post;
 typedef void (*PostFunc)(gpointer item, gpointer data);

@@ -1,4 +1,4 @@
-// A session's life, its connection, and its work on listings.
+// A session's life, and its work on listings.
 
 #include "cache/session.h"
 
@@ -9,12 +9,11 @@
 
 // A session that has had nothing to do for so long looks after the bodies on disk.
 #define SWEEP_PAUSE_MS 20
-// For how long a session that the server has no connection for is left out.
-#define BARRED_S 60
-// A server that lets nobody in is not asked at once for each of those who wait in line.
-#define SHUT_US (G_USEC_PER_SEC / 10)
 // A login is new enough for the first listing on it for so long.
 #define NEW_LOGIN_US (G_USEC_PER_SEC / 2)
+// How long a connection with nothing to do is kept because no login may follow: a server that ends
+// those sooner than RFC 1939 allows (10 minutes) lets them be for so long.
+#define KEPT_MAX_MS (2 * 60 * 1000)
 
 void session_report(Session *session, Report *report) {
   post_send(session->context->reports, report);
@@ -48,65 +47,6 @@ void session_set_folder(Session *session, const char *folder, bool is_synced) {
   if (is_synced) session->is_synced = true;
 }
 
-void session_disconnect(Session *session) {
-  if (session->mailbox == NULL) return;
-  g_clear_pointer(&session->mailbox, mailbox_free);
-  g_atomic_int_add(&session->context->n_connected, -1);
-  session->tells_uid_first = false;
-  session_set_folder(session, NULL, false);
-  g_clear_pointer(&session->sent_folder, g_free);
-  session_report_watch(session, MAILBOX_WATCHES_NOTHING, NULL);
-}
-
-// A session that was told to renew its connection was interrupted for that alone; that interruption
-// may come after the connection was renewed, the one at the end stays.
-static void renew(Session *session) {
-  if (atomic_exchange(&session->renewed, false)) session_disconnect(session);
-  if (!waker_is_cancelled(session->waker) || atomic_load(&session->is_ending)) return;
-  waker_reset(session->waker);
-  if (atomic_load(&session->is_ending)) waker_cancel(session->waker);
-}
-
-static void open_mailbox(Session *session, GError **error) {
-  SessionContext *context = session->context;
-  g_autoptr(GError) problem = NULL;
-  int64_t now_us = session->connected_us = g_get_monotonic_time();
-  if (session->shut != NULL && now_us < session->shut_until_us) {
-    g_propagate_error(error, g_error_copy(session->shut));
-    return;
-  }
-  g_clear_error(&session->shut);
-  session->mailbox =
-      context->open_mailbox(context->account, session->waker, session->name, &problem);
-  if (session->mailbox != NULL) {
-    g_atomic_int_inc(&context->n_connected);
-    return;
-  }
-  if (g_error_matches(problem, NET_ERROR, NET_ERROR_BUSY)) {
-    session->shut = g_error_copy(problem);
-    session->shut_until_us = g_get_monotonic_time() + SHUT_US;
-  }
-  g_propagate_error(error, g_steal_pointer(&problem));
-}
-
-bool session_connect(Session *session, Job *job, GError **error) {
-  renew(session);
-  if (session->mailbox == NULL) open_mailbox(session, error);
-  job->connected = session->mailbox != NULL;
-  job->could_not_connect = !job->connected;
-  return job->connected;
-}
-
-bool session_may_retry(Session *session, Job *job, bool was_connected, const GError *error) {
-  if (job->retried || !net_error_ends_connection(error)) return false;
-  bool is_renewed = atomic_load(&session->renewed);
-  if (job_board_is_closed(session->context->board)) return false;
-  bool cancelled = waker_is_cancelled(session->waker) && !is_renewed;
-  bool silent = g_error_matches(error, NET_ERROR, NET_ERROR_TIMEOUT);
-  job->retried = true;
-  return is_renewed || (was_connected && !cancelled && !silent);
-}
-
 // The bodies of what is gone, after the commit that made it so.
 static void remove_bodies(Session *session, const Changes *changes, unsigned from) {
   unsigned n;
@@ -119,6 +59,15 @@ static void remove_bodies(Session *session, const Changes *changes, unsigned fro
     good = good && index_forget_body(session->index, removed[i].ino, &error);
   }
   if (!good || !index_commit(session->index, &error))
+    g_info("%s: %s", session->name, error->message);
+  index_rollback(session->index);
+}
+
+// For what came whole with a listing.
+static void make_room(Session *session) {
+  g_autoptr(GError) error = NULL;
+  if (!index_begin(session->index, &error) || !session_make_room(session, &error) ||
+      !index_commit(session->index, &error))
     g_info("%s: %s", session->name, error->message);
   index_rollback(session->index);
 }
@@ -136,9 +85,13 @@ static bool sync_claimed(Session *session, Job *job, uint64_t ino, GError **erro
   if (job->changes == NULL) job->changes = changes_new();
   changes_removed(job->changes, &n_removed);
   session_set_folder(session, NULL, false);
-  if (!sync_folder(session->index, session->mailbox, session->context->traits->has_uids, &folder,
-                   job->changes, error))
+  bool has_uids = session->context->traits->has_uids;
+  g_autoptr(ListingBodies) bodies =
+      has_uids ? NULL : listing_bodies_new(session->context->bodies, session->context->cache_bytes);
+  if (!sync_folder(session->index, session->mailbox, has_uids, &folder, bodies, job->changes,
+                   error))
     return false;
+  if (bodies != NULL && listing_bodies_count(bodies) > 0) make_room(session);
   session_set_folder(session, folder.server_name, true);
   remove_bodies(session, job->changes, n_removed);
   return true;
@@ -163,9 +116,24 @@ static bool is_login_too_old(const Session *session, const Job *job) {
   return age_us > (session->is_synced ? 0 : NEW_LOGIN_US);
 }
 
+// The listing of a login that none may follow yet is as new as any can be.
+static bool is_as_new_as_can_be(const Session *session, const Job *job) {
+  return is_login_too_old(session, job) && session->is_synced &&
+         session_login_pause_ms(session) > 0;
+}
+
+static bool keep_listing(Session *session, Job *job, GError **error) {
+  job->connected = job->is_too_soon = true;
+  g_set_error(error, NET_ERROR, NET_ERROR_BUSY, "%s: the server wants a pause between logins",
+              job->folder);
+  return false;
+}
+
 static bool try_listing(Session *session, Job *job, GError **error) {
   g_clear_pointer(&job->changes, changes_free);
-  if (is_login_too_old(session, job)) session_disconnect(session);
+  if (is_as_new_as_can_be(session, job)) return keep_listing(session, job, error);
+  if (is_login_too_old(session, job) && session_login_pause_ms(session) == 0)
+    session_disconnect(session);
   if (!session_connect(session, job, error)) return false;
   if (job->kind == JOB_SYNC) return session_sync(session, job, job->ino, error);
   job->changes = changes_new();
@@ -183,19 +151,6 @@ static void do_listing(Session *session, Job *job) {
   g_clear_error(&job->error);
   if (!try_listing(session, job, &job->error) && net_error_ends_connection(job->error))
     session_disconnect(session);
-}
-
-bool session_leave_to_others(Session *session, Job *job, const GError *error) {
-  SessionContext *context = session->context;
-  bool is_first = job_board_is_first(context->board, session->number);
-  bool no_room = job->could_not_connect && g_atomic_int_get(&context->n_connected) > 0 &&
-                 (g_error_matches(error, NET_ERROR, NET_ERROR_BUSY) ||
-                  (!is_first && g_error_matches(error, NET_ERROR, NET_ERROR_OFFLINE)));
-  if (!no_room || !job_board_bar(context->board, session->number, BARRED_S)) return false;
-  g_info("%s: %s; the other connections go on", session->name, error->message);
-  job->could_not_connect = job->retried = false;
-  job_board_push(context->board, job);
-  return true;
 }
 
 // That it cannot be had is for those to tell who need it.
@@ -238,6 +193,11 @@ static void open_index(Session *session) {
   if (session->index != NULL && session->context->uid_names) index_use_uid_names(session->index);
 }
 
+static int linger_ms(const Session *session) {
+  int kept_ms = (int)MIN(session_login_pause_ms(session), KEPT_MAX_MS);
+  return MAX(session->context->traits->linger_ms, kept_ms);
+}
+
 static Job *await_job(Session *session) {
   JobBoard *board = session->context->board;
   if (session_may_sweep(session)) {
@@ -245,7 +205,7 @@ static Job *await_job(Session *session) {
     if (next == NULL && !job_board_is_closed(board)) session_sweep(session);
     return next;
   }
-  int patience = session->mailbox != NULL ? session->context->traits->linger_ms : -1;
+  int patience = session->mailbox != NULL ? linger_ms(session) : -1;
   if (session_watch(session)) patience = 0;
   Job *job = job_board_take(board, session->number, session->open_folder, patience);
   if (job == NULL && patience > 0 && !job_board_is_closed(board)) session_disconnect(session);
@@ -259,10 +219,8 @@ static gpointer run(gpointer data) {
   while (!job_board_is_closed(board)) {
     Job *job = await_job(session);
     if (job != NULL) do_job(session, job);
-    renew(session);
+    session_renew_now(session);
   }
-  // A cancel was meant for the job under way; the goodbye has a limit of its own.
-  waker_reset(session->waker);
   session_disconnect(session);
   g_clear_pointer(&session->index, index_free);
   g_clear_error(&session->index_error);

@@ -6,7 +6,9 @@
 //
 // Where the server has no UIDs, numbers hold for a connection only, and it shows the mail of its
 // login: bodies are asked for on one that has listed the folder, and a listing that is to be newer
-// than the login is had by another login.
+// than the login is had by another login. Where the server wants a pause between logins (RFC 2449
+// LOGIN-DELAY), the connection is kept until that is over, and its listing with it: nobody else
+// could log in meanwhile. Without it, no login is tried before.
 //
 //   waiting ──job──> (connect) ──> working ──reports──> waiting
 //   watching ──woken or news──> watching
@@ -38,6 +40,7 @@ typedef struct {
   Post *reports;     // takes Reports
   gint n_connected;  // atomic: sessions that have a connection
   gint n_full;       // atomic: how often the disk was full
+  gint progress_s;   // atomic: when bytes of a message came last, monotonic; 0: never
   // Atomic: the directory of bodies that is to be swept next, and how many are.
   gint next_swept, n_swept;
 } SessionContext;
@@ -49,5 +52,5 @@ Session *session_new(SessionContext *context, unsigned number);
 void session_renew(Session *session);
 // Interrupts what it is doing. Call job_board_close next, and it ends. Any thread.
 void session_cancel(Session *session);
-// Waits for the thread's end (about 1 s at most after a cancel).
+// Waits for the thread's end (about 1 s after a cancel, 3 s while the server still sends).
 void session_free(Session *session);

@@ -12,6 +12,15 @@ static unsigned flights_max(const Session *session) {
   return session->context->traits->connections_max == 1 ? FLIGHTS_MAX : 2;
 }
 
+// How many bytes more may be asked for ahead.
+static uint64_t ahead_room(const Delivery *delivery) {
+  uint64_t room = session_ahead_bytes(delivery->session);
+  if (delivery->session->context->traits->connections_max != 1) return UINT64_MAX;
+  for (unsigned i = 0; i < delivery->n_flights; i++)
+    room -= MIN(room, delivery->flights[i].job->bytes);
+  return room;
+}
+
 // ---- Asking.
 
 void flight_clear(Flight *flight) {
@@ -133,10 +142,21 @@ static void take_error(Job *job, GError *error) {
   if (job->error == NULL) job->error = g_error_copy(error);
 }
 
-static bool run_alone(Delivery *delivery, Flight flight);
+static bool launch(Delivery *delivery, Flight flight);
+static void run_alone(Delivery *delivery, Flight flight);
 static void receive_all(Delivery *delivery);
 
-// The connection is gone, and all that was under way with it: done once more on a new one.
+// Bytes that a server names only at their end go to the first that may have asked for them: which
+// is right as long as there is one, and for whole messages, that find their place then.
+static bool may_join(const Delivery *delivery, const Job *job) {
+  bool are_whole = job->kind == JOB_BODIES;
+  for (unsigned i = 0; i < delivery->n_flights; i++)
+    are_whole = are_whole && flight_is_whole(&delivery->flights[i]);
+  return are_whole || delivery->session->tells_uid_first;
+}
+
+// The connection is gone, and all that was under way with it: asked for once more on a new one, as
+// many together as may be.
 static void recover(Delivery *delivery, const GError *cause) {
   Flight lost[FLIGHTS_MAX];
   unsigned n = delivery->n_flights;
@@ -149,7 +169,8 @@ static void recover(Delivery *delivery, const GError *cause) {
     g_clear_error(&lost[i].job->error);
     if (session_may_retry(session, lost[i].job, true, cause)) {
       g_info("%s: %s; connecting again", session->name, cause->message);
-      run_alone(delivery, lost[i]);
+      if (!may_join(delivery, lost[i].job)) receive_all(delivery);
+      launch(delivery, lost[i]);
     } else {
       take_error(lost[i].job, (GError *)cause);
       finish(session, lost[i].job);
@@ -284,34 +305,28 @@ static bool launch(Delivery *delivery, Flight flight) {
   return false;
 }
 
-static bool run_alone(Delivery *delivery, Flight flight) {
+static void run_alone(Delivery *delivery, Flight flight) {
   g_assert(delivery->n_flights == 0);
   flight_clear(&flight);
-  if (!launch(delivery, flight)) return false;
-  receive_first(delivery);
-  return true;
-}
-
-// Bytes that a server names only at their end go to the first that may have asked for them: which
-// is right as long as there is one, and for whole messages, that find their place then.
-static bool may_join(const Delivery *delivery, const Job *job) {
-  bool are_whole = job->kind == JOB_BODIES;
-  for (unsigned i = 0; i < delivery->n_flights; i++)
-    are_whole = are_whole && flight_is_whole(&delivery->flights[i]);
-  return are_whole || delivery->session->tells_uid_first;
+  launch(delivery, flight);
+  receive_all(delivery);
 }
 
 void session_do_bodies(Session *session, Job *first) {
   JobBoard *board = session->context->board;
   Delivery delivery = {.session = session};
   g_autofree char *folder = g_strdup(first->folder);
+  session_begin_pace(session);
   launch(&delivery, (Flight){.job = first});
   while (delivery.n_flights > 0) {
     bool wants_more = delivery.n_flights < flights_max(session) &&
                       !atomic_load(&session->renewed) && !mailbox_wants_pause(session->mailbox);
-    Job *more = wants_more ? job_board_take_more(board, session->number, folder) : NULL;
+    uint64_t room = ahead_room(&delivery);
+    Job *more = wants_more ? job_board_take_more(board, session->number, folder, room) : NULL;
     if (more == NULL) {
+      uint64_t bytes = delivery.flights[0].job->bytes;
       receive_first(&delivery);
+      session_keep_pace(session, bytes);
       continue;
     }
     if (!may_join(&delivery, more)) receive_all(&delivery);

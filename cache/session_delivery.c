@@ -97,6 +97,8 @@ static void take_part(Delivery *delivery, const void *bytes, size_t size) {
 // That for which there is no room is dropped; what is behind it may be smaller.
 static bool take_bytes(const void *bytes, size_t size, gpointer data, GError **error) {
   Delivery *delivery = data;
+  gint now_s = (gint)(g_get_monotonic_time() / G_USEC_PER_SEC);
+  g_atomic_int_set(&delivery->session->context->progress_s, now_s);
   if (delivery->flight == NULL || delivery->no_room != NULL) return true;
   if (delivery->writer == NULL)
     take_part(delivery, bytes, size);

@@ -37,11 +37,11 @@ static bool expunge_listed(Session *session, Job *job, const IndexFolder *folder
     if (!find_one(session, job, folder, g_ptr_array_index(job->ids, i), listed, error))
       return false;
   if (uid_set_is_empty(listed->uids)) return true;
-  bool is_done = mailbox_expunge(session->mailbox, folder->server_name, folder->status.uidvalidity,
-                                 listed->uids, error);
-  // The connection is over whatever the server answered.
+  bool done = mailbox_expunge(session->mailbox, folder->server_name, folder->status.uidvalidity,
+                              listed->uids, error);
+  // It is over, also where the error is not the connection's.
   session_disconnect(session);
-  if (!is_done) return false;
+  if (!done) return false;
   for (unsigned i = 0; i < listed->ids->len; i++)
     add_id(job->settled, g_ptr_array_index(listed->ids, i));
   return true;

@@ -21,22 +21,29 @@ struct Session {
   GError *index_error;   // why there is none
   Mailbox *mailbox;      // NULL: not connected
   int64_t connected_us;  // when it was, monotonic
-  GError *shut;          // why the server let nobody in at the last try; NULL: it was not so
+  int64_t login_from_us;  // it may be made again then: the server wants a pause between logins
+  GError *shut;           // why the server let nobody in at the last try; NULL: it was not so
   int64_t shut_until_us;
   bool tells_uid_first;  // the server does, of bodies, as far as it is known on this connection
   char *open_folder;     // NULL: none
   char *sent_folder;     // the server's name of it; NULL: not found on this connection
   bool is_synced;        // the index is as new as the open folder
+  // How fast the only connection is (session_pace.c).
+  int64_t pace_since_us;
+  uint64_t pace_bytes, ahead_bytes;
   // As last reported:
   MailboxWatch watch;
   char *watched_folder;  // the one that is open while it watches; NULL: none
 };
 
+// session_link.c
+// A session that was told to renew its connection was interrupted for that alone: drops it.
+void session_renew_now(Session *session);
+// For how long the server lets nobody in after our last login; 0: it does.
+unsigned session_login_pause_ms(const Session *session);
 // False with error, told in the job too: the server cannot be reached, or does not let us in.
 bool session_connect(Session *session, Job *job, GError **error);
 void session_disconnect(Session *session);
-// Another folder is open from now on; NULL: none is known to be.
-void session_set_folder(Session *session, const char *folder, bool is_synced);
 // After an error that ended the connection: whether the job may be tried on a new one. That an old
 // connection died while nobody looked is no failure of the job's; having waited for a silent server
 // once is enough.
@@ -45,6 +52,10 @@ bool session_may_retry(Session *session, Job *job, bool was_connected, const GEr
 // not out of reach: the others do the job (taken), and this session rests for a while. The first
 // session takes only its word for that.
 bool session_leave_to_others(Session *session, Job *job, const GError *error);
+
+// session.c
+// Another folder is open from now on; NULL: none is known to be.
+void session_set_folder(Session *session, const char *folder, bool is_synced);
 // Brings a folder up to date and adds to the job's changes; it is open afterwards. BUSY: another
 // session is at it.
 bool session_sync(Session *session, Job *job, uint64_t folder, GError **error);
@@ -80,3 +91,11 @@ bool session_copy(Session *session, Job *job, GError **error);
 void session_expunge(Session *session, Job *job);
 // session_watch.c: waits for work, watching for news where the connection can. False: at once.
 bool session_watch(Session *session);
+
+// session_pace.c: how much may be asked for ahead of readers on the only connection: they have to
+// wait for it if they want something else. What comes in a moment, at the speed that it came with.
+uint64_t session_ahead_bytes(const Session *session);
+// Answers are awaited from now on, after none was.
+void session_begin_pace(Session *session);
+// So much more came, and more is awaited.
+void session_keep_pace(Session *session, uint64_t bytes);

@@ -82,8 +82,8 @@ Store *store_open(const StoreOptions *options, GMainContext *context, GError **e
 // login and folder list, else with why not (the sessions go on trying when asked for something).
 typedef void (*StoreDone)(const GError *error, gpointer data);
 void store_start(Store *store, StoreDone ready, gpointer data);
-// Cancels what is under way, without calling anyone back, says goodbye to the servers (at most
-// about 1 s) and frees all.
+// Cancels what is under way, without calling anyone back, says goodbye to the servers (about
+// 1 s, 3 s while they still send) and frees all.
 void store_free(Store *store);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Store, store_free)
 void store_set_listener(Store *store, const StoreListener *listener, gpointer data);
@@ -151,6 +151,9 @@ void store_close_body(Store *store, StoreBody *body);
 // cannot be had.
 typedef void (*StoreFetched)(StoreBody *body, const GError *error, gpointer data);
 StoreTicket *store_fetch(Store *store, uint64_t ino, StoreFetched done, gpointer data);
+// When bytes of any message came last, monotonic, to the second; 0: never. While they come, those
+// who wait in line behind them get nearer.
+int64_t store_progress_us(Store *store);
 
 // Puts a letter that was sent into its folder, or looks whether it is there: see cache/copy.h,
 // which is taken. `done` is told what came of this one try. Errors: any NetError; GONE: there is no

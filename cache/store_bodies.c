@@ -1,17 +1,10 @@
-// Bodies: who waits for one, what is fetched ahead, and what becomes of what came.
+// Bodies: who waits for one, and what becomes of what came.
 
 #include "cache/store_private.h"
 #include "net/error.h"
 
 // How long a message that the server lists but does not give is not asked for again.
 #define UNFETCHABLE_S 60
-// A message that is larger comes in parts, where these can be had; else it is fetched ahead, if it
-// is no more than this share of what may be.
-#define WHOLE_MAX_BYTES (JOB_FIRST_BYTES + JOB_TAIL_BYTES)
-#define WHOLE_SHARE 16
-// Fetched ahead in one job: at least, and at most so many messages.
-#define BATCH_MIN_BYTES (64 << 10)
-#define BATCH_MESSAGES 500
 
 // A body on its way, and who waits for it: nobody, if it is fetched ahead.
 typedef struct {
@@ -44,6 +37,10 @@ static Fetch *fetch_new(Store *store, uint64_t ino, uint64_t folder) {
   return fetch;
 }
 
+void store_expect_body(Store *store, uint64_t ino, uint64_t folder, Job *job) {
+  fetch_new(store, ino, folder)->job = job;
+}
+
 // ---- Bodies that are here.
 
 static StoreBody *open_on_disk(Store *store, uint64_t ino, uint64_t size) {
@@ -70,7 +67,7 @@ StoreBody *store_body(Store *store, uint64_t ino) {
 
 // ---- Messages that cannot be had.
 
-static bool is_unfetchable(Store *store, uint64_t ino) {
+bool store_is_unfetchable(Store *store, uint64_t ino) {
   const int64_t *until_us = g_hash_table_lookup(store->unfetchable, &ino);
   if (until_us == NULL) return false;
   if (g_get_monotonic_time() < *until_us) return true;
@@ -98,7 +95,8 @@ static Job *opening_job(Store *store, Fetch *fetch, bool *has_twin, GError **err
   }
   *has_twin = message.has_email_id &&
               index_twin(store_index(store), fetch->ino, &twin, &size) == INDEX_FOUND;
-  bool is_large = store->traits->has_parts && !*has_twin && message.announced > WHOLE_MAX_BYTES;
+  bool is_large =
+      store->traits->has_parts && !*has_twin && message.announced > STORE_WHOLE_MAX_BYTES;
   Job *job = job_new(is_large ? JOB_LARGE : JOB_BODIES, JOB_URGENT, fetch->ino);
   job->folder = g_steal_pointer(&folder.server_name);
   job->folder_ino = fetch->folder = message.folder;
@@ -117,7 +115,7 @@ static Job *opening_job(Store *store, Fetch *fetch, bool *has_twin, GError **err
   if (message.gone)
     *error = g_error_new(NET_ERROR, NET_ERROR_GONE, "message %u of %s was removed", message.uid,
                          job->folder);
-  else if (is_unfetchable(store, fetch->ino))
+  else if (store_is_unfetchable(store, fetch->ino))
     *error = g_error_new(NET_ERROR, NET_ERROR_REFUSED, "the server does not give message %u of %s",
                          message.uid, job->folder);
   return job;
@@ -162,6 +160,10 @@ static void hurry(Fetch *fetch) {
   start(fetch);
 }
 
+int64_t store_progress_us(Store *store) {
+  return (int64_t)g_atomic_int_get(&store->context.progress_s) * G_USEC_PER_SEC;
+}
+
 StoreTicket *store_fetch(Store *store, uint64_t ino, StoreFetched done, gpointer data) {
   Fetch *fetch = g_hash_table_lookup(store->fetches, &ino);
   if (fetch == NULL) {
@@ -187,78 +189,6 @@ void store_cancel_fetch(StoreTicket *ticket) {
   job_free(fetch->job);
   uint64_t ino = fetch->ino;
   g_hash_table_remove(store->fetches, &ino);
-}
-
-// ---- Fetching ahead.
-
-static bool is_wanted_ahead(const IndexStep *step, gpointer data) {
-  Store *store = data;
-  return !step->has_body && step->size <= store->whole_bytes &&
-         !g_hash_table_contains(store->fetches, &step->ino) &&
-         !g_hash_table_contains(store->arrived, &step->ino) &&
-         !g_hash_table_contains(store->unfetchable, &step->ino);
-}
-
-static uint64_t batch_bytes(const Store *store, uint64_t window_bytes) {
-  return CLAMP(window_bytes / 4, BATCH_MIN_BYTES, store->batch_bytes);
-}
-
-// Takes as many of the steps into one job as it may have; how many is told.
-static unsigned push_batch(Store *store, const IndexFolder *folder, const IndexStep *steps,
-                           unsigned n, uint64_t most_bytes, bool archives) {
-  uint64_t bytes = 0;
-  unsigned taken = 0;
-  Job *job = job_new(JOB_BODIES, JOB_AHEAD, folder->ino);
-  job->folder = g_strdup(folder->server_name);
-  job->folder_ino = folder->ino;
-  job->uidvalidity = folder->status.uidvalidity;
-  job->archives = archives;
-  for (; taken < n && bytes < most_bytes && job->bodies->len < BATCH_MESSAGES; taken++) {
-    const IndexStep *step = &steps[taken];
-    JobBody body = {.ino = step->ino,
-                    .uid = step->uid,
-                    .has_email_id = step->has_email_id,
-                    .was_exact = step->size_exact};
-    g_array_append_val(job->bodies, body);
-    fetch_new(store, step->ino, folder->ino)->job = job;
-    bytes += step->size;
-  }
-  job_board_push(store->board, job);
-  return taken;
-}
-
-static void fetch_ahead(uint64_t folder_ino, const IndexStep *steps, unsigned n,
-                        uint64_t window_bytes, gpointer data) {
-  Store *store = data;
-  g_auto(IndexFolder) folder = {0};
-  if (store->problem != NULL || store_is_shut(store) ||
-      g_get_monotonic_time() < store->slow_until_us ||
-      index_folder(store_index(store), folder_ino, &folder) != INDEX_FOUND)
-    return;
-  uint64_t most_bytes = batch_bytes(store, window_bytes);
-  for (unsigned i = 0; i < n;)
-    i += push_batch(store, &folder, &steps[i], n - i, most_bytes, false);
-}
-
-void store_fetch_for_archive(Store *store, uint64_t folder_ino, const IndexStep *steps,
-                             unsigned n) {
-  g_auto(IndexFolder) folder = {0};
-  g_autoptr(GArray) wanted = g_array_new(FALSE, FALSE, sizeof(IndexStep));
-  if (index_folder(store_index(store), folder_ino, &folder) != INDEX_FOUND) return;
-  for (unsigned i = 0; i < n; i++)
-    if (!g_hash_table_contains(store->fetches, &steps[i].ino) &&
-        !is_unfetchable(store, steps[i].ino))
-      g_array_append_val(wanted, steps[i]);
-  if (wanted->len == 0) return;
-  store->archiving.n_jobs++;
-  push_batch(store, &folder, &g_array_index(wanted, IndexStep, 0), wanted->len, UINT64_MAX, true);
-}
-
-void store_make_readahead(Store *store, uint64_t max_bytes) {
-  const ReadAheadFuncs funcs = {is_wanted_ahead, fetch_ahead, store};
-  store->whole_bytes =
-      store->traits->has_parts ? WHOLE_MAX_BYTES : MAX(WHOLE_MAX_BYTES, max_bytes / WHOLE_SHARE);
-  if (max_bytes > 0) store->readahead = readahead_new(store->index, max_bytes, &funcs);
 }
 
 // ---- What came.
@@ -325,19 +255,27 @@ static void forget_arrived(Store *store, const Job *job) {
   }
 }
 
+static void tell_refused(Fetch *fetch) {
+  g_autoptr(GError) verdict = g_error_new_literal(
+      NET_ERROR, NET_ERROR_REFUSED, "the server lists this message but does not give it");
+  remember_unfetchable(fetch->store, fetch->ino);
+  take_fetch(fetch->store, fetch->ino);
+  tell(fetch, NULL, verdict);
+}
+
 // The server gave nothing for this message: whether it is gone, the folder's listing tells now.
 static void judge_missing(const GError *error, gpointer data) {
   Fetch *fetch = data;
   Store *store = fetch->store;
   Inode inode;
   bool gone = index_get(store_index(store), fetch->ino, &inode) == INDEX_FOUND && inode.gone;
-  g_autoptr(GError) verdict =
-      gone ? g_error_new(NET_ERROR, NET_ERROR_GONE, "the message was removed")
-           : g_error_new(NET_ERROR, NET_ERROR_REFUSED,
-                         "the server lists this message but does not give it");
-  if (!gone && error == NULL) remember_unfetchable(store, fetch->ino);
+  if (!gone && error == NULL) {
+    tell_refused(fetch);
+    return;
+  }
+  g_autoptr(GError) verdict = g_error_new(NET_ERROR, NET_ERROR_GONE, "the message was removed");
   take_fetch(store, fetch->ino);
-  tell(fetch, NULL, !gone && error != NULL ? error : verdict);
+  tell(fetch, NULL, gone ? verdict : error);
 }
 
 static bool is_put_off(Fetch *fetch, const Job *job) {
@@ -359,6 +297,17 @@ static bool is_missing(const Job *job) {
           g_error_matches(job->error, NET_ERROR, NET_ERROR_REFUSED));
 }
 
+// Where the server has no UIDs, what it does not give of its own listing of the moment cannot be
+// had: another listing would cost a login.
+static bool is_withheld(const Fetch *fetch, const Job *job) {
+  if (fetch->store->traits->has_uids || job->bodies == NULL) return false;
+  for (unsigned i = 0; i < job->bodies->len; i++) {
+    const JobBody *body = &g_array_index(job->bodies, JobBody, i);
+    if (body->ino == fetch->ino) return body->withheld;
+  }
+  return false;
+}
+
 // That it was removed the job itself found out, or somebody meanwhile.
 static bool is_known_gone(const Fetch *fetch, const Job *job) {
   Inode inode;
@@ -373,6 +322,8 @@ static void end_without(Fetch *fetch, const Job *job) {
   if (fetch->tickets->len == 0) {
     uint64_t ino = fetch->ino;
     g_hash_table_remove(store->fetches, &ino);
+  } else if (job->error == NULL && is_withheld(fetch, job)) {
+    tell_refused(fetch);
   } else if (job->priority == JOB_AHEAD && job->error == NULL) {
     start(fetch);  // for itself, with all care
   } else if (is_missing(job) && !is_known_gone(fetch, job)) {

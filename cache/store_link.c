@@ -108,10 +108,11 @@ bool store_is_shut(const Store *store) {
 
 // That is no failure of the network: who waits goes on waiting, and all try again together, since
 // one of them will do. A server without UIDs tells no news (POP3), and is not asked for nobody.
-static void note_shut(Store *store, const GError *error) {
+static void note_shut(Store *store, const Job *job) {
+  const GError *error = job->error;
   if (store_is_shut(store)) return;
   unsigned wait_ms = MIN(SHUT_MAX_MS, SHUT_MS << MIN(store->n_shut, 8));
-  wait_ms = MAX(wait_ms, net_error_backoff_ms(error));
+  wait_ms = MAX(wait_ms, MAX(job->pause_ms, net_error_backoff_ms(error)));
   store->shut_until_us = g_get_monotonic_time() + (int64_t)wait_ms * 1000;
   store->n_shut++;
   g_info("%s; it is tried again in %u ms", error->message, wait_ms);
@@ -151,7 +152,7 @@ static void note_problem(Store *store, const GError *error) {
 void store_note_connection(Store *store, const Job *job) {
   bool silent = g_error_matches(job->error, NET_ERROR, NET_ERROR_TIMEOUT);
   if (job->could_not_connect && g_error_matches(job->error, NET_ERROR, NET_ERROR_BUSY))
-    note_shut(store, job->error);
+    note_shut(store, job);
   else if (job->could_not_connect || (job->connected && silent))
     note_problem(store, job->error);
   else if (job->connected)

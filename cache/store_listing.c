@@ -200,12 +200,14 @@ static void retry_later(Sync *sync, unsigned wait_ms) {
 }
 
 // A server that asks for patience slows us down; only one that goes on asking makes us fail. While
-// it lets nobody in, an older listing is as good as there is.
+// it lets nobody in, or not once more, an older listing is as good as there is.
 static bool is_put_off(Sync *sync, const Job *job) {
   Store *store = sync->store;
   int64_t now_us = g_get_monotonic_time();
   if (!g_error_matches(job->error, NET_ERROR, NET_ERROR_BUSY)) return false;
-  if (store_is_shut(store) && store_listing(store, sync->ino) != STORE_UNLISTED) return false;
+  if ((store_is_shut(store) || job->is_too_soon) &&
+      store_listing(store, sync->ino) != STORE_UNLISTED)
+    return false;
   if (sync->attempts == 0) sync->give_up_us = now_us + (int64_t)store->timeout_ms * 1000;
   unsigned wait_ms = store_note_busy(store, job->error, sync->attempts);
   if (now_us + (int64_t)wait_ms * 1000 > sync->give_up_us) return false;

@@ -1,8 +1,10 @@
 // What the files of the store share. For cache/store*.c only; all of it is the main loop's.
 //
-//   store.c           life, and reading the tree
+//   store.c           life
+//   store_tree.c      reading the tree
 //   store_listing.c   listings: who waits for one, what makes one old, news
-//   store_bodies.c    bodies: who waits for one, and what is fetched ahead
+//   store_bodies.c    bodies: who waits for one, and what becomes of what came
+//   store_ahead.c     bodies that are fetched before anybody waits for them
 //   store_kept.c      bodies fetched ahead that are kept open
 //   store_large.c     large bodies that arrive while they are read
 //   store_removal.c   what users removed: asked of the server until it has confirmed it
@@ -164,9 +166,17 @@ void store_note_body(Store *store, const Report *report);
 void store_end_bodies(Store *store, Job *job);
 void store_cancel_fetch(StoreTicket *ticket);
 void store_free_fetch(gpointer fetch);
-void store_make_readahead(Store *store, uint64_t max_bytes);
+// The body comes with this job, and nobody waits for it.
+void store_expect_body(Store *store, uint64_t ino, uint64_t folder, Job *job);
+// The server did not give it a moment ago.
+bool store_is_unfetchable(Store *store, uint64_t ino);
 
-// Fetches messages for the archive, after all else; those that are on their way are left out.
+// store_ahead.c
+// A message that is larger comes in parts, where these can be had.
+#define STORE_WHOLE_MAX_BYTES (JOB_FIRST_BYTES + JOB_TAIL_BYTES)
+void store_make_readahead(Store *store, uint64_t max_bytes);
+// Fetches messages for the archive, after all else; those that are on their way, or
+// that the server does not give, are left out.
 void store_fetch_for_archive(Store *store, uint64_t folder, const IndexStep *steps, unsigned n);
 
 // store_removal.c

@@ -13,6 +13,7 @@ typedef struct {
   bool has_uids;
   uint32_t last_uid;  // no message above it is known
   Listing *listing;
+  ListingBodies *bodies;  // NULL: none are kept
   UidSet *vanished;
   MailboxUpdate update;
 } Talk;
@@ -57,8 +58,22 @@ static void talk_clear(Talk *talk) {
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Talk, talk_clear)
 
+// The message has an inode only once it is written.
+static bool keep_body(Talk *talk, uint32_t uid, GError **error) {
+  uint64_t generation, ino;
+  if (!listing_flush(talk->listing, error) ||
+      !listing_generation(talk->listing, &generation, error) ||
+      !index_ino(talk->index, talk->folder->ino, generation, uid, &ino, error))
+    return false;
+  if (ino != 0) listing_bodies_keep(talk->bodies, talk->index, ino);
+  return true;
+}
+
 static bool take_message(const MailboxMessage *message, gpointer data, GError **error) {
-  return listing_take(((Talk *)data)->listing, message, error);
+  Talk *talk = data;
+  if (!listing_take(talk->listing, message, error)) return false;
+  bool has_body = talk->bodies != NULL && listing_bodies_has(talk->bodies, message->uid);
+  return !has_body || keep_body(talk, message->uid, error);
 }
 
 static bool take_vanished(UidRange range, gpointer data, GError **error) {
@@ -120,6 +135,7 @@ static bool talk_about(Talk *talk, Mailbox *mailbox, const MailboxKnown *known, 
       .vanished = take_vanished,
       .number = talk->has_uids ? NULL : tell_number,
       .is_same = talk->has_uids ? NULL : tell_is_same,
+      .bodies = talk->bodies != NULL ? listing_bodies_funcs(talk->bodies) : NULL,
       .data = talk,
   };
   uint32_t first;
@@ -130,13 +146,14 @@ static bool talk_about(Talk *talk, Mailbox *mailbox, const MailboxKnown *known, 
 }
 
 static bool list_anew(Index *index, Mailbox *mailbox, bool has_uids, const IndexFolder *folder,
-                      Changes *changes, GError **error) {
+                      ListingBodies *bodies, Changes *changes, GError **error) {
   g_auto(Talk) talk = {0};
   uint64_t generation;
   uint32_t last_uid = has_uids ? 0 : folder->last_number;
   const MailboxKnown nothing = {.folder = folder->server_name, .last_uid = last_uid};
   const IndexListener listener = sync_listener(changes);
   talk_init(&talk, index, has_uids, folder, last_uid);
+  talk.bodies = bodies;
   if (!talk_about(&talk, mailbox, &nothing, error) ||
       !listing_generation(talk.listing, &generation, error) || !index_begin(index, error))
     return false;
@@ -213,12 +230,12 @@ static bool is_same_mailbox(const MailboxStatus *then, const MailboxStatus *now,
 }
 
 bool sync_folder(Index *index, Mailbox *mailbox, bool has_uids, const IndexFolder *folder,
-                 Changes *changes, GError **error) {
+                 ListingBodies *bodies, Changes *changes, GError **error) {
   g_auto(Talk) talk = {0};
   uint32_t last_uid = folder->last_number;
   // What the archive has of a folder without UIDs is in it before it is listed.
   if (!folder->listed && (has_uids || folder->generation == 0))
-    return list_anew(index, mailbox, has_uids, folder, changes, error);
+    return list_anew(index, mailbox, has_uids, folder, bodies, changes, error);
   if (has_uids && !index_last_uid(index, folder->ino, folder->generation, &last_uid, error))
     return false;
   const MailboxKnown known = {
@@ -229,9 +246,10 @@ bool sync_folder(Index *index, Mailbox *mailbox, bool has_uids, const IndexFolde
       .modseq = folder->status.highestmodseq,
   };
   talk_init(&talk, index, has_uids, folder, last_uid);
+  talk.bodies = bodies;
   if (!talk_about(&talk, mailbox, &known, error)) return false;
   if (!has_uids || is_same_mailbox(&folder->status, &talk.update.status, last_uid))
     return show_update(&talk, changes, error);
   talk_clear(&talk);
-  return list_anew(index, mailbox, has_uids, folder, changes, error);
+  return list_anew(index, mailbox, has_uids, folder, bodies, changes, error);
 }

@@ -16,6 +16,7 @@
 
 #include "cache/changes.h"
 #include "cache/index.h"
+#include "cache/listing_bodies.h"
 #include "net/mailbox.h"
 
 // So many new names of one change are told one by one.
@@ -31,7 +32,8 @@ typedef struct {
 // brought up to date, and `changes` tells the others as stale.
 bool sync_tree(Index *index, Mailbox *mailbox, const SyncOptions *options, Changes *changes,
                GError **error);
-// Lists the messages of `folder`, which is open afterwards; has_uids: see MailboxTraits. Errors:
-// NetError or IndexError; the listing is then as it was, but for flags.
+// Lists the messages of `folder`, which is open afterwards; has_uids: see MailboxTraits. `bodies`
+// takes what is told whole; NULL: nobody does. Errors: NetError or IndexError; the listing is then
+// as it was, but for flags.
 bool sync_folder(Index *index, Mailbox *mailbox, bool has_uids, const IndexFolder *folder,
-                 Changes *changes, GError **error);
+                 ListingBodies *bodies, Changes *changes, GError **error);

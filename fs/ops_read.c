@@ -4,7 +4,7 @@
 #include "fs/errno.h"
 #include "fs/ops.h"
 
-// The store itself ends a wait without progress; this only bounds one that makes some, or a fault.
+// The store itself ends a wait without progress; this only bounds a fault.
 #define FETCH_TIMEOUTS 10
 
 static bool wants_to_write(int flags) {

@@ -26,6 +26,7 @@ typedef struct {
   RequestResume resume;
   GSource *timer;
   int64_t deadline_us, try_us, look_us;  // INT64_MAX: never
+  bool waits_for_bytes;                  // each that comes moves the deadline
   unsigned wait_ms;
 } Pending;
 
@@ -92,6 +93,14 @@ static void expire(Pending *pending) {
   finish(pending, &(PendingResult){.error = error});
 }
 
+static bool is_put_off(Pending *pending, int64_t now) {
+  if (!pending->waits_for_bytes) return false;
+  int64_t late_us = store_progress_us(pending->owner->store) + (int64_t)pending->wait_ms * 1000;
+  if (late_us <= now) return false;
+  pending->deadline_us = late_us;
+  return true;
+}
+
 static void try_again(Pending *pending, int64_t now) {
   if (pending->answer(&pending->request)) {
     g_hash_table_remove(pending->owner->all, pending);
@@ -112,7 +121,7 @@ static gboolean tick(gpointer data) {
     }
     pending->look_us = now + LOOK_MS * 1000;
   }
-  if (pending->deadline_us <= now)
+  if (pending->deadline_us <= now && !is_put_off(pending, now))
     expire(pending);
   else if (pending->try_us <= now)
     try_again(pending, now);
@@ -187,8 +196,9 @@ void pending_sync(Pendings *pendings, const Request *request, uint64_t folder, u
 void pending_fetch(Pendings *pendings, const Request *request, unsigned wait_ms,
                    RequestResume resume) {
   Pending *pending = wait_for_store(pendings, request, wait_ms, resume);
-  if (pending != NULL)
-    pending->ticket = store_fetch(pendings->store, request->ino, on_fetched, pending);
+  if (pending == NULL) return;
+  pending->waits_for_bytes = true;
+  pending->ticket = store_fetch(pendings->store, request->ino, on_fetched, pending);
 }
 
 void pending_remove(Pendings *pendings, const Request *request, uint64_t ino, unsigned wait_ms,
@@ -200,7 +210,8 @@ void pending_remove(Pendings *pendings, const Request *request, uint64_t ino, un
 void pending_want(Pendings *pendings, const Request *request, StoreBody *body, unsigned wait_ms,
                   RequestResume resume) {
   Pending *pending = wait_for_store(pendings, request, wait_ms, resume);
-  if (pending != NULL)
-    pending->ticket = store_want(pendings->store, body, (uint64_t)request->offset, request->size,
-                                 on_done, pending);
+  if (pending == NULL) return;
+  pending->waits_for_bytes = true;
+  pending->ticket =
+      store_want(pendings->store, body, (uint64_t)request->offset, request->size, on_done, pending);
 }

@@ -60,12 +60,13 @@ void pending_answer(Pendings *pendings, const Request *request, RequestAnswer an
 // Waits for the folder's listing (0 < wait_ms).
 void pending_sync(Pendings *pendings, const Request *request, uint64_t folder, unsigned wait_ms,
                   RequestResume resume);
-// Waits for the body of request->ino.
+// Waits for the body of request->ino, for wait_ms after the last bytes of any message came.
 void pending_fetch(Pendings *pendings, const Request *request, unsigned wait_ms,
                    RequestResume resume);
 // Waits until the removal of `ino` is on disk.
 void pending_remove(Pendings *pendings, const Request *request, uint64_t ino, unsigned wait_ms,
                     RequestResume resume);
-// Waits for request->size bytes at request->offset of `body`, which outlives the wait.
+// Waits for request->size bytes at request->offset of `body`, which outlives the wait, as
+// pending_fetch does.
 void pending_want(Pendings *pendings, const Request *request, StoreBody *body, unsigned wait_ms,
                   RequestResume resume);

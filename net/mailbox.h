@@ -137,10 +137,10 @@ typedef struct {
   // The rest only of a store without UIDs, NULL elsewhere.
   // Tells the UID under which the caller knows the message of that id, 0: it does not, or not any
   // more, since it vanished. `is_certain` (true before): the size is the one that was announced of
-  // it; -1 is like any. Messages that it does not know get UIDs above last_uid, in the order in
-  // which the server lists them, and hold for this connection; the caller keeps them with the ids.
-  // Where several messages have one UIDL, and not just as many as it knows, nobody can say which is
-  // which: all of them are told as new.
+  // it; -1 is like any. Messages that it does not know get UIDs above last_uid, those that have
+  // a UIDL in the order in which the server lists them, and hold for this connection; the caller
+  // keeps them with the ids. Where several messages have one UIDL, and not just as many as it
+  // knows, nobody can say which is which: all of them are told as new.
   bool (*number)(const char *id, int64_t size, uint32_t *uid, bool *is_certain, gpointer data,
                  GError **error);
   // A server may give a UIDL again: those that are not certain, and those that several messages
@@ -149,7 +149,8 @@ typedef struct {
   // its UIDL. NULL: none is.
   bool (*is_same)(const MailboxMessage *message, bool *is_same, gpointer data, GError **error);
   // Where a new message has to be read whole for its header, its body passes here before `message`
-  // tells it; nothing is withheld. NULL: nobody wants it.
+  // tells it; what begins with UID 0 and does not end is known already. Nothing is withheld. NULL:
+  // nobody wants it.
   const MailboxBodyFuncs *bodies;
   gpointer data;
 } MailboxUpdateFuncs;

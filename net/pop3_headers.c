@@ -113,8 +113,17 @@ static bool receive_message(Reader *reader, const Pop3Command *command, uint32_t
   }
   g_byte_array_set_size(reader->bytes, 0);
   pop3_key_begin(reader->key);
-  return pop3_session_receive_bytes(session, take_bytes, reader, error) &&
-         (body == NULL || body->end(uid, 0, body->data, error));
+  return pop3_session_receive_bytes(session, take_bytes, reader, error);
+}
+
+static bool tell(Reader *reader, Pop3Message *message, const Pop3Header *header, GError **error) {
+  const Pop3HeaderFuncs *funcs = reader->funcs;
+  const MailboxBodyFuncs *body = reader->body;
+  if (funcs->identify != NULL && !funcs->identify(message, header, funcs->data, error))
+    return false;
+  if (body != NULL && message->uid != 0 && !body->end(message->uid, 0, body->data, error))
+    return false;
+  return funcs->header(message, header, funcs->data, error);
 }
 
 static bool take_header(Reader *reader, const Pop3Command *command, GError **error) {
@@ -125,7 +134,7 @@ static bool take_header(Reader *reader, const Pop3Command *command, GError **err
   const Pop3Header header = {.bytes = (const char *)reader->bytes->data,
                              .size = header_length(reader->bytes),
                              .key = pop3_key_end(reader->key)};
-  return reader->is_ended || reader->funcs->header(message, &header, reader->funcs->data, error);
+  return reader->is_ended || tell(reader, message, &header, error);
 }
 
 static bool take_refusal(Reader *reader, const Pop3Command *command, const Pop3Reply *reply,

@@ -43,8 +43,11 @@ typedef struct {
 } Pop3Header;
 typedef struct {
   bool (*wants)(const Pop3Message *message, gpointer data);
+  // Before `header`, of what is not refused: a place to give it a UID; NULL: nothing is to be done.
+  bool (*identify)(Pop3Message *message, const Pop3Header *header, gpointer data, GError **error);
   bool (*header)(Pop3Message *message, const Pop3Header *header, gpointer data, GError **error);
-  // Is told those that are read whole, by their UIDs, each before its header; NULL: nobody.
+  // Is told those that are read whole, each before its header; what has no UID does not end. NULL:
+  // nobody.
   const MailboxBodyFuncs *bodies;
   gpointer data;
 } Pop3HeaderFuncs;

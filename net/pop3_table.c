@@ -140,6 +140,7 @@ bool pop3_table_recognise(Pop3Table *table, Pop3NumberFunc number, gpointer data
   order_all(table);
   for (guint start = 0; start < table->order->len; start = end) {
     end = twins_end(table, start);
+    if (ordered(table, start)->is_told) continue;
     if (!recognise_twins(table, start, end, &known, error)) return false;
   }
   return true;

@@ -24,6 +24,7 @@ typedef struct {
   bool is_there, has_key;
   bool is_keyed_by_uidl;  // else by its bytes
   bool is_doubtful;       // known by its UIDL, but perhaps another one
+  bool is_told;           // with its UID and twin, as new, before all had keys
 } Pop3Message;
 
 typedef struct Pop3Table Pop3Table;
@@ -46,8 +47,9 @@ typedef bool (*Pop3NumberFunc)(const char *id, int64_t size, uint32_t *uid, bool
 
 // Once all have keys: `number` (NULL: nothing is known) tells the UIDs of those that the caller
 // knows. Where several have one key and the caller does not know just as many, nobody can say which
-// is which: none of them is known. What is known by a UIDL that several have, or by one that is not
-// certain, is doubtful: who finds it to be another message sets its UID to 0.
+// is which: none of them is known. What was told already stays. What is known by a UIDL that
+// several have, or by one that is not certain, is doubtful: who finds it to be another message sets
+// its UID to 0.
 bool pop3_table_recognise(Pop3Table *table, Pop3NumberFunc number, gpointer data, GError **error);
 // Gives all others UIDs above last_uid in the order of their numbers; of those with one key all, if
 // it is another that one was taken for. LIMIT: there are no UIDs left.

@@ -9,24 +9,71 @@
 typedef struct {
   const MailboxKnown *known;
   const MailboxUpdateFuncs *funcs;
+  uint32_t last_uid;   // that was given
+  GHashTable *counts;  // of new messages by their keys, in order to tell twins apart
 } Telling;
+
+// One whose header is refused is told without: the message is there.
+static bool tell(Pop3Message *message, const Pop3Header *header, gpointer data, GError **error) {
+  const Telling *telling = data;
+  g_autofree char *id = pop3_id(message->key, message->twin);
+  const MailboxMessage told = {.uid = message->uid,
+                               .internaldate = -1,
+                               .size = message->size,
+                               .id = id,
+                               .header = header->bytes,
+                               .header_bytes = header->size};
+  return telling->funcs->message(&told, telling->funcs->data, error);
+}
+
+// ---- What has no UIDL: named by its bytes, and told at once if it is new.
 
 static bool lacks_key(const Pop3Message *message, gpointer data) {
   return !message->has_key;
 }
 
-// A message without a name cannot be told from others; to leave it out would be to say it is gone.
+// If no first one is known of several with one key, all of them are new.
+static bool is_known(const Telling *telling, uint64_t key, bool *known, GError **error) {
+  g_autofree char *id = pop3_id(key, 1);
+  uint32_t uid = 0;
+  bool is_certain = true;
+  bool done = telling->funcs->number == NULL ||
+              telling->funcs->number(id, -1, &uid, &is_certain, telling->funcs->data, error);
+  *known = uid != 0;
+  return done;
+}
+
+static uint32_t count_twin(Telling *telling, uint64_t key) {
+  uint32_t count = GPOINTER_TO_UINT(g_hash_table_lookup(telling->counts, &key)) + 1;
+  g_hash_table_replace(telling->counts, g_memdup2(&key, sizeof key), GUINT_TO_POINTER(count));
+  return count;
+}
+
 static bool take_key(Pop3Message *message, const Pop3Header *header, gpointer data,
                      GError **error) {
-  if (header->refusal != NULL) {
-    g_set_error(error, NET_ERROR, NET_ERROR_REFUSED,
-                "the server has no UIDL for a message, and refuses to show it: %s",
-                header->refusal);
-    return false;
-  }
+  Telling *telling = data;
+  bool known;
   message->key = header->key;
   message->has_key = true;
+  if (!is_known(telling, message->key, &known, error)) return false;
+  if (known) return true;
+  if (telling->last_uid == UINT32_MAX) {
+    g_set_error_literal(error, NET_ERROR, NET_ERROR_LIMIT, "there are no UIDs left");
+    return false;
+  }
+  message->uid = ++telling->last_uid;
+  message->twin = count_twin(telling, message->key);
+  message->is_told = true;
   return true;
+}
+
+// A message without a name cannot be told from others; to leave it out would be to say it is gone.
+static bool tell_keyed(Pop3Message *message, const Pop3Header *header, gpointer data,
+                       GError **error) {
+  if (header->refusal == NULL) return !message->is_told || tell(message, header, data, error);
+  g_set_error(error, NET_ERROR, NET_ERROR_REFUSED,
+              "the server has no UIDL for a message, and refuses to show it: %s", header->refusal);
+  return false;
 }
 
 // ---- Whether what has a known UIDL is what is known by it.
@@ -54,7 +101,8 @@ static bool compare(Pop3Message *message, const Pop3Header *header, gpointer dat
 static bool are_named_as_before(Pop3Table *table) {
   for (uint32_t number = 1; number <= pop3_table_last_number(table); number++) {
     const Pop3Message *message = pop3_table_get(table, number);
-    if (message != NULL && (message->uid != 0 || message->is_keyed_by_uidl)) return true;
+    if (message != NULL && ((message->uid != 0 && !message->is_told) || message->is_keyed_by_uidl))
+      return true;
   }
   return pop3_table_count(table) == 0;
 }
@@ -73,20 +121,7 @@ static bool check_names(const Pop3Mailbox *pop3, Pop3Table *table, const Mailbox
 // ---- What is new.
 
 static bool is_new(const Pop3Message *message, gpointer data) {
-  return message->uid > ((const Telling *)data)->known->last_uid;
-}
-
-// One whose header is refused is told without: the message is there.
-static bool tell(Pop3Message *message, const Pop3Header *header, gpointer data, GError **error) {
-  const Telling *telling = data;
-  g_autofree char *id = pop3_id(message->key, message->twin);
-  const MailboxMessage told = {.uid = message->uid,
-                               .internaldate = -1,
-                               .size = message->size,
-                               .id = id,
-                               .header = header->bytes,
-                               .header_bytes = header->size};
-  return telling->funcs->message(&told, telling->funcs->data, error);
+  return !message->is_told && message->uid > ((const Telling *)data)->known->last_uid;
 }
 
 static void note_present(Pop3Table *table, const MailboxKnown *known, UidSet *present) {
@@ -102,15 +137,20 @@ static void note_present(Pop3Table *table, const MailboxKnown *known, UidSet *pr
 
 static bool tell_all(Pop3Mailbox *pop3, Pop3Table *table, const MailboxKnown *known,
                      const MailboxUpdateFuncs *funcs, GError **error) {
-  Telling telling = {.known = known, .funcs = funcs};
-  const Pop3HeaderFuncs keys = {.wants = lacks_key, .header = take_key};
+  g_autoptr(GHashTable) counts = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+  Telling telling = {.known = known, .funcs = funcs, .last_uid = known->last_uid, .counts = counts};
+  const Pop3HeaderFuncs keys = {.wants = lacks_key,
+                                .identify = take_key,
+                                .header = tell_keyed,
+                                .bodies = funcs->bodies,
+                                .data = &telling};
   const Pop3HeaderFuncs doubts = {.wants = is_doubtful, .header = compare, .data = &telling};
   const Pop3HeaderFuncs news = {
       .wants = is_new, .header = tell, .bodies = funcs->bodies, .data = &telling};
   return pop3_read_headers(pop3, table, &keys, error) &&
          pop3_table_recognise(table, funcs->number, funcs->data, error) &&
          check_names(pop3, table, known, error) && pop3_read_headers(pop3, table, &doubts, error) &&
-         pop3_table_name(table, known->last_uid, error) &&
+         pop3_table_name(table, telling.last_uid, error) &&
          pop3_read_headers(pop3, table, &news, error);
 }
 

@@ -50,7 +50,8 @@ void fake_reset(void) {
   fake_box.lists_status = false;
   fake_box.quirks = 0;
   fake_box.keeps_sent = fake_box.loses_answers = false;
-  fake_box.most_requests = fake_box.logouts = 0;
+  fake_box.most_requests = fake_box.logouts = fake_box.cut_goodbyes = 0;
+  fake_box.login_delay_s = 0;
   pthread_mutex_unlock(&fake_box.lock);
 }
 
@@ -263,6 +264,19 @@ unsigned fake_logouts(void) {
   unsigned logouts = fake_box.logouts;
   pthread_mutex_unlock(&fake_box.lock);
   return logouts;
+}
+
+void fake_delay_logins(unsigned seconds) {
+  pthread_mutex_lock(&fake_box.lock);
+  fake_box.login_delay_s = seconds;
+  pthread_mutex_unlock(&fake_box.lock);
+}
+
+unsigned fake_cut_goodbyes(void) {
+  pthread_mutex_lock(&fake_box.lock);
+  unsigned cut = fake_box.cut_goodbyes;
+  pthread_mutex_unlock(&fake_box.lock);
+  return cut;
 }
 
 void fake_allow_watch(MailboxWatch watch, bool lists_status) {

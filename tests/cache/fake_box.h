@@ -42,7 +42,8 @@ typedef struct {
   unsigned quirks;
   bool keeps_sent, loses_answers;
   bool is_locked;  // by a POP3 connection
-  unsigned most_requests, logouts;
+  unsigned most_requests, logouts, cut_goodbyes;
+  unsigned login_delay_s;
 } FakeBox;
 extern FakeBox fake_box;
 

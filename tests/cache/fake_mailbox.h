@@ -37,6 +37,7 @@ typedef enum {
   FAKE_NO_PARTS = 1 << 2,    // sends the whole message for each part
   FAKE_SENDS_MORE = 1 << 3,  // sends all from the start of the first part, of the last one a byte
   FAKE_BREAKS_OFF = 1 << 4,  // POP3: the next update fails behind all messages
+  FAKE_NO_TOP = 1 << 5,      // POP3: tells new messages whole
 } FakeQuirk;
 void fake_be(unsigned quirks);
 
@@ -82,10 +83,15 @@ void fake_lose_answers(bool loses);
 // All that was appended to the folder, each "flags date bytes;" in order; newly allocated.
 char *fake_appended(const char *folder);
 
-// Of POP3 connections, since the reset: how many requests were under way at once, and how many
-// connections ended.
+// A POP3 server that says that it wants this pause between logins; what it does with those that come
+// sooner is the test's business. 0 after a reset.
+void fake_delay_logins(unsigned seconds);
+
+// Of POP3 connections: how many requests were under way at once on the newest; and since the reset,
+// how many ended, and how many of them with no goodbye, since their waker was cancelled.
 unsigned fake_most_requests(void);
 unsigned fake_logouts(void);
+unsigned fake_cut_goodbyes(void);
 
 Mailbox *fake_mailbox_open(const Account *account, Waker *waker, const char *name, GError **error);
 // The same mail as a POP3 server has it: INBOX alone, by one connection at a time (BUSY), which

@@ -13,6 +13,7 @@ typedef struct {
 
 typedef struct {
   Mailbox base;
+  Waker *waker;
   GArray *drops;    // of FakeDrop
   GQueue requests;  // of UidSet
   bool is_listed;
@@ -34,6 +35,16 @@ static char *id_of(const FakeFolder *folder, const FakeMessage *message) {
   return n > 1 ? g_strdup_printf("%s-%u", message->uidl, n) : g_strdup(message->uidl);
 }
 
+static bool send_message(const FakeMessage *message, uint32_t uid, const MailboxBodyFuncs *funcs,
+                         GError **error) {
+  size_t length = strlen(message->body);
+  bool good = funcs->begin(uid, 0, funcs->data, error);
+  for (size_t at = 0; good && at < length; at += CHUNK_BYTES)
+    good = funcs->bytes(message->body + at, MIN(CHUNK_BYTES, length - at), funcs->data, error);
+  fake_box.bytes += length;
+  return good && funcs->end(uid, 0, funcs->data, error);
+}
+
 static bool tell_new(const FakeMessage *message, const char *id, uint32_t uid,
                      const MailboxUpdateFuncs *funcs, GError **error) {
   const char *end = strstr(message->body, "\r\n\r\n");
@@ -45,7 +56,9 @@ static bool tell_new(const FakeMessage *message, const char *id, uint32_t uid,
       .header = message->body,
       .header_bytes = end != NULL ? (size_t)(end - message->body) + 4 : strlen(message->body),
   };
-  return funcs->message(&told, funcs->data, error);
+  bool is_whole = fake_box.quirks & FAKE_NO_TOP && funcs->bodies != NULL;
+  return (!is_whole || send_message(message, uid, funcs->bodies, error)) &&
+         funcs->message(&told, funcs->data, error);
 }
 
 static bool recognise(const FakeMessage *message, const char *id, uint32_t *uid,
@@ -118,16 +131,6 @@ static bool pop3_wants_pause(Mailbox *mailbox) {
   return false;
 }
 
-static bool send_message(const FakeMessage *message, uint32_t uid, const MailboxBodyFuncs *funcs,
-                         GError **error) {
-  size_t length = strlen(message->body);
-  bool good = funcs->begin(uid, 0, funcs->data, error);
-  for (size_t at = 0; good && at < length; at += CHUNK_BYTES)
-    good = funcs->bytes(message->body + at, MIN(CHUNK_BYTES, length - at), funcs->data, error);
-  fake_box.bytes += length;
-  return good && funcs->end(uid, 0, funcs->data, error);
-}
-
 static bool send_all(FakePop3 *pop3, const UidSet *uids, const MailboxBodyFuncs *funcs,
                      GError **error) {
   FakeFolder *folder = fake_find_folder("INBOX");
@@ -164,6 +167,13 @@ static bool pop3_quota(Mailbox *mailbox, MailboxQuota *quota, GError **error) {
   return true;
 }
 
+static unsigned pop3_login_delay_s(Mailbox *mailbox) {
+  pthread_mutex_lock(&fake_box.lock);
+  unsigned seconds = fake_box.login_delay_s;
+  pthread_mutex_unlock(&fake_box.lock);
+  return seconds;
+}
+
 // DELE and QUIT.
 static bool pop3_expunge(Mailbox *mailbox, const char *name, uint32_t uidvalidity,
                          const UidSet *uids, GError **error) {
@@ -190,6 +200,7 @@ static void pop3_free(Mailbox *mailbox) {
   pthread_mutex_lock(&fake_box.lock);
   fake_box.is_locked = false;
   fake_box.logouts++;
+  if (waker_is_cancelled(pop3->waker)) fake_box.cut_goodbyes++;
   pthread_mutex_unlock(&fake_box.lock);
   g_array_unref(pop3->drops);
   g_queue_clear_full(&pop3->requests, free_set);
@@ -216,6 +227,7 @@ Mailbox *fake_pop3_open(const Account *account, Waker *waker, const char *name, 
       .can_watch = pop3_can_watch,
       .expunge = pop3_expunge,
       .quota = pop3_quota,
+      .login_delay_s = pop3_login_delay_s,
       .free = pop3_free,
   };
   bool good = fake_enter(FAKE_OPEN, error);
@@ -227,9 +239,11 @@ Mailbox *fake_pop3_open(const Account *account, Waker *waker, const char *name, 
   }
   FakePop3 *pop3 = g_new0(FakePop3, 1);
   pop3->base.ops = &ops;
+  pop3->waker = waker;
   pop3->drops = take_drops();
   g_queue_init(&pop3->requests);
   fake_box.is_locked = true;
+  fake_box.most_requests = 0;
   fake_leave(true);
   return &pop3->base;
 }

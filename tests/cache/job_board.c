@@ -84,7 +84,7 @@ static void test_patience(void) {
   job_board_push(board, new_job(JOB_BODIES, 3, "b"));
   g_assert_cmpuint(take_now(board, 1, "b"), ==, 2);
   old->pinned_us -= G_USEC_PER_SEC;
-  g_assert_null(job_board_take_more(board, 1, "b"));
+  g_assert_null(job_board_take_more(board, 1, "b", 0));
   g_assert_cmpuint(take_now(board, 1, "b"), ==, 1);
 }
 
@@ -118,12 +118,26 @@ static void test_take_more(void) {
   job_board_push(board, new_ahead(1, "a"));
   job_board_push(board, new_ahead(2, "a"));
   job_board_push(board, new_job(JOB_SYNC, 3, "a"));
-  g_autoptr(Job) more = job_board_take_more(board, 1, "a");
+  g_autoptr(Job) more = job_board_take_more(board, 1, "a", 0);
   g_assert_cmpuint(more->ino, ==, 1);
-  g_assert_null(job_board_take_more(board, 1, "b"));
+  g_assert_null(job_board_take_more(board, 1, "b", 0));
   job_board_push(board, new_job(JOB_BODIES, 4, "b"));
-  g_assert_null(job_board_take_more(board, 1, "a"));
+  g_assert_null(job_board_take_more(board, 1, "a", 0));
   g_assert_cmpuint(take_now(board, 1, "a"), ==, 4);
+}
+
+// What would be fetched ahead goes along only as far as there is room for it; a reader always does.
+static void test_ahead_room(void) {
+  g_autoptr(JobBoard) board = job_board_new(1);
+  Job *large = new_ahead(1, "a");
+  large->bytes = 1000;
+  job_board_push(board, large);
+  g_assert_null(job_board_take_more(board, 0, "a", 999));
+  job_board_push(board, new_job(JOB_BODIES, 2, "a"));
+  g_autoptr(Job) urgent = job_board_take_more(board, 0, "a", 0);
+  g_assert_cmpuint(urgent->ino, ==, 2);
+  g_autoptr(Job) ahead = job_board_take_more(board, 0, "a", 1000);
+  g_assert_true(ahead == large);
 }
 
 // A session that the server has no connection for is left out, its part taken by others; the last
@@ -296,6 +310,7 @@ int main(int argc, char **argv) {
   g_test_add_func("/job-board/patience", test_patience);
   g_test_add_func("/job-board/hasten", test_hasten);
   g_test_add_func("/job-board/take-more", test_take_more);
+  g_test_add_func("/job-board/ahead-room", test_ahead_room);
   g_test_add_func("/job-board/bar", test_bar);
   g_test_add_func("/job-board/away", test_away);
   g_test_add_func("/job-board/lapse", test_lapse);

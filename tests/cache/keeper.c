@@ -251,6 +251,44 @@ static void test_damaged(KeeperFixture *fixture, gconstpointer data) {
   g_assert_true(keeper_has(fixture, "aa"));
 }
 
+#define MANY 150
+
+static void take_round(KeeperJob *job, gpointer data) {
+  KeeperJob *round = job->done_data;
+  g_assert_no_error(job->error);
+  round->n_kept = job->n_kept;
+  round->reached = job->reached;
+  round->is_end = job->is_end;
+}
+
+// Who removes something does not wait until a round is through; what was left is for the next one.
+static void test_removed_within_a_round(KeeperFixture *fixture, gconstpointer data) {
+  g_autoptr(GPtrArray) ids = g_ptr_array_new_with_free_func(g_free);
+  g_autoptr(KeeperJob) round = keeper_job_new(KEEPER_ARCHIVE);
+  KeeperJob *job = keeper_job_new(KEEPER_ARCHIVE);
+  for (unsigned i = 0; i < MANY; i++)
+    g_ptr_array_add(ids, g_strdup_printf("%04x", i));
+  g_ptr_array_add(ids, NULL);
+  keeper_list(fixture, (const char *const *)ids->pdata);
+  for (unsigned i = 0; i < MANY; i++)
+    keeper_bring_body(fixture, ids->pdata[i]);
+  keeper_start(fixture);
+  job->most_bytes = 1 << 20;
+  job->done = take_round;
+  job->done_data = round;
+  keeper_push(fixture->keeper, job);
+  g_assert_cmpint(keeper_remove_one(fixture, ids->pdata[MANY - 1]), ==, 0);
+  g_assert_cmpuint(round->n_kept, >, 0);
+  g_assert_cmpuint(round->n_kept, <, MANY - 1);
+  g_assert_false(round->is_end);
+  job = keeper_job_new(KEEPER_ARCHIVE);
+  job->most_bytes = 1 << 20;
+  job->after = round->reached;
+  g_autoptr(KeeperJob) rest = keeper_do(fixture, job);
+  g_assert_true(rest->is_end);
+  g_assert_cmpuint(rest->n_kept, ==, MANY - 1 - round->n_kept);
+}
+
 // No file of ours can grow from now on; or it can again.
 static void fill_disk(bool full) {
   static struct rlimit before;
@@ -298,6 +336,7 @@ int main(int argc, char **argv) {
       {"/keeper/bytes", test_bytes},
       {"/keeper/orphans", test_orphans},
       {"/keeper/damaged", test_damaged},
+      {"/keeper/removed within a round", test_removed_within_a_round},
       {"/keeper/unwritable", test_unwritable},
   };
   g_test_init(&argc, &argv, NULL);

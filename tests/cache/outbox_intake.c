@@ -95,9 +95,10 @@ static void test_waiting(Fixture *fixture, gconstpointer unused) {
     g_main_context_iteration(fixture->context, true);
   fixture_reopen(fixture);
   fixture_assert_names(fixture, "mail mail+1", "");
+  fixture_close(fixture);
   fake_server_end();
   fake_server_begin();
-  fixture_reopen(fixture);
+  fixture_open(fixture);
   fixture_wait_sent(fixture);
   g_assert_cmpuint(fake_server_count(), ==, 2);
   assert_sent(0, "list@example.org -> carol@example.org\n");

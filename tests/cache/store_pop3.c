@@ -223,6 +223,60 @@ static void test_first_broken_off(StoreFixture *fixture, gconstpointer data) {
   g_assert_cmpuint(uid_of(fixture, ALICE_NAME), >=, 500);
 }
 
+// The body is in the cache already, and nothing is asked for it.
+static void assert_here(StoreFixture *fixture, const char *name, const char *expected) {
+  g_auto(Answer) answer = {.done = true};
+  answer.body = store_body(fixture->store, get(fixture, name).ino);
+  g_assert_nonnull(answer.body);
+  assert_body(fixture, &answer, expected);
+}
+
+// What a server without TOP gave whole for its header is not fetched again.
+static void test_no_top(StoreFixture *fixture, gconstpointer data) {
+  fake_be(FAKE_NO_TOP);
+  start(fixture);
+  uint64_t bytes = fake_bytes();
+  g_assert_cmpuint(bytes, ==, strlen(ALICE FUTURE RECEIVED BARE));
+  assert_here(fixture, ALICE_NAME, ALICE);
+  assert_here(fixture, BARE_NAME, BARE);
+  add(ALICE, "c000000000000005");
+  restart(fixture);
+  assert_here(fixture, FUTURE_NAME, FUTURE);
+  g_assert_cmpuint(fake_bytes(), ==, bytes + strlen(ALICE));
+}
+
+// But not more of it than the cache may hold, about.
+static void test_no_top_small(StoreFixture *fixture, gconstpointer data) {
+  fake_be(FAKE_NO_TOP);
+  fixture->cache_bytes = 1;
+  start(fixture);
+  g_assert_null(store_body(fixture->store, get(fixture, FUTURE_NAME).ino));
+  store_fixture_read(fixture, get(fixture, FUTURE_NAME).ino, FUTURE);
+}
+
+// A UIDL that was given again, to a message of another size and header, is a new message's: it is
+// never shown with the old one's bytes. One of which only the announced size differs stays.
+static void test_reused(StoreFixture *fixture, gconstpointer data) {
+  start(fixture);
+  uint64_t alice = get(fixture, ALICE_NAME).ino, received = get(fixture, RECEIVED_NAME).ino;
+  store_fixture_read(fixture, alice, ALICE);
+  store_fixture_read(fixture, received, RECEIVED);
+  fake_remove_message("INBOX", 3);
+  fake_remove_message("INBOX", 5);
+  add(FUTURE, "a000000000000001");
+  fake_set_uidl("INBOX", fake_add_message("INBOX", "x", RECEIVED, 9999), "b000000000000003");
+  restart(fixture);
+  assert_listing(fixture,
+                 FUTURE_NAME " " RECEIVED_NAME " " BARE_NAME
+                             " 2100-01-01_0000_bob@example.org_no-subject,a000000000000001.eml ");
+  uint64_t other =
+      get(fixture, "2100-01-01_0000_bob@example.org_no-subject,a000000000000001.eml").ino;
+  g_assert_cmpuint(other, !=, alice);
+  store_fixture_read(fixture, other, FUTURE);
+  g_assert_cmpuint(get(fixture, RECEIVED_NAME).ino, ==, received);
+  assert_here(fixture, RECEIVED_NAME, RECEIVED);
+}
+
 int main(int argc, char **argv) {
   static const struct {
     const char *path;
@@ -238,6 +292,9 @@ int main(int argc, char **argv) {
       {"/store-pop3/repeated", test_repeated},
       {"/store-pop3/broken-off", test_broken_off},
       {"/store-pop3/first-broken-off", test_first_broken_off},
+      {"/store-pop3/no-top", test_no_top},
+      {"/store-pop3/no-top-small", test_no_top_small},
+      {"/store-pop3/reused", test_reused},
   };
   g_test_init(&argc, &argv, NULL);
   for (size_t i = 0; i < G_N_ELEMENTS(tests); i++)

@@ -97,8 +97,8 @@ static void test_vanished(StoreFixture *fixture, gconstpointer data) {
   g_assert_cmpuint(store_fixture_find(fixture, POP3_ONE), ==, 0);
 }
 
-// A message that the server lists and does not give is looked for by another login before anything
-// is said of it.
+// A message that the server does not know any more is looked for by another login before anything
+// is said of it; of one that it names and does not give, its own listing has said all.
 static void test_not_given(StoreFixture *fixture, gconstpointer data) {
   start(fixture);
   uint64_t one = store_fixture_find(fixture, POP3_ONE);
@@ -111,6 +111,24 @@ static void test_not_given(StoreFixture *fixture, gconstpointer data) {
   store_fetch(fixture->store, store_fixture_find(fixture, POP3_TWO), take_body, &withheld);
   store_fixture_wait(fixture, &withheld.done);
   g_assert_error(withheld.error, NET_ERROR, NET_ERROR_REFUSED);
+}
+
+// However many are not given: they cost no login each.
+static void test_none_given(StoreFixture *fixture, gconstpointer data) {
+  static const MailboxTraits patient = {.connections_max = 1, .linger_ms = 60000};
+  fixture->traits = &patient;
+  start(fixture);
+  const char *const names[] = {POP3_ONE, POP3_TWO};
+  for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
+    g_auto(Answer) answer = {0};
+    fake_withhold("INBOX", i + 1);
+    // The login is too old for another listing.
+    g_usleep(600000);
+    store_fetch(fixture->store, store_fixture_find(fixture, names[i]), take_body, &answer);
+    store_fixture_wait(fixture, &answer.done);
+    g_assert_error(answer.error, NET_ERROR, NET_ERROR_REFUSED);
+  }
+  g_assert_cmpuint(fake_calls(FAKE_OPEN), ==, 1);
 }
 
 // What came since the login is seen by another one only.
@@ -140,6 +158,50 @@ static void test_broken(StoreFixture *fixture, gconstpointer data) {
   store_fetch(fixture->store, store_fixture_find(fixture, POP3_ONE), take_body, &answer);
   store_fixture_wait(fixture, &answer.done);
   g_assert_error(answer.error, NET_ERROR, NET_ERROR_OFFLINE);
+}
+
+// What was under way when it broke is asked for again together, not one round trip after the other.
+static void test_broken_together(StoreFixture *fixture, gconstpointer data) {
+  fake_add_message("INBOX", "three", "Subject: three\r\n\r\n", -1);
+  start(fixture);
+  g_autoptr(GArray) inos = store_fixture_inos(fixture, "INBOX");
+  wait_for_logout(fixture);
+  fake_hold(FAKE_OPEN);
+  fake_fail(FAKE_FETCH, NET_ERROR_OFFLINE, 1);
+  Answer answers[3] = {0};
+  for (unsigned i = 0; i < G_N_ELEMENTS(answers); i++)
+    store_fetch(fixture->store, g_array_index(inos, uint64_t, i), take_body, &answers[i]);
+  fake_await_held(FAKE_OPEN);
+  fake_release(FAKE_OPEN);
+  for (unsigned i = 0; i < G_N_ELEMENTS(answers); i++) {
+    store_fixture_wait(fixture, &answers[i].done);
+    g_assert_no_error(answers[i].error);
+    store_close_body(fixture->store, answers[i].body);
+  }
+  g_assert_cmpuint(fake_calls(FAKE_OPEN), ==, 3);
+  g_assert_cmpuint(fake_most_requests(), ==, 3);
+}
+
+static gpointer release_soon(gpointer data) {
+  g_usleep(100000);
+  fake_release(FAKE_FETCH);
+  return NULL;
+}
+
+// Who unmounts while a body arrives cancels the wait for it, not the goodbye: without it a server
+// takes what was under way for read.
+static void test_goodbye(StoreFixture *fixture, gconstpointer data) {
+  start(fixture);
+  g_auto(Answer) answer = {0};
+  fake_hold(FAKE_FETCH);
+  fake_fail(FAKE_FETCH, NET_ERROR_CANCELLED, 1);
+  store_fetch(fixture->store, store_fixture_find(fixture, POP3_ONE), take_body, &answer);
+  fake_await_held(FAKE_FETCH);
+  GThread *thread = g_thread_new("release", release_soon, NULL);
+  g_clear_pointer(&fixture->store, store_free);
+  g_thread_join(thread);
+  g_assert_cmpuint(fake_logouts(), ==, 1);
+  g_assert_cmpuint(fake_cut_goodbyes(), ==, 0);
 }
 
 // ---- While another client has the mailbox.
@@ -195,9 +257,52 @@ static void test_in_use_at_mount(StoreFixture *fixture, gconstpointer data) {
   g_assert_cmpuint(store_fixture_find(fixture, POP3_ONE), !=, 0);
 }
 
+// ---- Where the server wants a pause between logins.
+
+// The connection is kept as long as none may follow: who wants the listing sees the last one, and
+// bodies go on; then the listing is made new.
+static void test_login_delay(StoreFixture *fixture, gconstpointer data) {
+  int64_t began_us = g_get_monotonic_time();
+  fake_delay_logins(2);
+  start(fixture);
+  fake_add_message("INBOX", "three", "Subject: three\r\n\r\n", -1);
+  g_usleep(700000);
+  store_fixture_sync(fixture, "INBOX", NET_ERROR_BUSY);
+  g_assert_cmpuint(store_fixture_find(fixture, POP3_ONE), !=, 0);
+  store_fixture_read(fixture, store_fixture_find(fixture, POP3_ONE), BODY_ONE);
+  g_assert_cmpuint(fake_calls(FAKE_OPEN), ==, 1);
+  g_usleep((gulong)MAX(0, began_us + 2100000 - g_get_monotonic_time()));
+  store_fixture_sync(fixture, "INBOX", -1);
+  g_autofree char *names = list(fixture);
+  g_assert_nonnull(strstr(names, "_three,"));
+  g_assert_cmpuint(fake_calls(FAKE_OPEN), ==, 2);
+}
+
+// A connection that breaks is not made anew before the pause is over, however many ask; readers
+// wait for that, and what is here is read meanwhile.
+static void test_broken_in_the_pause(StoreFixture *fixture, gconstpointer data) {
+  fake_delay_logins(2);
+  start(fixture);
+  uint64_t one = store_fixture_find(fixture, POP3_ONE);
+  store_fixture_read(fixture, store_fixture_find(fixture, POP3_TWO), BODY_TWO);
+  fake_fail(FAKE_FETCH, NET_ERROR_OFFLINE, 1);
+  g_auto(Answer) answer = {0};
+  store_fetch(fixture->store, one, take_body, &answer);
+  store_fixture_sync(fixture, "INBOX", NET_ERROR_BUSY);
+  store_fixture_sync(fixture, "INBOX", NET_ERROR_BUSY);
+  StoreBody *two = store_body(fixture->store, store_fixture_find(fixture, POP3_TWO));
+  g_assert_nonnull(two);
+  store_close_body(fixture->store, two);
+  g_assert_cmpuint(fake_calls(FAKE_OPEN), ==, 1);
+  store_fixture_wait(fixture, &answer.done);
+  assert_body(fixture, &answer, BODY_ONE);
+  g_assert_cmpuint(fake_calls(FAKE_OPEN), ==, 2);
+}
+
 // ---- Bodies.
 
-// A large message comes whole, also where it is larger than all that may be kept.
+// A large message comes whole, also where it is larger than all that may be kept; that bytes come
+// is known by the way.
 static void test_large(StoreFixture *fixture, gconstpointer data) {
   g_autofree char *filling = g_strnfill(3 << 20, 'x');
   g_autofree char *body = g_strconcat("Subject: large\r\n\r\n", filling, NULL);
@@ -207,9 +312,11 @@ static void test_large(StoreFixture *fixture, gconstpointer data) {
   g_auto(Answer) answer = {0};
   uint64_t ino =
       store_fixture_find(fixture, "INBOX/0000-00-00_0000_unknown_large,0000000000000003.eml");
+  g_assert_cmpint(store_progress_us(fixture->store), ==, 0);
   store_fetch(fixture->store, ino, take_body, &answer);
   store_fixture_wait(fixture, &answer.done);
   g_assert_no_error(answer.error);
+  g_assert_cmpint(g_get_monotonic_time() - store_progress_us(fixture->store), <, 20000000);
   g_assert_true(store_body_is_whole(answer.body));
   g_assert_cmpuint(store_body_size(answer.body), ==, strlen(body));
   g_autofree char *read = g_malloc(strlen(body));
@@ -286,18 +393,22 @@ static void test_ahead(StoreFixture *fixture, gconstpointer uid_names) {
   g_assert_cmpuint(fake_most_requests(), >, 2);
 }
 
-// What elsewhere would come in parts is fetched ahead whole, if it is not too large.
+// What elsewhere would come in parts is fetched ahead whole, if it is not too large; and a reader
+// of something else finds no more than 2 MiB of it before him.
 static void test_ahead_whole(StoreFixture *fixture, gconstpointer data) {
   g_autofree char *filling = g_strnfill(500000, 'x');
   g_autofree char *body = g_strconcat("Subject: m\r\n\r\n", filling, NULL);
-  for (unsigned i = 0; i < 12; i++)
+  for (unsigned i = 0; i < 40; i++)
     fake_add_message("INBOX", "m", body, -1);
   fixture->prefetch_bytes = 64 << 20;
   start(fixture);
   g_autoptr(GArray) inos = store_fixture_inos(fixture, "INBOX");
   for (unsigned i = 2; i < inos->len; i++) {
     awaited = g_array_index(inos, uint64_t, i);
+    // What is here is read while the server is slow; then much is wanted at once.
+    if (!has_come(fixture)) fake_release(FAKE_FETCH);
     if (i > 4) store_fixture_wait_until(fixture, has_come);
+    if (i == 10) fake_hold(FAKE_FETCH);
     g_auto(Answer) answer = {.body = store_body(fixture->store, awaited)};
     if (answer.body == NULL) {
       store_fetch(fixture->store, awaited, take_body, &answer);
@@ -306,6 +417,8 @@ static void test_ahead_whole(StoreFixture *fixture, gconstpointer data) {
     g_assert_cmpuint(store_body_size(answer.body), ==, strlen(body));
     store_close_body(fixture->store, answer.body);
   }
+  g_assert_cmpuint(fake_most_requests(), >, 1);
+  g_assert_cmpuint(fake_most_requests(), <=, 4);
 }
 
 static void take_copy(const Copy *copy, const GError *error, gpointer data) {
@@ -334,9 +447,14 @@ int main(int argc, char **argv) {
       {"/store-pop3-link/not-given", test_not_given, false},
       {"/store-pop3-link/news", test_news, false},
       {"/store-pop3-link/broken", test_broken, false},
+      {"/store-pop3-link/none-given", test_none_given, false},
+      {"/store-pop3-link/broken-together", test_broken_together, false},
+      {"/store-pop3-link/goodbye", test_goodbye, false},
       {"/store-pop3-link/in-use", test_in_use, false},
       {"/store-pop3-link/in-use-for-long", test_in_use_for_long, false},
       {"/store-pop3-link/in-use-at-mount", test_in_use_at_mount, false},
+      {"/store-pop3-link/login-delay", test_login_delay, false},
+      {"/store-pop3-link/broken-in-the-pause", test_broken_in_the_pause, false},
       {"/store-pop3-link/large", test_large, false},
       {"/store-pop3-link/ahead/by-name", test_ahead, false},
       {"/store-pop3-link/ahead/by-id", test_ahead, true},

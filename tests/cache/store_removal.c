@@ -234,6 +234,27 @@ static void test_refused(StoreFixture *fixture, gconstpointer data) {
   g_log_set_always_fatal(fatal);
 }
 
+// What the server calls so by now is another message than the user removed: it stays, and is shown.
+static void test_reused(StoreFixture *fixture, gconstpointer data) {
+  start(fixture);
+  fake_fail(FAKE_OPEN, NET_ERROR_OFFLINE, 1000);
+  fake_fail(FAKE_EXPUNGE, NET_ERROR_OFFLINE, 1);
+  fake_fail(FAKE_UPDATE, NET_ERROR_OFFLINE, 1);
+  remove_message(fixture, BB);
+  g_clear_pointer(&fixture->store, store_free);
+  fake_remove_message("INBOX", 4);
+  fake_set_uidl("INBOX", fake_add_message("INBOX", "x", "Subject: other\r\n\r\nnew\r\n", -1),
+                "00000000000000bb");
+  fake_fail(FAKE_OPEN, 0, 0);
+  fake_fail(FAKE_EXPUNGE, 0, 0);
+  fake_fail(FAKE_UPDATE, 0, 0);
+  start(fixture);
+  store_fixture_wait_until(fixture, is_settled);
+  g_assert_true(fake_has_uidl("INBOX", "00000000000000bb"));
+  g_assert_cmpuint(fake_messages("INBOX"), ==, 3);
+  assert_shown(fixture, "aa cc bb ");
+}
+
 int main(int argc, char **argv) {
   static const struct {
     const char *path;
@@ -250,6 +271,7 @@ int main(int argc, char **argv) {
       {"/store/removal/doubtful", test_doubtful},
       {"/store/removal/twin", test_twin},
       {"/store/removal/refused", test_refused},
+      {"/store/removal/reused", test_reused},
   };
   g_test_init(&argc, &argv, NULL);
   for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)

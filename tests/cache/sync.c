@@ -121,7 +121,7 @@ static char *run(Fixture *fixture, const Row *rows, size_t n_rows, uint32_t uidn
       .exists = (uint32_t)n_rows + fixture->table.generated - fixture->table.n_uncounted,
   };
   index_folder(fixture->index, fixture->inbox, &folder);
-  if (!sync_folder(fixture->index, &fixture->table.base, true, &folder, changes, NULL))
+  if (!sync_folder(fixture->index, &fixture->table.base, true, &folder, NULL, changes, NULL))
     return g_strdup("!");
   GString *text = g_string_new(NULL);
   unsigned n;
@@ -203,7 +203,7 @@ static void test_pieces(Fixture *fixture, gconstpointer data) {
   g_auto(IndexFolder) folder = {0};
   fixture->table.status = (MailboxStatus){.uidvalidity = 7, .uidnext = 10, .exists = 2};
   index_folder(fixture->index, fixture->inbox, &folder);
-  g_assert_true(sync_folder(fixture->index, &fixture->table.base, true, &folder, changes, NULL));
+  g_assert_true(sync_folder(fixture->index, &fixture->table.base, true, &folder, NULL, changes, NULL));
 
   Inode inode;
   g_assert_cmpint(

@@ -25,6 +25,8 @@ void fake_change_body(Store *store, uint64_t ino, const char *body);
 // Of the body, bytes from `arrived` on have not come: it can be opened, and who wants those waits
 // until a later call lets more arrive (or the outcome, set before they want them, is an error).
 void fake_let_arrive(Store *store, uint64_t ino, uint64_t arrived);
+// Bytes of some message come just now.
+void fake_note_progress(Store *store);
 // As the server's change: the listener is told.
 void fake_remove(Store *store, uint64_t ino);
 void fake_tell_changed(Store *store, uint64_t folder);

@@ -194,6 +194,14 @@ StoreTicket *store_sync(Store *store, uint64_t folder, StoreDone done, gpointer 
   return begin(ask(store, folder, done, NULL, data));
 }
 
+int64_t store_progress_us(Store *store) {
+  return store->progress_us;
+}
+
+void fake_note_progress(Store *store) {
+  store->progress_us = g_get_monotonic_time();
+}
+
 StoreTicket *store_fetch(Store *store, uint64_t ino, StoreFetched done, gpointer data) {
   return begin(ask(store, ino, NULL, done, data));
 }

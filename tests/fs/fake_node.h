@@ -23,6 +23,7 @@ struct Store {
   GHashTable *names;   // "PARENT/NAME" -> Node
   GPtrArray *tickets;  // under way
   uint64_t next_ino;
+  int64_t progress_us;
   int outcome;
   StoreRemoval removal;
   int fail_code;  // of the next `fail_wants`

@@ -133,6 +133,26 @@ static void test_deadline(Fixture *fixture, gconstpointer timeout_ms) {
   g_assert_cmpint(waited_us, >=, 10 * GPOINTER_TO_INT(timeout_ms) * 1000);
 }
 
+static void do_note_progress(Mounted *mounted, gpointer data) {
+  fake_note_progress(mounted->store);
+}
+
+// As long as bytes of whatever message come, who waits in line is not sent away.
+static void test_progress(Fixture *fixture, gconstpointer timeout_ms) {
+  Mounted *mounted = fixture->mounted;
+  g_autofree char *piece = g_strndup(fixture->body, PIECE);
+  Reading reading;
+  uint64_t ino = add_message(mounted, "slow", fixture->body, SIZE);
+  let_arrive(mounted, ino, 1);
+  reading_start(&reading, mounted, "INBOX/slow");
+  for (int i = 0; i < 30; i++) {
+    mounted_call(mounted, do_note_progress, NULL);
+    g_usleep(GPOINTER_TO_UINT(timeout_ms) * 1000);
+  }
+  let_arrive(mounted, ino, SIZE);
+  reading_end(&reading, piece);
+}
+
 // Nothing follows the end, and what reaches over it is cut there.
 static void test_end(Fixture *fixture, gconstpointer data) {
   g_autofree char *path = mounted_path(fixture->mounted, "INBOX/big");
@@ -261,6 +281,7 @@ int main(int argc, char **argv) {
       {"/mount/arriving/many-wait", PATIENT_MS, test_many_wait},
       {"/mount/arriving/fails", PATIENT_MS, test_fails},
       {"/mount/arriving/deadline", 30, test_deadline},
+      {"/mount/arriving/progress", 30, test_progress},
       {"/mount/arriving/end", PATIENT_MS, test_end},
       {"/mount/arriving/too-short", PATIENT_MS, test_too_short},
       {"/mount/arriving/kill", PATIENT_MS, test_kill},

@@ -132,6 +132,12 @@ static bool take_begin(uint32_t uid, uint64_t offset, gpointer data, GError **er
   return answer(caller, error);
 }
 
+// In an update, what was known already began and did not end.
+static bool begin_unnamed(uint32_t uid, uint64_t offset, gpointer data, GError **error) {
+  ((Caller *)data)->is_in_body = false;
+  return take_begin(uid, offset, data, error);
+}
+
 static bool take_bytes(const void *bytes, size_t size, gpointer data, GError **error) {
   Caller *caller = data;
   g_assert_true(caller->is_in_body && size > 0);
@@ -159,8 +165,12 @@ static bool ask_list(Caller *caller, GError **error) {
 
 static bool ask_update(Caller *caller, GError **error) {
   const MailboxKnown known = {.folder = "INBOX", .uidvalidity = 1, .last_uid = caller->last_uid};
-  const MailboxUpdateFuncs funcs = {
-      .message = take_message, .number = tell_number, .is_same = tell_is_same, .data = caller};
+  const MailboxBodyFuncs bodies = {begin_unnamed, take_bytes, take_end, NULL, caller};
+  const MailboxUpdateFuncs funcs = {.message = take_message,
+                                    .number = tell_number,
+                                    .is_same = tell_is_same,
+                                    .bodies = &bodies,
+                                    .data = caller};
   g_autoptr(UidSet) present = uid_set_new();
   MailboxUpdate update = {.present = present};
   g_autoptr(GHashTable) told = g_hash_table_new(NULL, NULL);

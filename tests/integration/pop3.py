@@ -294,6 +294,21 @@ class Seen(Pop3Case):
         self.assertEqual(self.read_all(mount), self.held())
 
 
+    def test_3_unmounted_while_reading(self):
+        # Who is told to end while messages come takes back what was under way.
+        mount = self.mount(prefetch="64M")
+        held = self.seen()
+        mount.ls("INBOX")
+        reading_all = self.background(mount, "sh", "-c",
+                                      "cat INBOX/* | (head -c 1000000 >/dev/null; echo part; cat >/dev/null)")
+        self.assertEqual(reading_all.stdout.readline(), "part\n")
+        mount.terminate()
+        mount.wait_gone()
+        process.wait_until(lambda: not self.dovecot.doveadm("who", "-1").stdout.count("pop3"), 20,
+                           "the session's end")
+        self.assertEqual(self.seen(), held)
+
+
 class Locked(Pop3Case):
     """A server that lets one session in at a time."""
 

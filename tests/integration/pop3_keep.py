@@ -217,10 +217,7 @@ class Keeping(Pop3Case):
         # With no room in the state directory reading goes on; with room, what was read is archived,
         # though the server has lost it meanwhile.
         self.empty_the_server()
-        state = os.path.join(self.directory, "small")
-        os.mkdir(state)
-        process.run(["mount", "-t", "tmpfs", "-o", "size=2m", "mailfs-test", state])
-        self.addCleanup(process.run, ["umount", "-l", state], check=False)
+        state = self.small_disk("2m")
         mount = self.mount(keep="forever", refresh=1, state_dir=state)
         filler = os.path.join(state, "filler")
         process.run(["dd", "if=/dev/zero", f"of={filler}", "bs=4k"], check=False)
@@ -288,6 +285,55 @@ class Keeping(Pop3Case):
         mount.configure(**self.options(keep="forever"))
         mount.start()
         self.assertEqual(self.look(mount), seen)
+
+    def test_a_mount_on_a_disk_that_is_full(self):
+        # Not a byte is left in the state directory, neither on the first day nor later: mail is read,
+        # what is archived too, and nothing is archived or removed before there is room.
+        state = self.small_disk("2m")
+        filler = os.path.join(state, "filler")
+        self.fill_disk(filler)
+        mount = self.mount(keep="forever", delete="expunge", refresh=1, state_dir=state)
+        there = set(self.there())
+        self.assertEqual(set(mount.hashes("INBOX").values()), there)
+        name = self.names(mount)[0]
+        self.assertNotEqual(mount.run("rm", f"INBOX/{name}", check=False).returncode, 0)
+        mount.unmount()
+        os.unlink(filler)
+        mount.start()
+        archive = os.path.join(state, mount.account, "archive")
+        process.wait_until(lambda: len(os.listdir(archive)) == MESSAGES, 90, "an archive")
+        mount.unmount()
+        self.fill_disk(filler)
+        mount.start()
+        self.assertEqual(set(mount.hashes("INBOX").values()), there)
+        self.assertNotEqual(mount.run("rm", f"INBOX/{name}", check=False).returncode, 0)
+        os.unlink(filler)
+        mount.run("rm", f"INBOX/{name}")
+
+    def test_an_outbox_on_a_disk_that_is_full(self):
+        # A disk that filled up since the last mount keeps nobody from the next one.
+        state = self.small_disk("4m")
+        mount = self.mount(state_dir=state, smtp="smtp://alice@127.0.0.1:9", tls="off")
+        mount.run("sh", "-c", "printf 'To: bob@example.org\n\nhello\n' > outbox/letter")
+        waiting = mount.ls("outbox")
+        mount.unmount()
+        self.fill_disk(os.path.join(state, "filler"))
+        mount.start()
+        self.assertEqual(mount.ls("outbox"), waiting)
+        self.assertEqual(len(mount.ls("INBOX")), MESSAGES)
+
+    def small_disk(self, size):
+        """A directory of this test's that has so much room."""
+        path = os.path.join(self.directory, self.id().rpartition(".")[2])
+        os.mkdir(path)
+        process.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "mailfs-test", path])
+        self.addCleanup(process.run, ["umount", "-l", path], check=False)
+        return path
+
+    def fill_disk(self, filler):
+        for size in ("64k", "4k", "1"):
+            process.run(["dd", "if=/dev/zero", f"of={filler}", f"bs={size}", "oflag=append",
+                         "conv=notrunc"], check=False)
 
 
 if __name__ == "__main__":
