@@ -214,6 +214,7 @@ static void test_half(StoreFixture *fixture, gconstpointer data) {
   add(MESSAGES - 1);
   fake_fail(FAKE_OPEN, NET_ERROR_OFFLINE, 1000);
   g_auto(Answer) offline = store_fixture_start(fixture, 1);
+  g_assert_nonnull(offline.error);
   uint64_t inbox = store_fixture_find(fixture, "INBOX");
   g_assert_cmpint(store_listing(fixture->store, inbox), ==, STORE_UNLISTED);
   g_clear_pointer(&fixture->store, store_free);
