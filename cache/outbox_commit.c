@@ -143,6 +143,8 @@ static void commit(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpoint
   SpoolJob *job = outbox_new_job(letter, SPOOL_PUT);
   job->check = letter->checked != letter->revision;
   job->sync = letter->synced != letter->revision;
+  // A close does not wait for the release behind it.
+  job->patient = !job->check && !job->sync;
   outbox_push(outbox, letter, job, take_commit, done, data);
 }
 

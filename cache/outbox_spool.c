@@ -17,6 +17,8 @@
 // More jobs than this do not share a commit, so that the first need not wait for too many.
 #define BATCH_MAX 256
 #define COPIED_AT_ONCE (1 << 30)
+// How long patient jobs wait for company. Whoever copies many letters flushes the next within that.
+#define PATIENCE_US 3000
 
 struct OutboxSpool {
   OutboxSpoolOptions options;
@@ -234,16 +236,27 @@ static void commit_batch(OutboxSpool *spool, SpoolJob *const *jobs, unsigned cou
     answer(spool, jobs[i]);
 }
 
+// What waits, and what comes while all of it is patient; 0: it is over.
+static unsigned take_batch(OutboxSpool *spool, SpoolJob **jobs) {
+  if ((jobs[0] = queue_pop(spool->jobs, -1)) == NULL) return 0;
+  int64_t end_us = g_get_monotonic_time() + PATIENCE_US;
+  unsigned count = 1;
+  for (bool waits = jobs[0]->patient; count < BATCH_MAX; count++) {
+    int64_t left_us = waits ? end_us - g_get_monotonic_time() : 0;
+    jobs[count] = queue_pop(spool->jobs, left_us > 0 ? (int)(left_us / 1000) : 0);
+    if (jobs[count] == NULL) break;
+    waits = waits && jobs[count]->patient;
+  }
+  return count;
+}
+
 static void *run_spool(void *data) {
   OutboxSpool *spool = data;
   SpoolJob *jobs[BATCH_MAX];
+  unsigned count;
   outbox_reserve_keep(spool->reserve);
-  while ((jobs[0] = queue_pop(spool->jobs, -1)) != NULL) {
-    unsigned count = 1;
-    while (count < BATCH_MAX && (jobs[count] = queue_pop(spool->jobs, 0)) != NULL)
-      count++;
+  while ((count = take_batch(spool, jobs)) > 0)
     commit_batch(spool, jobs, count);
-  }
   return NULL;
 }
 

@@ -35,6 +35,7 @@ typedef struct SpoolJob {
   bool sync;     // fsync the letter's file
   bool relaxed;  // need not survive a power failure
   bool vital;    // on a full disk, the reserve is given up for it
+  bool patient;  // nobody waits for it: it shares the commit of what comes in the next milliseconds
   // For SPOOL_PUT: the letter is the drop row.origin, linked into letters/ before and removed from
   // incoming/ after. One that is refused, or lacks its letter, is stored as a draft.
   bool take;

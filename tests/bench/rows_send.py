@@ -20,7 +20,8 @@ from lab.process import LabError
 FROM, TO = "alice@example.org", "bob@example.org"
 BYTES = 4_000
 # {whom: at most so many times its time}; None: only told
-NEAR_GOALS = {"msmtp, one by one": 0.2, "smtp-source -s 2": 1.5, "smtp-source -s 2 -d": None}
+NEAR_GOALS = {"msmtp, one by one": 0.2, "smtp-source -s 2": 1.5, "smtp-source -s 2 -d": None,
+              "files with one fsync each": None}
 FAR_GOALS = {"msmtp, one by one": 0.2}
 
 MSMTP = """
@@ -59,7 +60,7 @@ class Sending:
                 self.port = proxy.port
             variants = [self.mailfs, self.msmtp]
             if "smtp-source -s 2" in goals:
-                variants += [self.source, self.source_kept]
+                variants += [self.source, self.source_kept, self.durable]
             measured = interleave(self.stage.rounds, *variants)
         what = f"{self.count} letters of 4 KB sent{self.where}"
         for whom, goal in goals.items():
@@ -116,3 +117,20 @@ class Sending:
 
     def source_kept(self):
         return self.source("-d")
+
+    def durable(self):
+        """What this disk asks of anyone who writes the letters one after the other to keep them."""
+        source, kept = os.path.join(self.letters, "letters"), self.stage.scratch()
+
+        def copy():
+            for name in os.listdir(source):
+                with open(os.path.join(source, name), "rb") as letter:
+                    text = letter.read()
+                with open(os.path.join(kept, name), "wb") as file:
+                    file.write(text)
+                    file.flush()
+                    os.fsync(file.fileno())
+
+        seconds = clock(copy)
+        shutil.rmtree(kept)
+        return {"files with one fsync each": seconds}
