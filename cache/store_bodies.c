@@ -95,6 +95,8 @@ static Job *opening_job(Store *store, Fetch *fetch, bool *has_twin, GError **err
   }
   *has_twin = message.has_email_id &&
               index_twin(store_index(store), fetch->ino, &twin, &size) == INDEX_FOUND;
+  // What came a moment ago the index may not know yet.
+  bool was_exact = message.size_exact || g_hash_table_contains(store->arrived, &fetch->ino);
   bool is_large =
       store->traits->has_parts && !*has_twin && message.announced > STORE_WHOLE_MAX_BYTES;
   Job *job = job_new(is_large ? JOB_LARGE : JOB_BODIES, JOB_URGENT, fetch->ino);
@@ -104,12 +106,12 @@ static Job *opening_job(Store *store, Fetch *fetch, bool *has_twin, GError **err
   if (is_large) {
     job->uid = message.uid;
     job->announced = (uint64_t)message.announced;
-    job->was_exact = message.size_exact;
+    job->was_exact = was_exact;
   } else {
     JobBody body = {.ino = fetch->ino,
                     .uid = message.uid,
                     .has_email_id = message.has_email_id,
-                    .was_exact = message.size_exact};
+                    .was_exact = was_exact};
     g_array_append_val(job->bodies, body);
   }
   if (message.gone)

@@ -295,6 +295,21 @@ static void test_editions(StoreFixture *fixture, gconstpointer data) {
   g_assert_cmpuint(store_edition(fixture->store, two), ==, 1);
 }
 
+// Also where it came so lately that the index does not know of it.
+static void test_editions_at_once(StoreFixture *fixture, gconstpointer data) {
+  store_fixture_start_online(fixture, 1);
+  store_fixture_sync(fixture, "INBOX", -1);
+  uint64_t two = store_fixture_find(fixture, TWO);
+  store_fixture_read(fixture, two, BODY_TWO);
+  for (unsigned round = 1; round <= 20; round++) {
+    const char *body = round % 2 == 0 ? BODY_TWO : "Subject: two\r\n\r\nanother\r\n";
+    store_fixture_drop_body(fixture, two);
+    fake_change_body("INBOX", 2, body);
+    store_fixture_read(fixture, two, body);
+    g_assert_cmpuint(store_edition(fixture->store, two), ==, round);
+  }
+}
+
 int main(int argc, char **argv) {
   static const struct {
     const char *path;
@@ -310,6 +325,7 @@ int main(int argc, char **argv) {
       {"/store/offline", test_offline},
       {"/store/denied", test_denied},
       {"/store/editions", test_editions},
+      {"/store/editions-at-once", test_editions_at_once},
       {"/store/rebuild", test_rebuild},
       {"/store/no-folders", test_no_folders},
       {"/store/fetch-beside-listing", test_fetch_beside_listing},
