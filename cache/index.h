@@ -202,9 +202,11 @@ bool index_listed(Index *index, uint64_t folder, uint64_t generation, const char
 // The inode of the message with that UID; 0: there is none.
 bool index_ino(Index *index, uint64_t folder, uint64_t generation, uint32_t uid, uint64_t *ino,
                GError **error);
-// The size that the server announced of the message with that UID; -1: none, or no such message.
-bool index_announced(Index *index, uint64_t folder, uint64_t generation, uint32_t uid,
-                     int64_t *size, GError **error);
+// Whether the message with that UID, of which the server announces that size by now (-1: none), is
+// certainly the one that we know: it always had it, and is shown as one of the server's. What a user
+// removed, or what the server did not list for a while, may be another by now.
+bool index_is_certain(Index *index, uint64_t folder, uint64_t generation, uint32_t uid,
+                      int64_t size, bool *is_certain, GError **error);
 // Whether the message with that UID is the one with that header: it has the same Message-ID, date,
 // sender and subject. Its announced size is then the one told; else what a user removed under its
 // id is not what the server calls so by now, which will not be hidden.

@@ -13,8 +13,10 @@ static const char SET_ANNOUNCED[] = "UPDATE inode SET announced = ?2 WHERE ino =
 static const char TOUCH_BODY[] = "UPDATE inode SET used = ?2 WHERE ino = ?1 AND has_body = 1";
 static const char FORGET_BODY[] = "UPDATE inode SET has_body = 0 WHERE ino = ?1 AND has_body = 1";
 static const char CACHED_BYTES[] = "SELECT bytes FROM cached";
+// Where all is to be kept, what is not in the archive yet stays: it may be the only copy soon.
 static const char OLDEST[] =
     "SELECT ino, size FROM inode WHERE has_body = 1 AND absent = 0"
+    " AND (archived = 1 OR id IS NULL OR NOT (SELECT keeps FROM archiving))"
     " ORDER BY used, ino";
 
 bool index_set_body(Index *index, uint64_t ino, uint64_t size, const uint8_t *sha256, bool on_disk,

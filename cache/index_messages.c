@@ -24,8 +24,9 @@ static const char HAS_IDS[] =
 static const char ID_TAKEN[] =
     "SELECT uidvalidity FROM inode JOIN folder ON folder.ino = inode.parent"
     " WHERE inode.parent = ?1 AND id = ?2 AND gone = 0";
-static const char ANNOUNCED[] =
-    "SELECT announced FROM inode WHERE parent = ?1 AND uid = ?2 AND generation = ?3 AND gone = 0";
+static const char IS_CERTAIN[] =
+    "SELECT hidden = 0 AND absent = 0 AND (?4 < 0 OR coalesce(announced, -1) IN (-1, ?4))"
+    " FROM inode WHERE parent = ?1 AND uid = ?2 AND generation = ?3 AND gone = 0";
 static const char IS_SAME[] =
     "SELECT ino, announced FROM inode"
     " WHERE parent = ?1 AND uid = ?2 AND generation = ?3 AND gone = 0"
@@ -304,10 +305,14 @@ bool index_ino(Index *index, uint64_t folder, uint64_t generation, uint32_t uid,
   return done;
 }
 
-bool index_announced(Index *index, uint64_t folder, uint64_t generation, uint32_t uid,
-                     int64_t *size, GError **error) {
-  return read_number(index, about(index, ANNOUNCED, folder, generation, uid, error), -1, size,
-                     error);
+bool index_is_certain(Index *index, uint64_t folder, uint64_t generation, uint32_t uid,
+                      int64_t size, bool *is_certain, GError **error) {
+  int64_t number = 0;
+  sqlite3_stmt *statement = about(index, IS_CERTAIN, folder, generation, uid, error);
+  if (statement != NULL) sqlite3_bind_int64(statement, 4, size);
+  bool done = read_number(index, statement, 0, &number, error);
+  *is_certain = number != 0;
+  return done;
 }
 
 // The message with all that the details say, 0: it is another.

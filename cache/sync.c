@@ -85,13 +85,10 @@ static bool tell_number(const char *id, int64_t size, uint32_t *uid, bool *is_ce
                         gpointer data, GError **error) {
   const Talk *talk = data;
   const IndexFolder *folder = talk->folder;
-  int64_t announced = -1;
-  if (!index_number(talk->index, folder->ino, folder->generation, id, uid, error)) return false;
-  if (*uid != 0 &&
-      !index_announced(talk->index, folder->ino, folder->generation, *uid, &announced, error))
-    return false;
-  *is_certain = size < 0 || announced < 0 || size == announced;
-  return true;
+  *is_certain = true;
+  return index_number(talk->index, folder->ino, folder->generation, id, uid, error) &&
+         (*uid == 0 || index_is_certain(talk->index, folder->ino, folder->generation, *uid, size,
+                                        is_certain, error));
 }
 
 static bool tell_is_same(const MailboxMessage *message, bool *is_same, gpointer data,

@@ -235,7 +235,7 @@ static void test_refused(StoreFixture *fixture, gconstpointer data) {
 }
 
 // What the server calls so by now is another message than the user removed: it stays, and is shown.
-static void test_reused(StoreFixture *fixture, gconstpointer data) {
+static void reuse(StoreFixture *fixture, const char *text) {
   start(fixture);
   fake_fail(FAKE_OPEN, NET_ERROR_OFFLINE, 1000);
   fake_fail(FAKE_EXPUNGE, NET_ERROR_OFFLINE, 1);
@@ -243,8 +243,7 @@ static void test_reused(StoreFixture *fixture, gconstpointer data) {
   remove_message(fixture, BB);
   g_clear_pointer(&fixture->store, store_free);
   fake_remove_message("INBOX", 4);
-  fake_set_uidl("INBOX", fake_add_message("INBOX", "x", "Subject: other\r\n\r\nnew\r\n", -1),
-                "00000000000000bb");
+  fake_set_uidl("INBOX", fake_add_message("INBOX", "x", text, -1), "00000000000000bb");
   fake_fail(FAKE_OPEN, 0, 0);
   fake_fail(FAKE_EXPUNGE, 0, 0);
   fake_fail(FAKE_UPDATE, 0, 0);
@@ -253,6 +252,15 @@ static void test_reused(StoreFixture *fixture, gconstpointer data) {
   g_assert_true(fake_has_uidl("INBOX", "00000000000000bb"));
   g_assert_cmpuint(fake_messages("INBOX"), ==, 3);
   assert_shown(fixture, "aa cc bb ");
+}
+
+static void test_reused(StoreFixture *fixture, gconstpointer data) {
+  reuse(fixture, "Subject: other\r\n\r\nnew\r\n");
+}
+
+// The size alone says nothing.
+static void test_reused_size(StoreFixture *fixture, gconstpointer data) {
+  reuse(fixture, "Subject: y\r\n\r\n");
 }
 
 int main(int argc, char **argv) {
@@ -272,6 +280,7 @@ int main(int argc, char **argv) {
       {"/store/removal/twin", test_twin},
       {"/store/removal/refused", test_refused},
       {"/store/removal/reused", test_reused},
+      {"/store/removal/reused size", test_reused_size},
   };
   g_test_init(&argc, &argv, NULL);
   for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
