@@ -8,10 +8,6 @@ static int64_t now_ns(void) {
 
 typedef bool (*Change)(Ledger *ledger, const char *id, GError **error);
 
-static bool hide(Ledger *ledger, const char *id, GError **error) {
-  return ledger_hide(ledger, id, now_ns(), error);
-}
-
 static bool show(Ledger *ledger, const char *id, GError **error) {
   return ledger_show(ledger, id, now_ns(), error);
 }
@@ -36,8 +32,19 @@ static void show_again(Keeper *keeper, const GPtrArray *ids) {
   if (!change_all(keeper->ledger, ids, show, &error)) g_warning("%s", error->message);
 }
 
-static bool hide_and_note(Keeper *keeper, const GPtrArray *ids, GError **error) {
-  if (!change_all(keeper->ledger, ids, hide, error)) return false;
+// All in one transaction, or none.
+static bool hide_all(Ledger *ledger, KeeperJob *const *jobs, unsigned count, GError **error) {
+  bool done = ledger_begin(ledger, error);
+  for (unsigned i = 0; done && i < count; i++)
+    done = jobs[i]->id == NULL || ledger_hide(ledger, jobs[i]->ino, now_ns(), error);
+  done = done && ledger_commit(ledger, error);
+  ledger_rollback(ledger);
+  return done;
+}
+
+static bool hide_and_note(Keeper *keeper, KeeperJob *const *jobs, unsigned count,
+                          const GPtrArray *ids, GError **error) {
+  if (!hide_all(keeper->ledger, jobs, count, error)) return false;
   if (change_all(keeper->ledger, ids, note, error)) return true;
   show_again(keeper, ids);
   return false;
@@ -51,7 +58,7 @@ void keeper_remove(Keeper *keeper, KeeperJob *const *jobs, unsigned count) {
     if (jobs[i]->id != NULL) g_ptr_array_add(ids, jobs[i]->id);
   }
   if (ids->len == 0) return;
-  bool done = hide_and_note(keeper, ids, &error);
+  bool done = hide_and_note(keeper, jobs, count, ids, &error);
   for (unsigned i = 0; i < count; i++) {
     if (jobs[i]->id == NULL) continue;
     if (done)

@@ -14,11 +14,13 @@ static const char HAS_TWINS[] =
     " AND other.gone = 0 AND other.absent = 0 AND other.hidden = 0"
     " AND " LEDGER_LIKE("other", LEDGER_CALLED("mine")) ")";
 #define IS_IT " WHERE parent = " LEDGER_FOLDER_INO " AND id = ?1"
-static const char HIDE[] = "UPDATE seen.inode SET hidden = 1, archived = 0" IS_IT " AND gone = 0";
+static const char HIDE[] =
+    "UPDATE seen.inode SET hidden = 1, archived = 0 WHERE ino = ?1 AND gone = 0";
 #define REMOVED " FROM seen.inode" IS_IT " AND hidden = 1 AND gone = 0 ORDER BY ino DESC LIMIT 1"
 static const char TELL_REMOVAL[] =
     "INSERT OR REPLACE INTO seen.removal(id, called, announced, message_id)"
-    " SELECT id, coalesce(called, id), announced, message_id" REMOVED;
+    " SELECT id, coalesce(called, id), announced, message_id FROM seen.inode"
+    " WHERE ino = ?1 AND hidden = 1 AND gone = 0";
 static const char FORGET_REMOVAL[] = "DELETE FROM seen.removal WHERE id = ?1";
 static const char SHOW[] =
     "UPDATE seen.inode SET hidden = 0, archived = id IN"
@@ -115,10 +117,9 @@ char *ledger_id_of(Ledger *ledger, uint64_t ino, GError **error) {
   return g_steal_pointer(&id);
 }
 
-bool ledger_hide(Ledger *ledger, const char *id, int64_t now_ns, GError **error) {
-  return run_about(ledger, HIDE, id, "hide a message", error) &&
-         run_about(ledger, TELL_REMOVAL, id, "hide a message", error) &&
-         touch(ledger, now_ns, error);
+bool ledger_hide(Ledger *ledger, uint64_t ino, int64_t now_ns, GError **error) {
+  return run_at(ledger, HIDE, ino, "hide a message", error) &&
+         run_at(ledger, TELL_REMOVAL, ino, "hide a message", error) && touch(ledger, now_ns, error);
 }
 
 bool ledger_show(Ledger *ledger, const char *id, int64_t now_ns, GError **error) {
