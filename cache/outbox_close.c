@@ -55,11 +55,10 @@ void outbox_flush(OutboxHandle *handle, pid_t pid, OutboxDone done, gpointer dat
     answer(done, data);
     return;
   }
-  bool by_opener = handle->process.id != 0 && outbox_process_of(pid) == handle->process.id;
-  handle->killed = outbox_process_was_killed(pid);
+  pid_t closer = outbox_process_of_closing(pid, &handle->killed);
+  bool by_opener = handle->process.id != 0 && closer == handle->process.id;
   // A shell closes last what the program it ran for it wrote.
-  if (handle->killed && outbox_process_of(pid) == outbox_process_of(handle->writer))
-    handle->is_half = true;
+  if (handle->killed && closer == outbox_process_of(handle->writer)) handle->is_half = true;
   handle->killed |= handle->is_half;
   handle->flushed = by_opener ? handle->letter->revision : 0;
   save(handle, !handle->killed && is_to_be_checked(handle, by_opener), done, data);

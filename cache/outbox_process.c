@@ -17,16 +17,19 @@ static char *read_proc(pid_t pid, const char *file) {
   return pid > 0 && g_file_get_contents(path, &text, NULL, NULL) ? text : NULL;
 }
 
-pid_t outbox_process_of(pid_t thread) {
-  g_autofree char *status = read_proc(thread, "status");
+static pid_t group_of(const char *status) {
   const char *line = status != NULL ? strstr(status, "\nTgid:") : NULL;
   return line != NULL ? (pid_t)strtol(line + strlen("\nTgid:"), NULL, 10) : 0;
 }
 
+pid_t outbox_process_of(pid_t thread) {
+  g_autofree char *status = read_proc(thread, "status");
+  return group_of(status);
+}
+
 // A process that ends has given its memory back before its files. One that has not is not asked
 // for its flags: in exec(2), which closes files too, it holds a lock that reading stat waits for.
-static bool is_ending(pid_t thread) {
-  g_autofree char *status = read_proc(thread, "status");
+static bool is_ending(const char *status) {
   return status != NULL && strstr(status, "\nVmSize:") == NULL;
 }
 
@@ -50,6 +53,8 @@ bool outbox_process_is(OutboxProcess process, OutboxProcess other) {
   return process.id != 0 && process.id == other.id && process.started == other.started;
 }
 
-bool outbox_process_was_killed(pid_t thread) {
-  return is_ending(thread) && (read_field(thread, FIELDS_BEFORE_FLAGS) & PF_SIGNALED) != 0;
+pid_t outbox_process_of_closing(pid_t thread, bool *was_killed) {
+  g_autofree char *status = read_proc(thread, "status");
+  *was_killed = is_ending(status) && (read_field(thread, FIELDS_BEFORE_FLAGS) & PF_SIGNALED) != 0;
+  return group_of(status);
 }

@@ -18,5 +18,6 @@ bool outbox_process_is(OutboxProcess process, OutboxProcess other);
 
 // The process (thread group) that a thread belongs to. 0: not known, equal to no other.
 pid_t outbox_process_of(pid_t thread);
-// True if a signal killed it: PF_SIGNALED, see proc(5). It closes its files while it dies.
-bool outbox_process_was_killed(pid_t thread);
+// Likewise, of a thread that closes a file. *was_killed: by a signal, and it closes its files while
+// it dies: PF_SIGNALED, see proc(5).
+pid_t outbox_process_of_closing(pid_t thread, bool *was_killed);
