@@ -7,6 +7,9 @@
 #include "cache/session_private.h"
 #include "net/error.h"
 
+// How long it is believed that the server has no folder for sent mail.
+#define ABSENT_US (5 * G_USEC_PER_SEC)
+
 typedef struct {
   const char *wanted;  // as the mount shows it; NULL: by its attribute
   char *name;          // the server's; NULL: not found
@@ -36,16 +39,23 @@ static bool take_folder(const MailboxFolder *folder, gpointer data, GError **err
   return true;
 }
 
-// The same for all copies of a connection: found once. Where there is none it is looked for with
-// each letter, since it may be made at any time.
+// There was none just now, and none is needed.
+static bool is_known_absent(const Session *session, const Copy *copy) {
+  int64_t age_us = g_get_monotonic_time() - session->no_sent_us;
+  return copy->folder == NULL && session->no_sent_us > 0 && age_us < ABSENT_US;
+}
+
+// The same for all copies of a connection: found once. Where there is none it is looked for again
+// and again, since it may be made at any time, but not for each letter of a burst.
 static bool find_folder(Session *session, const Copy *copy, GError **error) {
   FolderSearch search = {.wanted = copy->folder};
-  if (session->sent_folder != NULL) return true;
+  if (session->sent_folder != NULL || is_known_absent(session, copy)) return true;
   if (!mailbox_list(session->mailbox, take_folder, NULL, &search, error)) {
     g_free(search.name);
     return false;
   }
   session->sent_folder = search.name;
+  session->no_sent_us = search.name == NULL ? g_get_monotonic_time() : 0;
   if (search.name != NULL || copy->folder == NULL) return true;
   g_set_error(error, NET_ERROR, NET_ERROR_GONE, "there is no folder %s to keep sent mail in",
               copy->folder);
@@ -102,6 +112,7 @@ bool session_copy(Session *session, Job *job, GError **error) {
   if (try_copy(session, job, letter, &failure)) return true;
   // A folder that was renamed meanwhile is looked up again at the next try.
   g_clear_pointer(&session->sent_folder, g_free);
+  session->no_sent_us = 0;
   bool is_lost = net_error_ends_connection(failure);
   if (is_lost) session_disconnect(session);
   if (is_lost && !job->copy->uncertain && session_may_retry(session, job, was_connected, failure)) {

@@ -23,6 +23,7 @@ void session_disconnect(Session *session) {
   session->tells_uid_first = false;
   session_set_folder(session, NULL, false);
   g_clear_pointer(&session->sent_folder, g_free);
+  session->no_sent_us = 0;
   session_report_watch(session, MAILBOX_WATCHES_NOTHING, NULL);
 }
 

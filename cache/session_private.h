@@ -27,6 +27,7 @@ struct Session {
   bool tells_uid_first;  // the server does, of bodies, as far as it is known on this connection
   char *open_folder;     // NULL: none
   char *sent_folder;     // the server's name of it; NULL: not found on this connection
+  int64_t no_sent_us;    // when there was none, monotonic; 0: not looked for
   bool is_synced;        // the index is as new as the open folder
   // How fast the only connection is (session_pace.c).
   int64_t pace_since_us;
