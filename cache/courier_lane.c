@@ -54,7 +54,7 @@ static void journal_result(CourierLane *lane, const CourierTask *task, CourierRe
   SpoolJob *job = spool_job_new(SPOOL_ADVANCE);
   job->row.id = task->id;
   job->row.phase = accepted ? OUTBOX_ACCEPTED : OUTBOX_QUEUED;
-  job->vital = true;
+  job->vital = job->patient = true;
   job->recipients = settled_of(result->outcomes);
   job->done = tell_journaled;
   job->done_data = lane;

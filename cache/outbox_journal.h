@@ -1,6 +1,7 @@
 // The OutboxJournal is what the outbox knows of its letters on disk: a SQLite database
-// (synchronous=FULL, WAL), a row a letter, and a row for each recipient that a server has answered
-// for. It is never rebuilt and never overwritten: what it says is all that is known.
+// (synchronous=FULL, WAL), a row a letter, a row for each recipient that a server has answered for,
+// and the bytes of letters that are not known to be in their files yet. It is never rebuilt and
+// never overwritten: what it says is all that is known.
 //
 // One thread at a time: the one that opens it, then the spool thread.
 //
@@ -110,6 +111,25 @@ bool outbox_journal_advance(OutboxJournal *journal, uint64_t id, OutboxPhase pha
 // Stores `copied` and `accepted_at` only.
 bool outbox_journal_note_copy(OutboxJournal *journal, const OutboxRow *row, GError **error);
 bool outbox_journal_remove(OutboxJournal *journal, uint64_t id, GError **error);
+
+// The bytes of a letter that has a row, as they were when it was last made durable: kept for as
+// long as its file may not be on the disk. A new one replaces the old; one that is not there is
+// dropped too.
+bool outbox_journal_put_content(OutboxJournal *journal, uint64_t id, GBytes *content,
+                                GError **error);
+bool outbox_journal_drop_content(OutboxJournal *journal, uint64_t id, GError **error);
+bool outbox_journal_drop_contents(OutboxJournal *journal, GError **error);
+typedef struct {
+  uint64_t id;
+  OutboxPhase phase;
+  const void *bytes;
+  size_t size;
+} OutboxContent;
+// Calls `each`, one at a time in memory, until one fails; the content is lent.
+typedef bool (*OutboxJournalEachContent)(const OutboxContent *content, gpointer data,
+                                         GError **error);
+bool outbox_journal_each_content(OutboxJournal *journal, OutboxJournalEachContent each,
+                                 gpointer data, GError **error);
 
 // Numbers below *next were never given out by this journal, *next and above are free.
 bool outbox_journal_numbers(OutboxJournal *journal, uint64_t *next, GError **error);

@@ -178,7 +178,7 @@ void outbox_prepare_queued(const Outbox *outbox, OutboxRow *row);
 void outbox_unname_letter(Outbox *outbox, OutboxLetter *letter);
 // That, and then as below.
 void outbox_unlink_letter(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data);
-// Takes the letter and its row away for good.
+// Takes the letter and its row away for good. An ACCEPTED one would be at the next start, too.
 void outbox_remove_letter(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data);
 
 // -- outbox_replace.c

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cache/outbox_inline.h"
 #include "cache/outbox_private.h"
 #include "cache/outbox_rules.h"
 
@@ -133,7 +134,8 @@ static bool reserve_numbers(Recovery *recovery, GError **error) {
 
 static bool store_decisions(Recovery *recovery, GError **error) {
   if (!outbox_journal_begin(recovery->journal, true, error)) return false;
-  bool ok = reserve_numbers(recovery, error);
+  bool ok =
+      reserve_numbers(recovery, error) && outbox_journal_drop_contents(recovery->journal, error);
   for (unsigned i = 0; ok && i < recovery->gone->len; i++)
     ok =
         outbox_journal_remove(recovery->journal, g_array_index(recovery->gone, uint64_t, i), error);
@@ -186,7 +188,8 @@ bool outbox_recover(Outbox *outbox, OutboxJournal *journal, GError **error) {
   g_autoptr(GArray) gone = g_array_new(false, false, sizeof(uint64_t));
   g_autoptr(GPtrArray) drafts = g_ptr_array_new();
   Recovery recovery = {outbox, journal, files, gone, origins, drafts, NULL};
-  return load(&recovery, error) && outbox_journal_numbers(journal, &outbox->next_number, error) &&
+  return outbox_inline_restore(journal, outbox->letters_fd, error) && load(&recovery, error) &&
+         outbox_journal_numbers(journal, &outbox->next_number, error) &&
          outbox_settle_drops(outbox, origins, error) && remove_orphans(&recovery, error) &&
          store_decisions(&recovery, error);
 }

@@ -4,7 +4,7 @@
 
 #include "cache/outbox.h"
 
-#define VERSION 3
+#define VERSION 4
 // "MFob": tells this database from any other.
 #define APPLICATION_ID 0x4d466f62
 
@@ -20,6 +20,8 @@
   " address TEXT NOT NULL, PRIMARY KEY (letter, position)) WITHOUT ROWID;"
 // What version 3 has beside version 2; its letters may be OUTBOX_KEPT.
 #define NEW_IN_3 "ALTER TABLE letter ADD COLUMN accepted_at INTEGER NOT NULL DEFAULT 0;"
+// What version 4 has beside version 3.
+#define NEW_IN_4 "CREATE TABLE content (letter INTEGER PRIMARY KEY, bytes BLOB NOT NULL);"
 
 static const char make_sql[] =
     "BEGIN IMMEDIATE;"
@@ -32,15 +34,16 @@ static const char make_sql[] =
     "CREATE TABLE recipient (letter INTEGER NOT NULL, address TEXT NOT NULL,"
     " verdict INTEGER NOT NULL, reply TEXT, PRIMARY KEY (letter, address)) WITHOUT ROWID;"
     "CREATE TABLE numbers (next INTEGER NOT NULL);"
-    "INSERT INTO numbers VALUES (0);" NEW_IN_2 NEW_IN_3
+    "INSERT INTO numbers VALUES (0);" NEW_IN_2 NEW_IN_3 NEW_IN_4
     "PRAGMA application_id = %d;"
     "PRAGMA user_version = %d;"
     "COMMIT;";
 
 // By the version that is there.
 static const char *const migrate_sql[VERSION] = {
-    [1] = "BEGIN IMMEDIATE;" NEW_IN_2 NEW_IN_3 "PRAGMA user_version = %d; COMMIT;",
-    [2] = "BEGIN IMMEDIATE;" NEW_IN_3 "PRAGMA user_version = %d; COMMIT;",
+    [1] = "BEGIN IMMEDIATE;" NEW_IN_2 NEW_IN_3 NEW_IN_4 "PRAGMA user_version = %d; COMMIT;",
+    [2] = "BEGIN IMMEDIATE;" NEW_IN_3 NEW_IN_4 "PRAGMA user_version = %d; COMMIT;",
+    [3] = "BEGIN IMMEDIATE;" NEW_IN_4 "PRAGMA user_version = %d; COMMIT;",
 };
 
 bool outbox_sql_fail(sqlite3 *database, const char *doing, GError **error) {

@@ -11,19 +11,19 @@
 #include "cache/drop.h"
 #include "cache/letter.h"
 #include "cache/outbox.h"
+#include "cache/outbox_batch.h"
+#include "cache/outbox_inline.h"
 #include "cache/outbox_reserve.h"
 #include "cache/outbox_spool_take.h"
 
-// More jobs than this do not share a commit, so that the first need not wait for too many.
-#define BATCH_MAX 256
 #define COPIED_AT_ONCE (1 << 30)
-// How long patient jobs wait for company. Whoever copies many letters flushes the next within that.
-#define PATIENCE_US 3000
 
 struct OutboxSpool {
   OutboxSpoolOptions options;
-  OutboxReserve *reserve;  // the thread's
+  OutboxReserve *reserve;  // the thread's, as the next
+  OutboxInline *letters;   // small letters
   Queue *jobs;
+  OutboxBatch *batch;  // of them; the thread's
   Post *answers;
   pthread_t thread;
 };
@@ -42,6 +42,7 @@ void spool_job_free(SpoolJob *job) {
   if (job->drops != NULL) g_ptr_array_unref(job->drops);
   if (job->detail != NULL) job->free_detail(job->detail);
   if (job->copied_fd >= 0) close(job->copied_fd);
+  if (job->content != NULL) g_bytes_unref(job->content);
   g_clear_error(&job->refused);
   g_clear_error(&job->error);
   g_free(job);
@@ -105,6 +106,19 @@ static void check_letter(SpoolJob *job, int fd) {
     g_set_error(&job->error, OUTBOX_ERROR, EIO, "%s", error->message);
 }
 
+static bool has_row(const SpoolJob *job) {
+  bool changes = job->change != SPOOL_NO_CHANGE && job->change != SPOOL_LIST;
+  return changes && job->error == NULL && (job->refused == NULL || job->put_refused);
+}
+
+// By its bytes beside its row, where it is small and the row is stored.
+static void make_durable(SpoolJob *job, int fd) {
+  if (job->change == SPOOL_PUT && has_row(job)) job->content = outbox_inline_read(fd);
+  if (job->content != NULL || fsync(fd) == 0) return;
+  job->unsynced = errno;
+  fail_job(job, job->unsynced, "write it to the disk");
+}
+
 // What is done to a letter's file before its row is stored.
 static void prepare(OutboxSpool *spool, SpoolJob *job) {
   if (job->change == SPOOL_LIST) spool_take_list(&spool->options, job);
@@ -117,17 +131,16 @@ static void prepare(OutboxSpool *spool, SpoolJob *job) {
     return;
   }
   if (job->check) check_letter(job, fd);
-  if (job->sync && fsync(fd) < 0) {
-    job->unsynced = errno;
-    fail_job(job, job->unsynced, "write it to the disk");
-  }
+  if (job->sync) make_durable(job, fd);
   close(fd);
   if (job->take && job->refused != NULL) job->row.phase = OUTBOX_DRAFT;
 }
 
-static bool has_row(const SpoolJob *job) {
-  bool changes = job->change != SPOOL_NO_CHANGE && job->change != SPOOL_LIST;
-  return changes && job->error == NULL && (job->refused == NULL || job->put_refused);
+static bool put(OutboxJournal *journal, const SpoolJob *job, GError **error) {
+  if (!outbox_journal_put(journal, &job->row, job->recipients, error)) return false;
+  if (job->content != NULL)
+    return outbox_journal_put_content(journal, job->row.id, job->content, error);
+  return !job->sync || outbox_journal_drop_content(journal, job->row.id, error);
 }
 
 static bool apply(OutboxJournal *journal, const SpoolJob *job, GError **error) {
@@ -136,7 +149,7 @@ static bool apply(OutboxJournal *journal, const SpoolJob *job, GError **error) {
     case SPOOL_LIST:
       return true;
     case SPOOL_PUT:
-      return outbox_journal_put(journal, &job->row, job->recipients, error);
+      return put(journal, job, error);
     case SPOOL_RELABEL:
       return outbox_journal_relabel(journal, &job->row, error);
     case SPOOL_ADVANCE:
@@ -170,11 +183,17 @@ static bool store_rows(OutboxSpool *spool, SpoolJob *const *jobs, unsigned count
   return false;
 }
 
+// Its row has its bytes: as long as it is there, so is the letter.
+static bool removes_inline(const OutboxSpool *spool, const SpoolJob *job) {
+  return job->change == SPOOL_REMOVE && outbox_inline_has(spool->letters, job->row.id);
+}
+
 static void store_each(OutboxSpool *spool, SpoolJob *const *jobs, unsigned count) {
   for (unsigned i = 0; i < count; i++) {
     g_autoptr(GError) error = NULL;
     bool stored = store_rows(spool, &jobs[i], 1, &error);
-    if (!stored && jobs[i]->vital && outbox_reserve_give_up(spool->reserve)) {
+    bool vital = jobs[i]->vital || removes_inline(spool, jobs[i]);
+    if (!stored && vital && outbox_reserve_give_up(spool->reserve)) {
       g_clear_error(&error);
       stored = store_rows(spool, &jobs[i], 1, &error);
     }
@@ -182,17 +201,22 @@ static void store_each(OutboxSpool *spool, SpoolJob *const *jobs, unsigned count
   }
 }
 
+static bool syncs_file(const SpoolJob *job) {
+  return job->sync && job->content == NULL;
+}
+
 static void sync_directory(OutboxSpool *spool, SpoolJob *const *jobs, unsigned count) {
   if (fsync(spool->options.letters_fd) == 0) return;
   int code = errno;
   for (unsigned i = 0; i < count; i++)
-    if (jobs[i]->sync || jobs[i]->change == SPOOL_REMOVE)
+    if (syncs_file(jobs[i]) || jobs[i]->change == SPOOL_REMOVE)
       fail_job(jobs[i], code, "write its directory to the disk");
 }
 
 // Also where the row could not be removed, on a full disk: a row without a file is forgotten at the
-// next start, and the letter is what was to go.
+// next start, and the letter is what was to go; but that of an inline one would bring it back.
 static void remove_file(OutboxSpool *spool, SpoolJob *job) {
+  if (job->error != NULL && removes_inline(spool, job)) return;
   char name[24];
   outbox_file_name(job->row.id, name);
   if (unlinkat(spool->options.letters_fd, name, 0) == 0 || errno == ENOENT)
@@ -201,7 +225,16 @@ static void remove_file(OutboxSpool *spool, SpoolJob *job) {
     fail_job(job, errno, "remove its file");
 }
 
+static void note_inline(OutboxSpool *spool, const SpoolJob *job) {
+  if (job->error != NULL) return;
+  if (job->content != NULL)
+    outbox_inline_add(spool->letters, job->row.id, g_bytes_get_size(job->content));
+  else if (job->change == SPOOL_REMOVE || (job->change == SPOOL_PUT && job->sync && has_row(job)))
+    outbox_inline_remove(spool->letters, job->row.id);
+}
+
 static void answer(OutboxSpool *spool, SpoolJob *job) {
+  note_inline(spool, job);
   if (job->reply != NULL)
     queue_push(job->reply, job);
   else
@@ -212,15 +245,44 @@ static void tell_step(OutboxSpool *spool) {
   if (spool->options.after_step != NULL) spool->options.after_step(spool->options.step_data);
 }
 
-static void commit_batch(OutboxSpool *spool, SpoolJob *const *jobs, unsigned count) {
-  bool syncs = false, removes = false, takes = false;
+// What its file becomes once its row is stored is part of it.
+static bool has_file_to_end(const SpoolJob *job) {
+  return job->change == SPOOL_REMOVE || job->take;
+}
+
+// Those whose row is all there is to them, first: `jobs` has the others then, that many.
+static unsigned answer_plain(OutboxSpool *spool, SpoolJob **jobs, unsigned count) {
+  unsigned left = 0;
   for (unsigned i = 0; i < count; i++) {
-    prepare(spool, jobs[i]);
-    syncs |= jobs[i]->sync;
-    removes |= jobs[i]->change == SPOOL_REMOVE;
+    if (has_file_to_end(jobs[i]))
+      jobs[left++] = jobs[i];
+    else
+      answer(spool, jobs[i]);
+  }
+  return left;
+}
+
+static void end_files(OutboxSpool *spool, SpoolJob *const *jobs, unsigned count) {
+  bool takes = false;
+  for (unsigned i = 0; i < count; i++) {
+    if (jobs[i]->change == SPOOL_REMOVE) remove_file(spool, jobs[i]);
     takes |= jobs[i]->take;
   }
+  if (takes) spool_take_finish(&spool->options, jobs, count);
+  if (count > 0) tell_step(spool);
+}
+
+static void prepare_all(OutboxSpool *spool, SpoolJob *const *jobs, unsigned count) {
+  bool syncs = false;
+  for (unsigned i = 0; i < count; i++) {
+    prepare(spool, jobs[i]);
+    syncs |= syncs_file(jobs[i]);
+  }
   if (syncs) sync_directory(spool, jobs, count);
+}
+
+static void commit_batch(OutboxSpool *spool, SpoolJob **jobs, unsigned count) {
+  prepare_all(spool, jobs, count);
   tell_step(spool);
   g_autoptr(GError) error = NULL;
   if (store_rows(spool, jobs, count, &error))
@@ -228,31 +290,25 @@ static void commit_batch(OutboxSpool *spool, SpoolJob *const *jobs, unsigned cou
   else
     store_each(spool, jobs, count);
   tell_step(spool);
-  for (unsigned i = 0; i < count; i++)
-    if (jobs[i]->change == SPOOL_REMOVE) remove_file(spool, jobs[i]);
-  if (takes) spool_take_finish(&spool->options, jobs, count);
-  if (removes || takes) tell_step(spool);
-  for (unsigned i = 0; i < count; i++)
+  unsigned left = answer_plain(spool, jobs, count);
+  end_files(spool, jobs, left);
+  for (unsigned i = 0; i < left; i++)
     answer(spool, jobs[i]);
+  if (outbox_inline_is_full(spool->letters)) outbox_inline_settle(spool->letters);
 }
 
-// What waits, and what comes while all of it is patient; 0: it is over.
+// 0: the end.
 static unsigned take_batch(OutboxSpool *spool, SpoolJob **jobs) {
-  if ((jobs[0] = queue_pop(spool->jobs, -1)) == NULL) return 0;
-  int64_t end_us = g_get_monotonic_time() + PATIENCE_US;
-  unsigned count = 1;
-  for (bool waits = jobs[0]->patient; count < BATCH_MAX; count++) {
-    int64_t left_us = waits ? end_us - g_get_monotonic_time() : 0;
-    jobs[count] = queue_pop(spool->jobs, left_us > 0 ? (int)(left_us / 1000) : 0);
-    if (jobs[count] == NULL) break;
-    waits = waits && jobs[count]->patient;
-  }
-  return count;
+  unsigned count = outbox_batch_take(spool->batch, jobs, outbox_inline_idle_ms(spool->letters));
+  if (count > 0) return count;
+  outbox_inline_settle(spool->letters);
+  tell_step(spool);
+  return outbox_batch_take(spool->batch, jobs, -1);
 }
 
 static void *run_spool(void *data) {
   OutboxSpool *spool = data;
-  SpoolJob *jobs[BATCH_MAX];
+  SpoolJob *jobs[OUTBOX_BATCH_MAX];
   unsigned count;
   outbox_reserve_keep(spool->reserve);
   while ((count = take_batch(spool, jobs)) > 0)
@@ -273,7 +329,9 @@ OutboxSpool *outbox_spool_new(const OutboxSpoolOptions *options) {
   OutboxSpool *spool = g_new0(OutboxSpool, 1);
   spool->options = *options;
   spool->reserve = outbox_reserve_new(options->reserve_path);
+  spool->letters = outbox_inline_new(options->journal, options->letters_fd);
   spool->jobs = queue_new((GDestroyNotify)spool_job_free);
+  spool->batch = outbox_batch_new(spool->jobs);
   spool->answers = post_new(options->context, take_answer, spool, (GDestroyNotify)spool_job_free);
   (void)LETTER_ERROR;  // a quark makes itself at its first use: not in two threads at once
   int failed = pthread_create(&spool->thread, NULL, run_spool, spool);
@@ -285,8 +343,10 @@ void outbox_spool_free(OutboxSpool *spool) {
   if (spool == NULL) return;
   queue_close(spool->jobs);
   pthread_join(spool->thread, NULL);
+  outbox_batch_free(spool->batch);
   queue_free(spool->jobs);
   post_free(spool->answers);
+  outbox_inline_free(spool->letters);
   outbox_journal_free(spool->options.journal);
   outbox_reserve_free(spool->reserve);
   g_free(spool);

@@ -1,9 +1,10 @@
 // The OutboxSpool is the thread that waits for the disk, so that the main loop never does. It owns
-// the journal and takes SpoolJobs, in order. All that wait when it comes round share one group
-// commit: their letters are checked and fsynced, then the directory, then one transaction for all
-// rows, then files that are no more wanted are removed; only then is each answered. If the shared
-// commit fails, each job is tried by itself, so that one cannot spoil another; what must not be
-// lost has the space of the OutboxReserve then.
+// the journal and takes SpoolJobs, in order. Those of an OutboxBatch share one group commit: their
+// letters are checked; large ones are fsynced, and then the directory; then comes one transaction
+// for all rows and the bytes of small letters (see outbox_inline.h), then files that are no more
+// wanted are removed; only then is each answered. If the shared commit fails, each job is tried by
+// itself, so that one cannot spoil another; what must not be lost has the space of the
+// OutboxReserve then.
 //
 //   main loop, courier ──SpoolJob──> spool thread ──the same SpoolJob──> main loop, or a Queue
 #pragma once
@@ -32,10 +33,10 @@ typedef enum {
 // One thing to do for one letter, and later its outcome. Belongs to whoever holds it.
 typedef struct SpoolJob {
   bool check;    // letter_read; the row's from, message_id and date are the defaults
-  bool sync;     // fsync the letter's file
+  bool sync;     // make the letter's bytes durable
   bool relaxed;  // need not survive a power failure
   bool vital;    // on a full disk, the reserve is given up for it
-  bool patient;  // nobody waits for it: it shares the commit of what comes in the next milliseconds
+  bool patient;  // nobody waits for it: see OutboxBatch
   // For SPOOL_PUT: the letter is the drop row.origin, linked into letters/ before and removed from
   // incoming/ after. One that is refused, or lacks its letter, is stored as a draft.
   bool take;
@@ -43,6 +44,7 @@ typedef struct SpoolJob {
   int copied_fd;
   // Where `check` refuses the letter, the row is stored only if this is set.
   bool put_refused;
+  GBytes *content;    // the spool's: bytes that go with the row
   uint64_t max_size;  // for `check`: of what may be sent; 0: not known
   SpoolChange change;
   OutboxRow row;          // owned

@@ -144,13 +144,20 @@ void fixture_copy_directory(const char *from, const char *to) {
   }
 }
 
-void fixture_crash(Fixture *fixture) {
+void fixture_crash_with(Fixture *fixture, FixtureChange change, gpointer data) {
   g_autofree char *left = g_strconcat(fixture->directory, "-left", NULL);
   fixture_copy_directory(fixture->directory, left);
+  change(left, data);
   fixture_close(fixture);
   remove_tree(fixture->directory);
   g_assert_cmpint(rename(left, fixture->directory), ==, 0);
   fixture_open(fixture);
+}
+
+static void change_nothing(const char *directory, gpointer data) {}
+
+void fixture_crash(Fixture *fixture) {
+  fixture_crash_with(fixture, change_nothing, NULL);
 }
 
 void fixture_tear_down(Fixture *fixture, gconstpointer unused) {

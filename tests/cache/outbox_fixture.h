@@ -37,6 +37,9 @@ void fixture_reopen(Fixture *fixture);
 // As kill -9 and another start: what is on the disk now is all that the next one knows. Files that
 // were open are closed.
 void fixture_crash(Fixture *fixture);
+// The same, with what `change` makes of what is in `directory` before the other start.
+typedef void (*FixtureChange)(const char *directory, gpointer data);
+void fixture_crash_with(Fixture *fixture, FixtureChange change, gpointer data);
 
 // All files of one directory into another, made anew, as far as they are still there.
 void fixture_copy_directory(const char *from, const char *to);

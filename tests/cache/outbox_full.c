@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <sqlite3.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
@@ -13,6 +14,8 @@
 #include "outbox_fixture.h"
 
 #define PAGE 4096
+// Not inline.
+#define LARGE (40u << 10)
 
 // Stands in front of the C library's, which tells a failure just once.
 int fsync(int fd);
@@ -38,6 +41,23 @@ static void fill_disk(const Fixture *fixture) {
     continue;
   g_assert_cmpint(errno, ==, ENOSPC);
   close(fd);
+}
+
+// The room that the journal's log has left, too: by bytes of no letter, which the next start drops.
+static void fill_journal(const Fixture *fixture) {
+  g_autofree char *path = g_build_filename(fixture->directory, OUTBOX_JOURNAL_NAME, NULL);
+  sqlite3 *database;
+  g_assert_cmpint(sqlite3_open(path, &database), ==, SQLITE_OK);
+  for (unsigned size = 16384; size > 0; size /= 128) {
+    g_autofree char *sql =
+        g_strdup_printf("INSERT OR REPLACE INTO content VALUES (%u, zeroblob(%u))", size, size);
+    int result;
+    do
+      result = sqlite3_exec(database, sql, NULL, NULL, NULL);
+    while (result == SQLITE_OK);
+    g_assert_cmpint(result, ==, SQLITE_FULL);
+  }
+  sqlite3_close(database);
 }
 
 static void free_disk(const Fixture *fixture) {
@@ -128,10 +148,18 @@ static void test_half_draft(Fixture *fixture, gconstpointer unused) {
   g_assert_cmpuint(fake_server_count(), ==, 1);
 }
 
+static char *long_letter(size_t size) {
+  GString *text = g_string_new("To: bob@example.org\n\n");
+  while (text->len < size)
+    g_string_append(text, "a line of many\n");
+  return g_string_free(text, false);
+}
+
 // The second fsync answers that all is well, but the kernel has dropped what it could not write.
 static void test_failed_fsync(Fixture *fixture, gconstpointer unused) {
   OutboxHandle *handle = fixture_create(fixture, "mail");
-  fixture_write_letter(handle, "one");
+  g_autofree char *text = long_letter(LARGE);
+  fixture_write(handle, text);
   next_fsync_fails = true;
   g_assert_cmpint(fixture_flush(fixture, handle, getpid()), ==, EIO);
   g_assert_cmpint(fixture_flush(fixture, handle, getpid()), ==, EIO);
@@ -140,10 +168,14 @@ static void test_failed_fsync(Fixture *fixture, gconstpointer unused) {
   assert_nothing_sent(fixture);
 }
 
+// What the journal has room for is safe all the same; what it has not, its writer is told of.
 static void test_flush_on_full_disk(Fixture *fixture, gconstpointer unused) {
   OutboxHandle *handle = fixture_create(fixture, "mail");
   fixture_write_letter(handle, "one");
   fill_disk(fixture);
+  g_assert_cmpint(fixture_fsync(fixture, handle), ==, 0);
+  fixture_write_letter(handle, "two");
+  fill_journal(fixture);
   g_assert_cmpint(fixture_flush(fixture, handle, getpid()), ==, ENOSPC);
   free_disk(fixture);
   fixture_finish(fixture, handle, getpid());
@@ -156,6 +188,7 @@ static void fail_on_full_disk(Fixture *fixture) {
   OutboxHandle *handle = fixture_create(fixture, "mail");
   fixture_write(handle, "no letter");
   fill_disk(fixture);
+  fill_journal(fixture);
   g_assert_cmpint(fixture_release(fixture, handle), ==, 0);
   fixture_wait_disk(fixture);
   fixture_assert_names(fixture, "", "mail mail.error");
@@ -216,6 +249,23 @@ static void test_reserve_again(Fixture *fixture, gconstpointer unused) {
   free_disk(fixture);
 }
 
+// A letter is either removed for good or still there: one whose bytes are in the journal would come
+// back from there.
+static void test_remove_on_full_disk(Fixture *fixture, gconstpointer unused) {
+  give_up_reserve(fixture);
+  fixture_copy_letter(fixture, ".mail");
+  fill_disk(fixture);
+  fill_journal(fixture);
+  g_assert_cmpint(fixture_unlink(fixture, OUTBOX_INO, ".mail"), ==, ENOSPC);
+  free_disk(fixture);
+  fixture_reopen(fixture);
+  g_autofree char *text = fixture_read(fixture, OUTBOX_INO, ".mail");
+  g_assert_nonnull(strstr(text, "Subject: .mail\n"));
+  g_assert_cmpint(fixture_unlink(fixture, OUTBOX_INO, ".mail"), ==, 0);
+  fixture_reopen(fixture);
+  fixture_assert_names(fixture, "", "");
+}
+
 typedef struct {
   const char *name;
   void (*run)(Fixture *fixture, gconstpointer unused);
@@ -230,6 +280,7 @@ static const Case cases[] = {
     {"stored later", test_stored_later},
     {"stored at the end", test_stored_at_the_end},
     {"the reserve again", test_reserve_again},
+    {"a removal on a full disk", test_remove_on_full_disk},
 };
 
 // In a mount namespace of our own, for a small disk that can be filled.

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <sqlite3.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 
 #include "cache/outbox.h"
 
@@ -219,6 +221,90 @@ static void test_remove_and_reserve(Fixture *fixture, gconstpointer unused) {
   found_clear(&found);
 }
 
+static bool take_content(const OutboxContent *content, gpointer data, GError **error) {
+  g_string_append_printf(data, "%" G_GUINT64_FORMAT " %d %.*s;", content->id, content->phase,
+                         (int)content->size, (const char *)content->bytes);
+  return true;
+}
+
+static void assert_contents(Fixture *fixture, const char *want) {
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GString) found = g_string_new(NULL);
+  g_assert_true(outbox_journal_each_content(fixture->journal, take_content, found, &error));
+  g_assert_cmpstr(found->str, ==, want);
+}
+
+static void put_content(Fixture *fixture, const char *bytes) {
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GBytes) content = g_bytes_new_static(bytes, strlen(bytes));
+  g_assert_true(outbox_journal_put_content(fixture->journal, 7, content, &error));
+}
+
+// A letter has one content, which goes with its row.
+static void test_contents(Fixture *fixture, gconstpointer unused) {
+  g_autoptr(GError) error = NULL;
+  put(fixture, &full_row, NULL);
+  put_content(fixture, "one");
+  put_content(fixture, "two");
+  put(fixture, &full_row, NULL);
+  assert_contents(fixture, "7 3 two;");
+  g_assert_true(outbox_journal_drop_content(fixture->journal, 7, &error));
+  assert_contents(fixture, "");
+  put_content(fixture, "three");
+  g_assert_true(outbox_journal_remove(fixture->journal, 7, &error));
+  put(fixture, &full_row, NULL);
+  assert_contents(fixture, "");
+  put_content(fixture, "four");
+  g_assert_true(outbox_journal_drop_contents(fixture->journal, &error));
+  assert_contents(fixture, "");
+}
+
+static void copy_journal(const char *from, const char *to) {
+  static const char *const suffixes[] = {"", "-wal"};
+  for (size_t i = 0; i < G_N_ELEMENTS(suffixes); i++) {
+    g_autofree char *source = g_strconcat(from, suffixes[i], NULL);
+    g_autofree char *target = g_strconcat(to, suffixes[i], NULL);
+    g_autofree char *bytes = NULL;
+    gsize size;
+    g_assert_true(g_file_get_contents(source, &bytes, &size, NULL));
+    g_assert_true(g_file_set_contents(target, bytes, (gssize)size, NULL));
+  }
+}
+
+static goffset log_size(const Fixture *fixture) {
+  g_autofree char *path = g_strconcat(fixture->path, "-wal", NULL);
+  struct stat status;
+  return stat(path, &status) == 0 ? status.st_size : 0;
+}
+
+// The log gets longer once for many commits, also for those beyond a checkpoint, and a start that
+// finds it longer than it is reads all that there is.
+static void test_room(Fixture *fixture, gconstpointer unused) {
+  unsigned longer = 0;
+  goffset size = 0;
+  for (unsigned i = 0; i < 600; i++) {
+    OutboxRow row = full_row;
+    row.id = row.ino = i;
+    put(fixture, &row, NULL);
+    longer += log_size(fixture) > size;
+    size = log_size(fixture);
+  }
+  g_assert_cmpuint(longer, <=, 10);
+  g_autofree char *left = g_strconcat(fixture->path, "-left", NULL);
+  copy_journal(fixture->path, left);
+  outbox_journal_free(fixture->journal);
+  g_autoptr(GError) error = NULL;
+  fixture->journal = outbox_journal_open(left, &error);
+  g_assert_no_error(error);
+  Found found;
+  load(fixture, &found);
+  g_assert_cmpuint(found.rows, ==, 600);
+  found_clear(&found);
+  outbox_journal_free(fixture->journal);
+  remove(left);
+  open_journal(fixture);
+}
+
 static void run_sql(const char *path, const char *sql) {
   sqlite3 *database;
   g_assert_cmpint(sqlite3_open(path, &database), ==, SQLITE_OK);
@@ -240,7 +326,7 @@ static void assert_left_alone(Fixture *fixture) {
 
 static void test_foreign(Fixture *fixture, gconstpointer unused) {
   g_clear_pointer(&fixture->journal, outbox_journal_free);
-  run_sql(fixture->path, "PRAGMA user_version = 4");
+  run_sql(fixture->path, "PRAGMA user_version = 5");
   assert_left_alone(fixture);
   remove(fixture->path);
   run_sql(fixture->path, "CREATE TABLE other (x)");
@@ -267,6 +353,8 @@ int main(int argc, char **argv) {
   g_test_add("/outbox/journal/rollback", Fixture, NULL, set_up, test_rollback, tear_down);
   g_test_add("/outbox/journal/remove and reserve", Fixture, NULL, set_up, test_remove_and_reserve,
              tear_down);
+  g_test_add("/outbox/journal/contents", Fixture, NULL, set_up, test_contents, tear_down);
+  g_test_add("/outbox/journal/room", Fixture, NULL, set_up, test_room, tear_down);
   g_test_add("/outbox/journal/foreign", Fixture, NULL, set_up, test_foreign, tear_down);
   g_test_add("/outbox/journal/empty file", Fixture, NULL, set_up, test_empty_file, tear_down);
   return g_test_run();
