@@ -138,12 +138,17 @@ static int digest_of(int fd, uint64_t *size, uint8_t sha256[BODY_SHA256_BYTES]) 
   return code;
 }
 
+static bool fail_reading(GError **error, int code, const char *id) {
+  g_set_error(error, LEDGER_ERROR, EILSEQ, "archive: cannot read %s: %s", id, g_strerror(code));
+  return false;
+}
+
 // What is kept for ever is looked at once: a power failure may have damaged what the cache has.
 static bool check(const char *id, int fd, uint64_t size, const uint8_t *sha256, GError **error) {
   uint64_t actual_size;
   uint8_t actual[BODY_SHA256_BYTES];
   int code = digest_of(fd, &actual_size, actual);
-  if (code != 0) return fail(error, code, id, "read");
+  if (code != 0) return fail_reading(error, code, id);
   if (actual_size == size && memcmp(actual, sha256, sizeof actual) == 0) return true;
   return fail(error, EILSEQ, id, "take");
 }

@@ -33,7 +33,8 @@ unsigned archive_sweep(Archive *archive, LedgerFate (*fate)(const char *id, gpoi
 // True if there is no file.
 bool archive_is_empty(Archive *archive);
 
-// Lays a body beside, of exactly that size and digest. EILSEQ: these are not its bytes.
+// Lays a body beside, of exactly that size and digest. EILSEQ: these are not its bytes, or they
+// cannot be read; the archive is as good as it was.
 bool archive_lay(Archive *archive, const char *id, int fd, uint64_t size,
                  const uint8_t sha256[BODY_SHA256_BYTES], GError **error);
 // Puts bodies that were laid beside, of `n` ids, in their places: first all bytes reach the disk,

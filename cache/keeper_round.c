@@ -20,6 +20,25 @@ typedef struct {
   GPtrArray *ids;  // of those, lent by the candidates
 } Round;
 
+typedef bool (*Change)(Ledger *ledger, uint64_t ino, GError **error);
+
+// All in one transaction, or none.
+static bool change_all(Keeper *keeper, const GArray *inos, Change change, GError **error) {
+  bool done = ledger_begin(keeper->ledger, error);
+  for (unsigned i = 0; done && i < inos->len; i++)
+    done = change(keeper->ledger, g_array_index(inos, uint64_t, i), error);
+  done = done && ledger_commit(keeper->ledger, error);
+  ledger_rollback(keeper->ledger);
+  return done;
+}
+
+static void drop_bodies(Keeper *keeper, const GArray *inos) {
+  g_autoptr(GError) error = NULL;
+  for (unsigned i = 0; i < inos->len; i++)
+    body_remove(keeper->bodies, g_array_index(inos, uint64_t, i));
+  if (!change_all(keeper, inos, ledger_drop_body, &error)) g_info("%s", error->message);
+}
+
 static int held_fd(const KeeperJob *job, uint64_t ino) {
   gpointer fd = job->held != NULL ? g_hash_table_lookup(job->held, &ino) : NULL;
   return fd != NULL ? GPOINTER_TO_INT(fd) - 1 : -1;
@@ -37,7 +56,21 @@ static int open_body(const Round *round, const LedgerCandidate *candidate) {
   return fd;
 }
 
-// A body that is not what it should be is to be fetched again. False: the archive cannot take more.
+// A body that is not what it should be, or cannot be read, is to be fetched again by all who want
+// it. What the server does not have any more is left as it is: perhaps it can be read another time.
+static void drop_spoilt(const Round *round, const LedgerCandidate *candidate,
+                        const GError *failure) {
+  if (candidate->is_absent) {
+    g_message("%s; the server does not have it any more", failure->message);
+    return;
+  }
+  g_autoptr(GArray) inos = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+  g_info("%s; it is fetched again", failure->message);
+  g_array_append_val(inos, candidate->ino);
+  drop_bodies(round->keeper, inos);
+}
+
+// A spoilt body is no failure. False: the archive cannot take more.
 static bool lay(const Round *round, const LedgerCandidate *candidate, bool *is_here,
                 GError **error) {
   Keeper *keeper = round->keeper;
@@ -46,7 +79,11 @@ static bool lay(const Round *round, const LedgerCandidate *candidate, bool *is_h
   *is_here = fd >= 0 && archive_lay(keeper->archive, candidate->id, fd, candidate->size,
                                     candidate->sha256, &failure);
   if (fd >= 0) body_close(keeper->bodies, candidate->ino, fd);
-  if (failure == NULL || g_error_matches(failure, LEDGER_ERROR, EILSEQ)) return true;
+  if (failure == NULL) return true;
+  if (g_error_matches(failure, LEDGER_ERROR, EILSEQ)) {
+    drop_spoilt(round, candidate, failure);
+    return true;
+  }
   g_propagate_error(error, g_steal_pointer(&failure));
   return false;
 }
@@ -112,18 +149,6 @@ static void take_all(Round *round, const GArray *candidates) {
   job->is_end = i == candidates->len && candidates->len < ROUND_MESSAGES && !is_full(round);
 }
 
-typedef bool (*Change)(Ledger *ledger, uint64_t ino, GError **error);
-
-// All in one transaction, or none.
-static bool change_all(Keeper *keeper, const GArray *inos, Change change, GError **error) {
-  bool done = ledger_begin(keeper->ledger, error);
-  for (unsigned i = 0; done && i < inos->len; i++)
-    done = change(keeper->ledger, g_array_index(inos, uint64_t, i), error);
-  done = done && ledger_commit(keeper->ledger, error);
-  ledger_rollback(keeper->ledger);
-  return done;
-}
-
 // A listing that comes in between must not take away what is being kept: so the index knows first.
 static bool mark_and_keep(Keeper *keeper, const GArray *inos, GError **error) {
   g_autoptr(GError) failure = NULL;
@@ -132,13 +157,6 @@ static bool mark_and_keep(Keeper *keeper, const GArray *inos, GError **error) {
   // The next start would do that, too.
   if (!change_all(keeper, inos, ledger_unmark, &failure)) g_warning("%s", failure->message);
   return false;
-}
-
-static void drop_bodies(Keeper *keeper, const GArray *inos) {
-  g_autoptr(GError) error = NULL;
-  for (unsigned i = 0; i < inos->len; i++)
-    body_remove(keeper->bodies, g_array_index(inos, uint64_t, i));
-  if (!change_all(keeper, inos, ledger_drop_body, &error)) g_info("%s", error->message);
 }
 
 static void commit_round(const Round *round) {

@@ -196,6 +196,66 @@ static void test_bytes(KeeperFixture *fixture, gconstpointer data) {
   g_assert_error(error, LEDGER_ERROR, EINVAL);
 }
 
+static bool has_body(KeeperFixture *fixture, const char *id) {
+  IndexMessage message;
+  g_autoptr(Index) index = index_open(fixture->index_path, INDEX_WRITE, NULL);
+  g_assert_cmpint(index_message(index, keeper_find(fixture, id), &message), ==, INDEX_FOUND);
+  return message.has_body;
+}
+
+// As keeper_archive_all; the body of a message is at hand in what answers EIO to all reading.
+static KeeperJob *archive_with_unreadable(KeeperFixture *fixture, const char *id) {
+  KeeperJob *job = keeper_job_new(KEEPER_ARCHIVE);
+  uint64_t ino = keeper_find(fixture, id);
+  int unreadable = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+  char byte;
+  g_assert_cmpint(pread(unreadable, &byte, 1, 0), ==, -1);
+  g_assert_cmpint(errno, ==, EIO);
+  job->most_bytes = 1 << 20;
+  job->held = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+  g_hash_table_insert(job->held, g_memdup2(&ino, sizeof ino), GINT_TO_POINTER(unreadable + 1));
+  KeeperJob *round = keeper_do(fixture, job);
+  close(unreadable);
+  return round;
+}
+
+// A body that cannot be read is in nobody's way: it is out of the cache, and is fetched again.
+static void test_unreadable(KeeperFixture *fixture, gconstpointer data) {
+  keeper_list(fixture, three);
+  keeper_bring_body(fixture, "aa");
+  keeper_bring_body(fixture, "bb");
+  keeper_start(fixture);
+  g_autoptr(KeeperJob) round = archive_with_unreadable(fixture, "aa");
+  g_assert_no_error(round->error);
+  g_assert_cmpuint(round->n_kept, ==, 1);
+  g_assert_true(keeper_has(fixture, "bb"));
+  g_assert_cmpuint(round->missing->len, ==, 2);
+  g_assert_cmpuint(g_array_index(round->missing, IndexStep, 0).ino, ==, keeper_find(fixture, "aa"));
+  g_assert_false(has_body(fixture, "aa"));
+  g_autofree char *body = keeper_body_of("aa");
+  g_assert_cmpint(body_open(fixture->bodies, keeper_find(fixture, "aa"), strlen(body)), ==, -1);
+  keeper_bring_body(fixture, "aa");
+  g_autoptr(KeeperJob) again = keeper_archive_all(fixture);
+  g_assert_cmpuint(again->n_kept, ==, 1);
+  g_assert_true(keeper_has(fixture, "aa"));
+}
+
+// What nobody has any more but we is not given up for one reading that failed.
+static void test_unreadable_last_copy(KeeperFixture *fixture, gconstpointer data) {
+  keeper_list(fixture, three);
+  keeper_bring_body(fixture, "aa");
+  keeper_start(fixture);
+  keeper_list(fixture, nothing);
+  g_autoptr(KeeperJob) round = archive_with_unreadable(fixture, "aa");
+  g_assert_no_error(round->error);
+  g_assert_cmpuint(round->n_kept, ==, 0);
+  assert_shown(fixture, "aa ");
+  g_assert_true(has_body(fixture, "aa"));
+  g_autoptr(KeeperJob) again = keeper_archive_all(fixture);
+  g_assert_cmpuint(again->n_kept, ==, 1);
+  g_assert_true(keeper_has(fixture, "aa"));
+}
+
 // What a crash left there unfinished is nobody's.
 static void test_orphans(KeeperFixture *fixture, gconstpointer data) {
   keeper_list(fixture, three);
@@ -334,6 +394,8 @@ int main(int argc, char **argv) {
       {"/keeper/archive", test_archive},
       {"/keeper/removed from archive", test_removed_from_archive},
       {"/keeper/bytes", test_bytes},
+      {"/keeper/unreadable", test_unreadable},
+      {"/keeper/unreadable last copy", test_unreadable_last_copy},
       {"/keeper/orphans", test_orphans},
       {"/keeper/damaged", test_damaged},
       {"/keeper/removed within a round", test_removed_within_a_round},
