@@ -256,6 +256,39 @@ static void test_unreadable_last_copy(KeeperFixture *fixture, gconstpointer data
   g_assert_true(keeper_has(fixture, "aa"));
 }
 
+static bool append_ino(uint64_t ino, uint64_t size, gpointer inos) {
+  g_array_append_val((GArray *)inos, ino);
+  return true;
+}
+
+// What would be evicted when the cache is full, the first one first.
+static GArray *evictable(KeeperFixture *fixture) {
+  GArray *inos = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+  g_autoptr(Index) index = index_open(fixture->index_path, INDEX_WRITE, NULL);
+  g_assert_true(index_oldest_bodies(index, append_ino, inos, NULL));
+  return inos;
+}
+
+// Where all is to be kept, a body is not evicted before it is archived: the server may have lost the
+// message when it is to be fetched again. What is archived may go, and where nothing is to be kept
+// all may.
+static void test_eviction(KeeperFixture *fixture, gconstpointer data) {
+  keeper_list(fixture, three);
+  keeper_start(fixture);
+  keeper_bring_body(fixture, "aa");
+  keeper_job_free(keeper_archive_all(fixture));
+  keeper_bring_body(fixture, "aa");
+  keeper_bring_body(fixture, "bb");
+  g_autoptr(GArray) archived = evictable(fixture);
+  g_assert_cmpuint(archived->len, ==, 1);
+  g_assert_cmpuint(g_array_index(archived, uint64_t, 0), ==, keeper_find(fixture, "aa"));
+  keeper_stop(fixture);
+  fixture->keeps_forever = false;
+  keeper_start(fixture);
+  g_autoptr(GArray) all = evictable(fixture);
+  g_assert_cmpuint(all->len, ==, 2);
+}
+
 // What a crash left there unfinished is nobody's.
 static void test_orphans(KeeperFixture *fixture, gconstpointer data) {
   keeper_list(fixture, three);
@@ -396,6 +429,7 @@ int main(int argc, char **argv) {
       {"/keeper/bytes", test_bytes},
       {"/keeper/unreadable", test_unreadable},
       {"/keeper/unreadable last copy", test_unreadable_last_copy},
+      {"/keeper/eviction", test_eviction},
       {"/keeper/orphans", test_orphans},
       {"/keeper/damaged", test_damaged},
       {"/keeper/removed within a round", test_removed_within_a_round},
