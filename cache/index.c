@@ -6,7 +6,7 @@
 #include "cache/index_private.h"
 
 // Raised whenever the tables below change; an index of another version is rebuilt.
-#define SCHEMA_VERSION 6
+#define SCHEMA_VERSION 7
 #define APPLICATION_ID 0x6d6c6673  // "mlfs"
 #define WRITER_PATIENCE_MS 20000
 #define EPOCH_2020 G_GINT64_CONSTANT(1577836800)
@@ -60,6 +60,10 @@ static const char SCHEMA[] =
     "  last_number INTEGER NOT NULL DEFAULT 0,"
     "  bytes INTEGER NOT NULL DEFAULT 0, messages INTEGER NOT NULL DEFAULT 0);"
     "CREATE INDEX folder_by_server_name ON folder(server_name);"
+    // Messages that are waited for, since a server without UIDs refuses what they are to be named
+    // by: by what it calls them; since when, and when it did so last.
+    "CREATE TABLE refusal(called TEXT PRIMARY KEY, since INTEGER NOT NULL, last INTEGER NOT NULL)"
+    "  WITHOUT ROWID;"
     // Listings under way, or broken off by a crash.
     "CREATE TABLE building(generation INTEGER PRIMARY KEY AUTOINCREMENT, folder INTEGER NOT NULL);"
     "CREATE TRIGGER message_gone AFTER UPDATE OF gone ON inode"

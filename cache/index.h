@@ -191,6 +191,12 @@ bool index_has_uid(Index *index, uint64_t folder, uint64_t generation, uint32_t 
 // not list any more, and that stays, is meant only if it lists nothing else under that name.
 bool index_number(Index *index, uint64_t folder, uint64_t generation, const char *called,
                   uint32_t *uid, GError **error);
+// A server without UIDs refuses what a message that it calls so is to be named by. Since when: of
+// all listings that ended, or were tried, one behind the other. Also without a transaction.
+bool index_note_refusal(Index *index, const char *called, int64_t now_ns, int64_t *since_ns,
+                        GError **error);
+// Those of which nothing was noted from then on are forgotten.
+bool index_forget_refusals(Index *index, int64_t before_ns, GError **error);
 // What the server listed last of what has an id here. uid 0: it did not.
 typedef struct {
   uint32_t uid;
@@ -203,8 +209,8 @@ bool index_listed(Index *index, uint64_t folder, uint64_t generation, const char
 bool index_ino(Index *index, uint64_t folder, uint64_t generation, uint32_t uid, uint64_t *ino,
                GError **error);
 // Whether the message with that UID, of which the server announces that size by now (-1: none), is
-// certainly the one that we know: it always had it, and is shown as one of the server's. What a user
-// removed, or what the server did not list for a while, may be another by now.
+// certainly the one that we know: it always had it, and is shown as one of the server's. What a
+// user removed, or what the server did not list for a while, may be another by now.
 bool index_is_certain(Index *index, uint64_t folder, uint64_t generation, uint32_t uid,
                       int64_t size, bool *is_certain, GError **error);
 // Whether the message with that UID is the one with that header: it has the same Message-ID, date,

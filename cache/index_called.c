@@ -1,5 +1,5 @@
-// Messages of a store without UIDs, by what the server calls them: which of them it lists, and what
-// one is called here that it calls like another that stays.
+// Messages of a store without UIDs, by what the server calls them: which of them it lists, what one
+// is called here that it calls like another that stays, and which it refuses to tell more of.
 
 #include "cache/index_private.h"
 
@@ -27,6 +27,11 @@ static const char ABSENT[] =
     " AND uid IS NOT NULL";
 static const char IS_BACK[] =
     "UPDATE inode SET absent = 0 WHERE parent = ?1 AND generation = ?2 AND gone = 0 AND uid = ?3";
+
+static const char NOTE_REFUSAL[] =
+    "INSERT INTO refusal VALUES(?1, ?2, ?2) ON CONFLICT(called) DO UPDATE SET last = ?2"
+    " RETURNING since";
+static const char FORGET_REFUSALS[] = "DELETE FROM refusal WHERE last < ?1";
 
 static sqlite3_stmt *about(Index *index, const char *sql, uint64_t folder, const char *id,
                            GError **error) {
@@ -117,4 +122,25 @@ bool index_note_present(Index *index, uint64_t folder, uint64_t generation, cons
     if (!index_run(index, statement, "note what is listed again", error)) return false;
   }
   return true;
+}
+
+bool index_note_refusal(Index *index, const char *called, int64_t now_ns, int64_t *since_ns,
+                        GError **error) {
+  sqlite3_stmt *statement = index_statement(index, NOTE_REFUSAL, error);
+  if (statement == NULL) return false;
+  sqlite3_bind_text(statement, 1, called, -1, SQLITE_STATIC);
+  sqlite3_bind_int64(statement, 2, now_ns);
+  bool noted = sqlite3_step(statement) == SQLITE_ROW;
+  *since_ns = noted ? sqlite3_column_int64(statement, 0) : now_ns;
+  noted = noted && sqlite3_step(statement) == SQLITE_DONE;
+  if (!noted) index_fail(index, "note a refusal", error);
+  sqlite3_reset(statement);
+  return noted;
+}
+
+bool index_forget_refusals(Index *index, int64_t before_ns, GError **error) {
+  sqlite3_stmt *statement = index_statement(index, FORGET_REFUSALS, error);
+  if (statement == NULL) return false;
+  sqlite3_bind_int64(statement, 1, before_ns);
+  return index_run(index, statement, "forget refusals", error);
 }

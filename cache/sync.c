@@ -6,6 +6,10 @@
 #include "cache/sync_private.h"
 #include "net/error.h"
 
+// For how long a header that the server refuses is waited for, as sync.h says.
+#define HEADER_PATIENCE_NS (INT64_C(3600) * 1000000000)
+#define HEADER_PATIENCE_FIRST_NS (INT64_C(30) * 1000000000)
+
 // One talk with the server about one folder.
 typedef struct {
   Index *index;
@@ -16,6 +20,8 @@ typedef struct {
   ListingBodies *bodies;  // NULL: none are kept
   UidSet *vanished;
   MailboxUpdate update;
+  int64_t began_ns;
+  unsigned n_waiting;  // messages that were passed over, since their headers were refused
 } Talk;
 
 int64_t sync_now_ns(void) {
@@ -48,6 +54,7 @@ static void talk_init(Talk *talk, Index *index, bool has_uids, const IndexFolder
       .listing = listing_new(index, folder->ino, folder->generation, last_uid),
       .vanished = uid_set_new(),
       .update = {.present = uid_set_new()},
+      .began_ns = sync_now_ns(),
   };
 }
 
@@ -69,8 +76,31 @@ static bool keep_body(Talk *talk, uint32_t uid, GError **error) {
   return true;
 }
 
+// What is known by its id is shown already, whatever it is called.
+static bool is_to_wait(Talk *talk, const MailboxMessage *message, bool *waits, GError **error) {
+  const IndexFolder *folder = talk->folder;
+  uint32_t uid = 0;
+  int64_t now_ns = sync_now_ns(), since_ns;
+  *waits = false;
+  if (message->id == NULL || message->header != NULL) return true;
+  if (!index_number(talk->index, folder->ino, folder->generation, message->id, &uid, error))
+    return false;
+  if (uid != 0) return true;
+  if (!index_note_refusal(talk->index, message->id, now_ns, &since_ns, error)) return false;
+  bool is_soon = !folder->listed && !message->is_put_off;
+  int64_t patience_ns = is_soon ? HEADER_PATIENCE_FIRST_NS : HEADER_PATIENCE_NS;
+  *waits = since_ns <= now_ns && now_ns - since_ns < patience_ns;
+  return true;
+}
+
 static bool take_message(const MailboxMessage *message, gpointer data, GError **error) {
   Talk *talk = data;
+  bool waits;
+  if (!is_to_wait(talk, message, &waits, error)) return false;
+  if (waits) {
+    talk->n_waiting++;
+    return true;
+  }
   if (!listing_take(talk->listing, message, error)) return false;
   bool has_body = talk->bodies != NULL && listing_bodies_has(talk->bodies, message->uid);
   return !has_body || keep_body(talk, message->uid, error);
@@ -126,6 +156,15 @@ static bool ask_again(Talk *talk, Mailbox *mailbox, const char *folder, uint32_t
   return false;
 }
 
+// New messages may come to light later. But what is listed for the first time may have been seen
+// before, with a cache that is no more, and would seem to be gone.
+static bool check_whole(const Talk *talk, GError **error) {
+  if (talk->folder->listed || talk->n_waiting == 0) return true;
+  g_set_error(error, NET_ERROR, NET_ERROR_BUSY, "%s: the server refuses the headers of %u messages",
+              talk->folder->server_name, talk->n_waiting);
+  return false;
+}
+
 static bool talk_about(Talk *talk, Mailbox *mailbox, const MailboxKnown *known, GError **error) {
   const MailboxUpdateFuncs funcs = {
       .message = take_message,
@@ -139,7 +178,7 @@ static bool talk_about(Talk *talk, Mailbox *mailbox, const MailboxKnown *known, 
   return mailbox_update(mailbox, known, &funcs, &talk->update, error) &&
          listing_missing(talk->listing, &first, error) &&
          (first == 0 || ask_again(talk, mailbox, known->folder, first, error)) &&
-         listing_end(talk->listing, error);
+         check_whole(talk, error) && listing_end(talk->listing, error);
 }
 
 static bool list_anew(Index *index, Mailbox *mailbox, bool has_uids, const IndexFolder *folder,
@@ -158,7 +197,8 @@ static bool list_anew(Index *index, Mailbox *mailbox, bool has_uids, const Index
                                        talk.update.status.uidvalidity, error))
     return false;
   // What is listed for the first time has not changed: nobody has seen it otherwise.
-  if (!index_end_sync(index, folder->ino, generation, &talk.update.status, folder->listed,
+  if ((!has_uids && !index_forget_refusals(index, talk.began_ns, error)) ||
+      !index_end_sync(index, folder->ino, generation, &talk.update.status, folder->listed,
                       sync_now_ns(), &listener, error) ||
       !index_commit(index, error))
     return false;
@@ -203,7 +243,8 @@ static bool show_update(Talk *talk, Changes *changes, GError **error) {
     return false;
   changes_removed(changes, &after);
   if (!talk->has_uids &&
-      !index_note_present(index, folder->ino, folder->generation, talk->update.present, error))
+      (!index_note_present(index, folder->ino, folder->generation, talk->update.present, error) ||
+       !index_forget_refusals(index, talk->began_ns, error)))
     return false;
   bool changed = has_new || after > before;
   if ((has_new && !index_adopt(index, folder->ino, folder->generation, generation, talk->last_uid,

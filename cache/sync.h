@@ -8,6 +8,12 @@
 // backwards: a restored backup) it is listed anew, and the messages that are recognised keep their
 // inodes, names and bodies. Messages of a server without UIDs are known by their ids: they get UIDs
 // here, each one never used before, and are never compared by them.
+//
+// Names are given for good, and hang on headers. So a new message whose header a server without
+// UIDs refuses is not shown before it is to be had, for an hour at most, counted from the first
+// refusal and also over remounts; then it is named by what is known, its id. A first listing fails
+// meanwhile, BUSY, for it would be half of one; but for half a minute only, unless the server says
+// that its refusal will pass. Who is known already is never made to wait.
 #pragma once
 
 #include <stdbool.h>

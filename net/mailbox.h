@@ -86,10 +86,11 @@ typedef struct {
   // UID's place (16 hex digits of SHA-256(UIDL), `-2` and so on where several messages have one
   // UIDL); and the bytes of its header up to and with the empty line, as far as 256 KiB, from which
   // internaldate and the envelope follow: they are not told. A header that the server refuses is
-  // NULL.
+  // NULL; is_put_off: it says that this will pass.
   const char *id;
   const char *header;
   size_t header_bytes;
+  bool is_put_off;
 } MailboxMessage;
 
 typedef bool (*MailboxFolderFunc)(const MailboxFolder *folder, gpointer data, GError **error);
@@ -128,9 +129,12 @@ typedef struct {
 // flags that may have changed; usually in rising order, each once or more (unasked-for updates come
 // in between, with less than what was asked for). Of messages that are no more either `vanished`
 // tells at the end, range by range in rising order, for UIDs up to last_uid that were known or not;
-// or `present` is filled with all UIDs up to last_uid that are still there, and `is_present_told`
-// set. Neither ever rests on what could not be read. Of a new message of which the server says
-// nothing, though it counts and finds it, the UID alone is told.
+// or `present` is filled with UIDs up to last_uid that are still there, and `is_present_told` set
+// if these are all; if neither, nothing is known to be gone. Neither ever rests on what could not
+// be read, nor on names that the server may have lost: where it has a UIDL for some messages only,
+// also when it is asked twice, and one of the others is new by its bytes, it may be one that is
+// known. Of a new message of which the server says nothing, though it counts and finds it, the UID
+// alone is told.
 typedef struct {
   MailboxMessageFunc message;
   bool (*vanished)(UidRange range, gpointer data, GError **error);
@@ -304,7 +308,9 @@ bool mailbox_keeps_sent(Mailbox *mailbox);
 // UIDs just then. True: the server confirmed it, and the connection is over (RFC 1939 6: DELE
 // counts with QUIT): free the mailbox. With an error that ended the connection they may be removed
 // or not; the next update tells. REFUSED, BUSY: the server says that some were perhaps not removed,
-// and the connection is over all the same. GONE: there was no update on this connection.
+// and the connection is over all the same. BUSY with a connection that lives on: nothing was
+// removed, since the update was not told all that is present. GONE: there was no update on this
+// connection.
 // UNSUPPORTED: it is not for this kind of store.
 bool mailbox_expunge(Mailbox *mailbox, const char *folder, uint32_t uidvalidity, const UidSet *uids,
                      GError **error);

@@ -54,10 +54,15 @@ static bool remove_all(Removal *removal, GError **error) {
 static bool check(const Pop3Mailbox *pop3, const char *folder, uint32_t uidvalidity,
                   GError **error) {
   bool is_known = pop3_has_folder(folder) && uidvalidity == POP3_UIDVALIDITY && pop3->table != NULL;
+  if (is_known && pop3->may_remove) return true;
   if (!is_known)
     g_set_error_literal(error, NET_ERROR, NET_ERROR_GONE,
                         "the messages to be removed were not listed on this connection");
-  return is_known;
+  else
+    g_set_error_literal(error, NET_ERROR, NET_ERROR_BUSY,
+                        "the server does not say of all messages which they are (UIDL, TOP): "
+                        "nothing is removed");
+  return false;
 }
 
 bool pop3_expunge(Mailbox *mailbox, const char *folder, uint32_t uidvalidity, const UidSet *uids,

@@ -131,7 +131,7 @@ static bool take_header(Reader *reader, const Pop3Command *command, GError **err
   if (!receive_message(reader, command, message->uid, error)) return false;
   note_verb(reader->pop3, command->verb);
   if (command->verb == POP3_TOP) add_size(reader, message);
-  const Pop3Header header = {.bytes = (const char *)reader->bytes->data,
+  const Pop3Header header = {.bytes = reader->bytes->len > 0 ? (char *)reader->bytes->data : "",
                              .size = header_length(reader->bytes),
                              .key = pop3_key_end(reader->key)};
   return reader->is_ended || tell(reader, message, &header, error);
@@ -139,16 +139,13 @@ static bool take_header(Reader *reader, const Pop3Command *command, GError **err
 
 static bool take_refusal(Reader *reader, const Pop3Command *command, const Pop3Reply *reply,
                          GError **error) {
-  if (pop3_reply_is_temporary(reply)) {
-    pop3_reply_set_error(reply, error);
-    g_prefix_error(error, "reading the header of message %" PRIu32 ": ", command->number);
-    return false;
-  }
-  if (command->verb == POP3_TOP) {
+  bool is_put_off = pop3_reply_is_temporary(reply);
+  if (command->verb == POP3_TOP && !is_put_off) {
     g_queue_push_tail(&reader->again, GUINT_TO_POINTER(command->number));
     return true;
   }
-  const Pop3Header header = {.refusal = reply->text};
+  g_autofree char *words = pop3_reply_words(reply);
+  const Pop3Header header = {.refusal = words, .is_put_off = is_put_off};
   return reader->is_ended || reader->funcs->header(pop3_table_get(reader->table, command->number),
                                                    &header, reader->funcs->data, error);
 }

@@ -1,4 +1,4 @@
-// What is there: STAT, UIDL and LIST in one flight.
+// What is there: STAT, UIDL and LIST in one flight; and UIDL once more where it names too few.
 
 #include <inttypes.h>
 #include <string.h>
@@ -9,6 +9,7 @@
 typedef struct {
   Pop3Table *table;
   int64_t told_count;   // by STAT, -1: nonsense
+  bool has_uidls;       // UIDL was answered
   bool has_unreadable;  // a line that names no message
 } Listing;
 
@@ -84,6 +85,7 @@ static bool take_refusal(const Pop3Mailbox *pop3, Pop3Verb verb, const Pop3Reply
 static bool take_answer(Pop3Mailbox *pop3, Listing *listing, Pop3Verb verb, const Pop3Reply *reply,
                         GError **error) {
   if (reply->status != POP3_OK) return take_refusal(pop3, verb, reply, error);
+  listing->has_uidls |= verb == POP3_UIDL;
   if (verb == POP3_UIDL)
     return pop3_session_receive_lines(pop3->session, take_uidl, listing, error);
   if (verb == POP3_LIST)
@@ -94,14 +96,13 @@ static bool take_answer(Pop3Mailbox *pop3, Listing *listing, Pop3Verb verb, cons
 }
 
 // All are answered, whatever comes of one.
-static bool ask(Pop3Mailbox *pop3, Listing *listing, GError **error) {
-  static const Pop3Command commands[] = {
-      {.verb = POP3_STAT}, {.verb = POP3_UIDL}, {.verb = POP3_LIST}};
+static bool ask(Pop3Mailbox *pop3, Listing *listing, const Pop3Command *commands, size_t n,
+                GError **error) {
   g_autoptr(GError) first = NULL;
-  for (size_t n_sent = 0, n_answered = 0; n_answered < G_N_ELEMENTS(commands); n_answered++) {
+  for (size_t n_sent = 0, n_answered = 0; n_answered < n; n_answered++) {
     Pop3Command command;
     GError *failure = NULL;
-    for (; n_sent < G_N_ELEMENTS(commands) && pop3_session_has_room(pop3->session, 0); n_sent++)
+    for (; n_sent < n && pop3_session_has_room(pop3->session, 0); n_sent++)
       if (!pop3_session_send(pop3->session, &commands[n_sent], error)) return false;
     g_autoptr(Pop3Reply) reply = pop3_session_receive(pop3->session, &command, error);
     if (reply == NULL) return false;
@@ -136,7 +137,27 @@ static bool check_whole(const Listing *listing, GError **error) {
   return false;
 }
 
-bool pop3_list_messages(Pop3Mailbox *pop3, Pop3Table *table, GError **error) {
+static bool have_all_keys(Pop3Table *table) {
+  for (uint32_t number = 1; number <= pop3_table_last_number(table); number++) {
+    const Pop3Message *message = pop3_table_get(table, number);
+    if (message != NULL && !message->has_key) return false;
+  }
+  return true;
+}
+
+// A line that is lost looks like a message that is new, and another one that is gone.
+static bool ask_for_lost_lines(Pop3Mailbox *pop3, Listing *listing, GError **error) {
+  static const Pop3Command command = {.verb = POP3_UIDL};
+  return !listing->has_uidls || have_all_keys(listing->table) ||
+         ask(pop3, listing, &command, 1, error);
+}
+
+bool pop3_list_messages(Pop3Mailbox *pop3, Pop3Table *table, bool *has_uidls, GError **error) {
+  static const Pop3Command commands[] = {
+      {.verb = POP3_STAT}, {.verb = POP3_UIDL}, {.verb = POP3_LIST}};
   Listing listing = {.table = table, .told_count = -1};
-  return ask(pop3, &listing, error) && check_whole(&listing, error);
+  bool good = ask(pop3, &listing, commands, G_N_ELEMENTS(commands), error) &&
+              check_whole(&listing, error) && ask_for_lost_lines(pop3, &listing, error);
+  *has_uidls = listing.has_uidls;
+  return good;
 }

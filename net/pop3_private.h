@@ -13,6 +13,7 @@ typedef struct {
   Mailbox mailbox;
   Pop3Session *session;
   Pop3Table *table;     // as of the last update; NULL: there was none, or it failed
+  bool may_remove;      // what is in it is what it is known as
   bool has_top_worked;  // TOP was answered on this connection
   bool is_top_refused;  // it never was, and RETR was where it was refused, several times
   unsigned n_tops_refused;
@@ -29,15 +30,17 @@ bool pop3_has_folder(const char *folder);
 
 // pop3_listing.c
 // Fills an empty table with what is there (STAT, UIDL, LIST, in one flight): sizes, and keys where
-// there is a UIDL to make one of. BUSY: the server counts more messages than it shows; REFUSED: it
-// does not say in a readable way which are there, or refuses what it must know; LIMIT.
-bool pop3_list_messages(Pop3Mailbox *pop3, Pop3Table *table, GError **error);
+// there is a UIDL to make one of; what has none where others have one is asked for once more.
+// `has_uidls`: the server gives them. BUSY: the server counts more messages than it shows; REFUSED:
+// it does not say in a readable way which are there, or refuses what it must know; LIMIT.
+bool pop3_list_messages(Pop3Mailbox *pop3, Pop3Table *table, bool *has_uidls, GError **error);
 
 // pop3_headers.c
 typedef struct {
   const char *bytes;  // up to and with the empty line, as far as 256 KiB; NULL: refused
   size_t size;
   const char *refusal;  // the server's words, if it was
+  bool is_put_off;      // and will pass, as it says
   // Of all that was read: what TOP gives and the message's size as it is listed; or the message.
   uint64_t key;
 } Pop3Header;
@@ -52,8 +55,8 @@ typedef struct {
   gpointer data;
 } Pop3HeaderFuncs;
 // Reads the headers of all messages of the table that are wanted, by TOP; by RETR where the server
-// has no TOP or refuses it. Told usually in the order of their numbers. Refusals that will pass are
-// its error (BUSY), others are told.
+// has no TOP or refuses it. Told usually in the order of their numbers. Refusals are told, too: one
+// message that nobody gets is no reason to list none.
 bool pop3_read_headers(Pop3Mailbox *pop3, Pop3Table *table, const Pop3HeaderFuncs *funcs,
                        GError **error);
 

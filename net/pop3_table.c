@@ -191,12 +191,16 @@ uint32_t pop3_table_find(const Pop3Table *table, UidRange uids) {
 }
 
 uint32_t pop3_table_next(const Pop3Table *table, Pop3Walk *walk) {
-  for (; walk->range < uid_set_n_ranges(walk->uids); walk->range++) {
+  while (walk->range < uid_set_n_ranges(walk->uids)) {
     UidRange range = uid_set_range(walk->uids, walk->range);
-    if (walk->last_uid >= range.last) continue;
+    bool is_passed = walk->last_uid >= range.last;
     range.first = MAX(range.first, walk->last_uid + 1);
-    uint32_t number = pop3_table_find(table, range);
-    if (number != 0) return number;
+    uint32_t number = is_passed ? 0 : pop3_table_find(table, range);
+    if (number != 0 && !message_at(table, number - 1)->is_unsure) return number;
+    if (number != 0)
+      walk->last_uid = message_at(table, number - 1)->uid;
+    else
+      walk->range++;
   }
   return 0;
 }

@@ -24,6 +24,7 @@ typedef struct {
   bool is_there, has_key;
   bool is_keyed_by_uidl;  // else by its bytes
   bool is_doubtful;       // known by its UIDL, but perhaps another one
+  bool is_unsure;         // the same, and nobody can tell for now
   bool is_told;           // with its UID and twin, as new, before all had keys
 } Pop3Message;
 
@@ -58,7 +59,8 @@ bool pop3_table_name(Pop3Table *table, uint32_t last_uid, GError **error);
 // The number of the message with the least UID in the range, 0: there is none. O(log n).
 uint32_t pop3_table_find(const Pop3Table *table, UidRange uids);
 
-// A walk by rising UID over those messages of a set that are there; zeroed but for `uids`.
+// A walk by rising UID over those messages of a set that are there, but for those that nobody is
+// sure of; zeroed but for `uids`.
 typedef struct {
   const UidSet *uids;
   size_t range;       // that it is in

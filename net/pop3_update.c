@@ -11,6 +11,7 @@ typedef struct {
   const MailboxUpdateFuncs *funcs;
   uint32_t last_uid;   // that was given
   GHashTable *counts;  // of new messages by their keys, in order to tell twins apart
+  bool is_unsure;      // of some that are known whether they are the same
 } Telling;
 
 // One whose header is refused is told without: the message is there.
@@ -22,7 +23,8 @@ static bool tell(Pop3Message *message, const Pop3Header *header, gpointer data, 
                                .size = message->size,
                                .id = id,
                                .header = header->bytes,
-                               .header_bytes = header->size};
+                               .header_bytes = header->size,
+                               .is_put_off = header->is_put_off};
   return telling->funcs->message(&told, telling->funcs->data, error);
 }
 
@@ -71,7 +73,7 @@ static bool take_key(Pop3Message *message, const Pop3Header *header, gpointer da
 static bool tell_keyed(Pop3Message *message, const Pop3Header *header, gpointer data,
                        GError **error) {
   if (header->refusal == NULL) return !message->is_told || tell(message, header, data, error);
-  g_set_error(error, NET_ERROR, NET_ERROR_REFUSED,
+  g_set_error(error, NET_ERROR, header->is_put_off ? NET_ERROR_BUSY : NET_ERROR_REFUSED,
               "the server has no UIDL for a message, and refuses to show it: %s", header->refusal);
   return false;
 }
@@ -82,20 +84,32 @@ static bool is_doubtful(const Pop3Message *message, gpointer data) {
   return message->is_doubtful;
 }
 
-// One that the server does not show cannot be told from another.
+// One that the server does not show cannot be told from another. One that it does not show for now
+// stays what it is known as, and is not removed as that.
 static bool compare(Pop3Message *message, const Pop3Header *header, gpointer data, GError **error) {
-  const Telling *telling = data;
+  Telling *telling = data;
   const MailboxMessage told = {.uid = message->uid,
                                .internaldate = -1,
                                .size = message->size,
                                .header = header->bytes,
                                .header_bytes = header->size};
-  bool is_same = false;
+  bool is_same = header->is_put_off;
+  telling->is_unsure |= message->is_unsure = header->is_put_off;
   if (header->refusal == NULL && telling->funcs->is_same != NULL &&
       !telling->funcs->is_same(&told, &is_same, telling->funcs->data, error))
     return false;
   if (!is_same) message->uid = 0;
   return true;
+}
+
+// A message among others with a UIDL that has lost its own, perhaps, and is new by its bytes: one
+// that is known then seems to be gone and may not be.
+static bool has_nameless_news(Pop3Table *table) {
+  for (uint32_t number = 1; number <= pop3_table_last_number(table); number++) {
+    const Pop3Message *message = pop3_table_get(table, number);
+    if (message != NULL && message->is_told) return true;
+  }
+  return false;
 }
 
 static bool are_named_as_before(Pop3Table *table) {
@@ -136,7 +150,7 @@ static void note_present(Pop3Table *table, const MailboxKnown *known, UidSet *pr
 }
 
 static bool tell_all(Pop3Mailbox *pop3, Pop3Table *table, const MailboxKnown *known,
-                     const MailboxUpdateFuncs *funcs, GError **error) {
+                     const MailboxUpdateFuncs *funcs, bool *is_unsure, GError **error) {
   g_autoptr(GHashTable) counts = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
   Telling telling = {.known = known, .funcs = funcs, .last_uid = known->last_uid, .counts = counts};
   const Pop3HeaderFuncs keys = {.wants = lacks_key,
@@ -147,11 +161,14 @@ static bool tell_all(Pop3Mailbox *pop3, Pop3Table *table, const MailboxKnown *kn
   const Pop3HeaderFuncs doubts = {.wants = is_doubtful, .header = compare, .data = &telling};
   const Pop3HeaderFuncs news = {
       .wants = is_new, .header = tell, .bodies = funcs->bodies, .data = &telling};
-  return pop3_read_headers(pop3, table, &keys, error) &&
-         pop3_table_recognise(table, funcs->number, funcs->data, error) &&
-         check_names(pop3, table, known, error) && pop3_read_headers(pop3, table, &doubts, error) &&
-         pop3_table_name(table, telling.last_uid, error) &&
-         pop3_read_headers(pop3, table, &news, error);
+  bool good = pop3_read_headers(pop3, table, &keys, error) &&
+              pop3_table_recognise(table, funcs->number, funcs->data, error) &&
+              check_names(pop3, table, known, error) &&
+              pop3_read_headers(pop3, table, &doubts, error) &&
+              pop3_table_name(table, telling.last_uid, error) &&
+              pop3_read_headers(pop3, table, &news, error);
+  *is_unsure = telling.is_unsure;
+  return good;
 }
 
 bool pop3_update(Mailbox *mailbox, const MailboxKnown *known, const MailboxUpdateFuncs *funcs,
@@ -164,13 +181,15 @@ bool pop3_update(Mailbox *mailbox, const MailboxKnown *known, const MailboxUpdat
   }
   g_clear_pointer(&pop3->table, pop3_table_free);
   g_autoptr(Pop3Table) table = pop3_table_new();
-  if (!pop3_list_messages(pop3, table, error)) return false;
+  bool has_uidls, is_unsure;
+  if (!pop3_list_messages(pop3, table, &has_uidls, error)) return false;
   update->status =
       (MailboxStatus){.uidvalidity = POP3_UIDVALIDITY, .exists = pop3_table_count(table)};
   if (known->uidvalidity != 0 && known->uidvalidity != POP3_UIDVALIDITY) return true;
-  if (!tell_all(pop3, table, known, funcs, error)) return false;
+  if (!tell_all(pop3, table, known, funcs, &is_unsure, error)) return false;
   note_present(table, known, update->present);
-  update->is_present_told = true;
+  update->is_present_told = !(has_uidls && has_nameless_news(table));
+  pop3->may_remove = update->is_present_told && !is_unsure;
   pop3->table = g_steal_pointer(&table);
   return true;
 }

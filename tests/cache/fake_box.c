@@ -183,6 +183,12 @@ void fake_withhold(const char *name, uint32_t uid) {
   pthread_mutex_unlock(&fake_box.lock);
 }
 
+void fake_refuse_header(const char *name, uint32_t uid, bool refuses) {
+  pthread_mutex_lock(&fake_box.lock);
+  fake_find_message(fake_find_folder(name), uid)->refuses_header = refuses;
+  pthread_mutex_unlock(&fake_box.lock);
+}
+
 void fake_leave_out(const char *name, uint32_t uid, unsigned times) {
   pthread_mutex_lock(&fake_box.lock);
   fake_find_message(fake_find_folder(name), uid)->left_out = times;

@@ -11,7 +11,7 @@ typedef struct {
   char *subject, *body, *flags, *email_id;
   char *uidl;  // of a POP3 server; NULL: made of the UID
   int64_t size_told;
-  bool withheld;
+  bool withheld, refuses_header;
   unsigned left_out;  // in so many answers
 } FakeMessage;
 

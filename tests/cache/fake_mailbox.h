@@ -27,6 +27,8 @@ void fake_set_flags(const char *folder, uint32_t uid, const char *flags);
 void fake_change_body(const char *folder, uint32_t uid, const char *body);
 // The message is listed, but a fetch gives nothing.
 void fake_withhold(const char *folder, uint32_t uid);
+// POP3: the server refuses the message's header, or does no more.
+void fake_refuse_header(const char *folder, uint32_t uid, bool refuses);
 
 // The next so many answers leave the message out, as if it were not there.
 void fake_leave_out(const char *folder, uint32_t uid, unsigned times);
@@ -38,6 +40,7 @@ typedef enum {
   FAKE_SENDS_MORE = 1 << 3,  // sends all from the start of the first part, of the last one a byte
   FAKE_BREAKS_OFF = 1 << 4,  // POP3: the next update fails behind all messages
   FAKE_NO_TOP = 1 << 5,      // POP3: tells new messages whole
+  FAKE_LOSES_NAME = 1 << 6,  // POP3: does not tell of the first message, nor all that is present
 } FakeQuirk;
 void fake_be(unsigned quirks);
 
@@ -83,8 +86,8 @@ void fake_lose_answers(bool loses);
 // All that was appended to the folder, each "flags date bytes;" in order; newly allocated.
 char *fake_appended(const char *folder);
 
-// A POP3 server that says that it wants this pause between logins; what it does with those that come
-// sooner is the test's business. 0 after a reset.
+// A POP3 server that says that it wants this pause between logins; what it does with those that
+// come sooner is the test's business. 0 after a reset.
 void fake_delay_logins(unsigned seconds);
 
 // Of POP3 connections: how many requests were under way at once on the newest; and since the reset,

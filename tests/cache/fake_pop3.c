@@ -48,6 +48,11 @@ static bool send_message(const FakeMessage *message, uint32_t uid, const Mailbox
 static bool tell_new(const FakeMessage *message, const char *id, uint32_t uid,
                      const MailboxUpdateFuncs *funcs, GError **error) {
   const char *end = strstr(message->body, "\r\n\r\n");
+  if (message->refuses_header) {
+    const MailboxMessage bare = {
+        .uid = uid, .internaldate = -1, .size = message->size_told, .id = id};
+    return funcs->message(&bare, funcs->data, error);
+  }
   const MailboxMessage told = {
       .uid = uid,
       .internaldate = -1,
@@ -103,8 +108,8 @@ static bool pop3_update(Mailbox *mailbox, const MailboxKnown *known,
   // Its own count may well go backwards.
   update->status = (MailboxStatus){
       .uidvalidity = 1, .uidnext = pop3->drops->len + 1, .exists = pop3->drops->len};
-  update->is_present_told = true;
-  for (unsigned i = 0; good && i < pop3->drops->len; i++)
+  update->is_present_told = (fake_box.quirks & FAKE_LOSES_NAME) == 0;
+  for (unsigned i = update->is_present_told ? 0 : 1; good && i < pop3->drops->len; i++)
     good = tell(pop3, &g_array_index(pop3->drops, FakeDrop, i), &last_uid, funcs, update, error);
   if (good && fake_box.quirks & FAKE_BREAKS_OFF) {
     fake_box.quirks &= ~(unsigned)FAKE_BREAKS_OFF;

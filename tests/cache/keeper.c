@@ -269,9 +269,9 @@ static GArray *evictable(KeeperFixture *fixture) {
   return inos;
 }
 
-// Where all is to be kept, a body is not evicted before it is archived: the server may have lost the
-// message when it is to be fetched again. What is archived may go, and where nothing is to be kept
-// all may.
+// Where all is to be kept, a body is not evicted before it is archived: the server may have lost
+// the message when it is to be fetched again. What is archived may go, and where nothing is to be
+// kept all may.
 static void test_eviction(KeeperFixture *fixture, gconstpointer data) {
   keeper_list(fixture, three);
   keeper_start(fixture);

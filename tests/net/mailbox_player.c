@@ -71,8 +71,9 @@ static void note_header(Player *player, const MailboxMessage *message) {
   if (message->header != NULL) append_bytes(header, message->header, message->header_bytes);
   g_assert_cmpint(message->internaldate, ==, -1);
   g_ptr_array_add(player->events,
-                  g_strdup_printf("message uid=%" PRIu32 " size=%" PRId64 " id=%s header=%s",
-                                  message->uid, message->size, message->id, header->str));
+                  g_strdup_printf("message uid=%" PRIu32 " size=%" PRId64 " id=%s header=%s%s",
+                                  message->uid, message->size, message->id, header->str,
+                                  message->is_put_off ? " put-off" : ""));
 }
 
 static bool note_message(const MailboxMessage *message, gpointer data, GError **error) {

@@ -7,7 +7,7 @@
 //   do update NAME UIDVALIDITY LAST COUNT MODSEQ
 //                                  E: message uid=1 flags=.. date=.. size=.. name=.. address=..
 //                                             subject=.. sent=.. id=.. [email=..]
-//                                  E: message uid=1 size=.. id=.. header=..   without UIDs
+//                                  E: message uid=1 size=.. id=.. header=.. [put-off]  without UIDs
 //                                  E: vanished 3-5, E: present 1-2 4-4
 //                                  E: status uidvalidity=1 uidnext=2 exists=3 highestmodseq=4
 //                                  E: body ..                  where read whole for the header
