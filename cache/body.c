@@ -197,7 +197,7 @@ bool body_place(BodyStore *store, uint64_t ino, bool (*place)(const char *path, 
   if (place(path, data)) return true;
   if (errno != ENOENT) return false;
   path[2] = '\0';
-  mkdirat(store->directory, path, 0700);
+  if (mkdirat(store->directory, path, 0700) < 0 && errno != EEXIST) return false;
   path[2] = '/';
   return place(path, data);
 }

@@ -164,6 +164,9 @@ static Index *connect_file(const char *path, IndexMode mode, int flags, GError *
     index_fail(index, "open", error);
     return NULL;
   }
+  // What SQLite needs beside the file to read it stays when nobody does: a disk that is full by the
+  // next time has no room for it.
+  sqlite3_file_control(index->db, NULL, SQLITE_FCNTL_PERSIST_WAL, &(int){1});
   sqlite3_extended_result_codes(index->db, 0);
   sqlite3_busy_timeout(index->db, mode == INDEX_READ ? 0 : WRITER_PATIENCE_MS);
   return g_steal_pointer(&index);

@@ -107,12 +107,18 @@ static void sweep(Keeper *keeper, const KeeperOptions *options) {
               options->directory, ARCHIVE_NAME, LEDGER_NAME, ARCHIVE_ASIDE);
 }
 
+static bool restore_index(Keeper *keeper, const KeeperOptions *options, GError **error) {
+  if (ledger_restore(keeper->ledger, options->keeps_forever, error)) return true;
+  g_prefix_error(error,
+                 "%s cannot be brought in line with the state directory: ", options->index_path);
+  return false;
+}
+
 static bool restore(Keeper *keeper, const KeeperOptions *options, GError **error) {
   uint64_t n_kept;
   check_archive(keeper, options);
   return ledger_count_kept(keeper->ledger, &n_kept, error) &&
-         (n_kept == 0 || prepare_folder(options, error)) &&
-         ledger_restore(keeper->ledger, options->keeps_forever, error) &&
+         (n_kept == 0 || prepare_folder(options, error)) && restore_index(keeper, options, error) &&
          (keeper->removals = ledger_removals(keeper->ledger, error)) != NULL;
 }
 

@@ -1,12 +1,17 @@
-// The index brought in line with the ledger, at start.
+// The index brought in line with the ledger, at start. Where it is, nothing is written: the disk
+// may be full.
 
 #include <errno.h>
 
 #include "cache/ledger_private.h"
 
-static const char FORGET_REMOVALS[] = "DELETE FROM seen.removal";
+static const char FORGET_REMOVALS[] =
+    "DELETE FROM seen.removal WHERE NOT EXISTS(SELECT 1 FROM main.removal AS noted"
+    "  WHERE noted.id = removal.id AND noted.called = removal.called"
+    "  AND noted.announced IS removal.announced AND noted.message_id IS removal.message_id)";
 static const char TELL_REMOVALS[] =
-    "INSERT INTO seen.removal SELECT id, called, announced, message_id FROM main.removal";
+    "INSERT OR IGNORE INTO seen.removal"
+    " SELECT id, called, announced, message_id FROM main.removal";
 static const char SHOW[] =
     "UPDATE seen.inode SET hidden = 0 WHERE hidden = 1"
     " AND id NOT IN (SELECT id FROM main.removal)";
@@ -47,11 +52,11 @@ static const char COUNT[] =
     " (SELECT count(*), CAST(total(max(size, 0)) AS INTEGER), max(last_number, max(uid))"
     " FROM seen.inode WHERE parent = folder.ino AND kind = 1 AND gone = 0) WHERE ino "
     "= " LEDGER_FOLDER_INO;
-static const char SET_KEEPS[] = "UPDATE seen.archiving SET keeps = ?1";
+static const char SET_KEEPS[] = "UPDATE seen.archiving SET keeps = ?1 WHERE keeps <> ?1";
 // Of a folder that the server never told of since the cache was made, the archive is a part: all
 // there is where it is meant to be had without the server, else less than nothing.
 static const char SET_LISTED[] = "UPDATE seen.folder SET listed = ?1 WHERE ino = " LEDGER_FOLDER_INO
-                                 " AND synced_ns = 0 AND generation > 0";
+                                 " AND synced_ns = 0 AND generation > 0 AND listed <> ?1";
 static const char REMOVALS[] = "SELECT id FROM main.removal ORDER BY asked_ns";
 
 static bool run(Ledger *ledger, const char *sql, GError **error) {

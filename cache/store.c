@@ -59,11 +59,10 @@ static char *owner_of(const Account *account) {
 
 static bool open_cache(Store *store, const StoreOptions *options, GError **error) {
   g_autofree char *owner = owner_of(options->account);
-  if ((store->bodies = body_store_new(store->directory, error)) == NULL ||
-      !create_index(store, owner, error) || !purge(store, options->uid_names, error)) {
-    return false;
-  }
-  store->index = index_open(store->index_path, INDEX_READ, error);
+  if ((store->bodies = body_store_new(store->directory, error)) == NULL) return false;
+  if (create_index(store, owner, error) && purge(store, options->uid_names, error))
+    store->index = index_open(store->index_path, INDEX_READ, error);
+  if (store->index == NULL) g_prefix_error(error, "%s: ", store->directory);
   if (store->index != NULL && options->uid_names) index_use_uid_names(store->index);
   return store->index != NULL;
 }

@@ -328,6 +328,22 @@ static void test_full(void) {
   remove_directory(directory);
 }
 
+// A disk that has no room for a directory either: the body is in memory all the same.
+static void test_full_of_files(void) {
+  char *directory = new_directory();
+  // The root, bodies/, and the one in it for unfinished files.
+  g_assert_cmpint(mount("mailfs-test", directory, "tmpfs", 0, "nr_inodes=3"), ==, 0);
+  g_autoptr(BodyStore) bodies = body_store_new(directory, NULL);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(BodyWriter) writer = body_writer_new(bodies, 1, &error);
+  g_assert_no_error(error);
+  g_assert_true(body_writer_is_in_memory(writer));
+  g_assert_true(body_writer_write(writer, "hello", 5, &error));
+  g_clear_pointer(&writer, body_writer_free);
+  g_assert_cmpint(umount2(directory, MNT_DETACH), ==, 0);
+  remove_directory(directory);
+}
+
 int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
   // A mount namespace of our own, for a small disk that can be filled.
@@ -342,5 +358,6 @@ int main(int argc, char **argv) {
   g_test_add_func("/body/room", test_room);
   g_test_add_func("/body/sweep", test_sweep);
   g_test_add_func("/body/full", test_full);
+  g_test_add_func("/body/full of files", test_full_of_files);
   return g_test_run();
 }

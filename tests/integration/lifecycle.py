@@ -266,6 +266,39 @@ class Hardship(LabCase):
         seen = {uid: digest for (_, uid), digest in self.read_all(mount).items()}
         self.assertEqual(seen, expected)
 
+    def test_a_cache_disk_that_fills_up_between_mounts(self):
+        # Not a byte is left for the next mount, nor for the one behind it: mail is listed and read.
+        disk = os.path.join(self.directory, "filling")
+        os.mkdir(disk)
+        process.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk])
+        self.addCleanup(process.run, ["umount", "-l", disk])
+        mount = self.mount(cache_dir=disk, cache_size="100k")
+        names = mount.ls("INBOX")
+        for number in range(3):
+            mount.unmount()
+            fill(os.path.join(disk, f"filler{number}"))
+            self.assertIn("is full", mount.start().stderr)
+            self.assertEqual(mount.ls("INBOX"), names)
+            seen = {uid: digest for (_, uid), digest in self.read_all(mount).items()}
+            self.assertEqual(seen, self.expected())
+
+    def test_a_first_mount_on_a_full_disk(self):
+        # Where no index can be made, or no journal for an outbox, nothing is mounted, and one line says
+        # which directory has no room.
+        disk = os.path.join(self.directory, "brim")
+        os.mkdir(disk)
+        process.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk])
+        self.addCleanup(process.run, ["umount", "-l", disk])
+        fill(os.path.join(disk, "filler"))
+        for options, code in ((dict(cache_dir=disk), 74),
+                              (dict(state_dir=disk, smtp="smtp://alice@localhost:9"), 73)):
+            with self.subTest(options):
+                mount = self.new_mount(**options)
+                done = mount.try_start()
+                self.assertEqual(done.returncode, code)
+                self.assertRegex(done.stderr, f"{disk}.*(full|No space left)")
+                self.assertEqual(len(done.stderr.strip().splitlines()), 1)
+
     def test_a_limit_on_file_sizes(self):
         # Of `ulimit -f`: what does not fit any more is an error of that one file, and the mount lives.
         mount = self.mount(smtp="smtp://alice@localhost:9")

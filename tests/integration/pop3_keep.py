@@ -310,6 +310,25 @@ class Keeping(Pop3Case):
         os.unlink(filler)
         mount.run("rm", f"INBOX/{name}")
 
+    def test_a_cache_disk_that_is_full(self):
+        # Not a byte is left in the cache at the next mounts: what is archived is read, and removed once
+        # there is room.
+        cache = self.small_disk("4m")
+        filler = os.path.join(cache, "filler")
+        mount = self.mount(keep="forever", delete="expunge", refresh=1, cache_dir=cache)
+        there = set(self.there())
+        self.assertEqual(set(mount.hashes("INBOX").values()), there)
+        for _ in range(2):
+            mount.unmount()
+            self.fill_disk(filler)
+            mount.start()
+            self.assertEqual(set(mount.hashes("INBOX").values()), there)
+        name = self.names(mount)[0]
+        done = mount.run("rm", f"INBOX/{name}", check=False)
+        self.assertIn("No space left", done.stderr)
+        os.unlink(filler)
+        mount.run("rm", f"INBOX/{name}")
+
     def test_an_outbox_on_a_disk_that_is_full(self):
         # A disk that filled up since the last mount keeps nobody from the next one.
         state = self.small_disk("4m")
