@@ -56,8 +56,9 @@ typedef struct {
   // `name` is new in `parent`, which was listed before. Only told for up to STORE_ADDED_MAX of one
   // change; of more, `changed` alone tells.
   void (*added)(uint64_t parent, uint64_t ino, const char *name, gpointer data);
-  // Something in the listing of `folder` is new, gone or renamed. `is_first`: it had none before.
-  void (*changed)(uint64_t folder, bool is_first, gpointer data);
+  // Something in the listing of `folder` is new, gone or renamed. `is_no_news`: those who watch it
+  // know, or nobody does: it went by store_remove, or the folder had no listing before.
+  void (*changed)(uint64_t folder, bool is_no_news, gpointer data);
 } StoreListener;
 
 #define STORE_ADDED_MAX 200

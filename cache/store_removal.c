@@ -20,9 +20,10 @@ typedef struct {
 static void ask_in(Store *store, int64_t wait_ms);
 static void ask_soon(Store *store);
 
-static void tell_changed(Store *store, uint64_t folder) {
+static void tell_changed(Store *store, uint64_t folder, bool is_no_news) {
   index_refresh(store->index);
-  if (store->listener.changed != NULL) store->listener.changed(folder, false, store->listener_data);
+  if (store->listener.changed != NULL)
+    store->listener.changed(folder, is_no_news, store->listener_data);
 }
 
 // ---- Into the ledger.
@@ -43,7 +44,7 @@ static void take_noted(KeeperJob *job, gpointer data) {
   const Removal *removal = job->done_data;
   if (job->error == NULL) {
     g_hash_table_add(store->removals.ids, g_steal_pointer(&job->id));
-    tell_changed(store, removal->folder);
+    tell_changed(store, removal->folder, true);
     ask_soon(store);
   }
   answer(removal, job->error);
@@ -96,7 +97,7 @@ static void take_settled(KeeperJob *job, gpointer data) {
     g_auto(IndexFolder) folder = {0};
     index_refresh(store->index);
     if (index_folder_named(store->index, LEDGER_FOLDER, &folder) == INDEX_FOUND)
-      tell_changed(store, folder.ino);
+      tell_changed(store, folder.ino, false);
     return;
   }
   index_refresh(store->index);

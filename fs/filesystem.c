@@ -49,10 +49,11 @@ static void on_added(uint64_t parent, uint64_t ino, const char *name, gpointer d
   tell(filesystem, change_new(CHANGE_ADDED, parent, ino, folder, name));
 }
 
-// A first listing is news to nobody who watches: and while something is shown, the mount is busy.
-static void on_changed(uint64_t directory, bool is_first, gpointer data) {
+// While something is shown the mount is busy. So it is not where nobody needs it: of an unlink the
+// kernel has told itself.
+static void on_changed(uint64_t directory, bool is_no_news, gpointer data) {
   Filesystem *filesystem = data;
-  g_autofree char *path = is_first ? NULL : paths_find(filesystem->paths, directory);
+  g_autofree char *path = is_no_news ? NULL : paths_find(filesystem->paths, directory);
   ino_set_add(filesystem->moved, directory);
   tell(filesystem, change_new(CHANGE_LISTING, directory, 0, true, path));
 }

@@ -12,6 +12,8 @@ from lab.case import LabCase, PASSWORD
 from lab.imap_truth import ImapTruth
 
 MESSAGES = 30
+# How often what may go wrong by chance is tried.
+ROUNDS = 100
 
 
 class Pop3Case(LabCase):
@@ -103,6 +105,27 @@ class Removing(Pop3Case):
         mount.unmount()
         mount.start()
         self.assertEqual(self.names(mount), left)
+
+    def test_unmounting_at_once(self):
+        # What a user removed himself the kernel has told those who watch: nothing of ours tells it once
+        # more, and so nothing holds the mount up when it is unmounted at once.
+        with self.imap() as truth:
+            for seed in range(ROUNDS):
+                truth.append("INBOX", samples.Author(seed=1000 + seed).write().content)
+        mount = self.mount(delete="expunge")
+        watcher = self.background(mount, "inotifywait", "-m", "-e", "create,delete,attrib",
+                                  "--format", "%e %f", "INBOX")
+        process.wait_until(lambda: "established" in watcher.stderr.readline(), 10, "a watch")
+        name = self.names(mount)[0]
+        mount.run("rm", f"INBOX/{name}")
+        self.wait_rows(mount, "removal", 0)
+        watcher.terminate()
+        self.assertEqual(watcher.communicate()[0], f"DELETE {name}\n")
+        for _ in range(ROUNDS):
+            path = os.path.join(mount.path, "INBOX", self.names(mount)[0])
+            process.run(["sh", "-c", 'rm "$1" && exec fusermount3 -u "$2"', "sh", path, mount.path])
+            mount.wait_gone()
+            mount.start()
 
     def test_what_is_open_stays_readable(self):
         mount = self.mount(delete="expunge")
