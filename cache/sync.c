@@ -6,9 +6,11 @@
 #include "cache/sync_private.h"
 #include "net/error.h"
 
-// For how long a header that the server refuses is waited for, as sync.h says.
-#define HEADER_PATIENCE_NS (INT64_C(3600) * 1000000000)
-#define HEADER_PATIENCE_FIRST_NS (INT64_C(30) * 1000000000)
+// For how long what the server does not tell is waited for, as sync.h says.
+#define PATIENCE_NS (INT64_C(3600) * 1000000000)
+#define FIRST_PATIENCE_NS (INT64_C(30) * 1000000000)
+// In the place of an id, in what is waited for.
+#define WHAT_IS_PRESENT ""
 
 // One talk with the server about one folder.
 typedef struct {
@@ -88,7 +90,7 @@ static bool is_to_wait(Talk *talk, const MailboxMessage *message, bool *waits, G
   if (uid != 0) return true;
   if (!index_note_refusal(talk->index, message->id, now_ns, &since_ns, error)) return false;
   bool is_soon = !folder->listed && !message->is_put_off;
-  int64_t patience_ns = is_soon ? HEADER_PATIENCE_FIRST_NS : HEADER_PATIENCE_NS;
+  int64_t patience_ns = is_soon ? FIRST_PATIENCE_NS : PATIENCE_NS;
   *waits = since_ns <= now_ns && now_ns - since_ns < patience_ns;
   return true;
 }
@@ -219,11 +221,24 @@ static bool remove_gone(Index *index, const IndexFolder *folder, const UidSet *g
   return true;
 }
 
+// A store without UIDs that cannot tell all that is present is believed after a while all the same:
+// what it calls anew each time would pile up.
+static bool is_told(const Talk *talk, bool *told, GError **error) {
+  int64_t since_ns, now_ns = sync_now_ns();
+  *told = talk->update.is_present_told;
+  if (*told || talk->has_uids) return true;
+  if (!index_note_refusal(talk->index, WHAT_IS_PRESENT, now_ns, &since_ns, error)) return false;
+  *told = now_ns < since_ns || now_ns - since_ns >= PATIENCE_NS;
+  return true;
+}
+
 // The known UIDs that are no more.
 static UidSet *find_gone(Index *index, const IndexFolder *folder, const Talk *talk,
                          GError **error) {
   g_autoptr(UidSet) none = uid_set_new();
-  if (!talk->update.is_present_told) return uid_set_subtract(talk->vanished, none);
+  bool told;
+  if (!is_told(talk, &told, error)) return NULL;
+  if (!told) return uid_set_subtract(talk->vanished, none);
   g_autoptr(UidSet) known = index_uids(index, folder->ino, folder->generation, error);
   return known != NULL ? uid_set_subtract(known, talk->update.present) : NULL;
 }

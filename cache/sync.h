@@ -13,7 +13,8 @@
 // UIDs refuses is not shown before it is to be had, for an hour at most, counted from the first
 // refusal and also over remounts; then it is named by what is known, its id. A first listing fails
 // meanwhile, BUSY, for it would be half of one; but for half a minute only, unless the server says
-// that its refusal will pass. Who is known already is never made to wait.
+// that its refusal will pass. What is known already is never made to wait. Where the server does
+// not tell all that is present, nothing is gone; for an hour too.
 #pragma once
 
 #include <stdbool.h>

@@ -309,9 +309,8 @@ bool mailbox_keeps_sent(Mailbox *mailbox);
 // counts with QUIT): free the mailbox. With an error that ended the connection they may be removed
 // or not; the next update tells. REFUSED, BUSY: the server says that some were perhaps not removed,
 // and the connection is over all the same. BUSY with a connection that lives on: nothing was
-// removed, since the update was not told all that is present. GONE: there was no update on this
-// connection.
-// UNSUPPORTED: it is not for this kind of store.
+// removed, since the update could not tell of some of them whether they are present. GONE: there
+// was no update on this connection. UNSUPPORTED: it is not for this kind of store.
 bool mailbox_expunge(Mailbox *mailbox, const char *folder, uint32_t uidvalidity, const UidSet *uids,
                      GError **error);
 // RFC 9208. A server without quotas: limit 0.

@@ -51,10 +51,19 @@ static bool remove_all(Removal *removal, GError **error) {
   }
 }
 
+static bool are_listed(const Pop3Mailbox *pop3, const UidSet *uids) {
+  Pop3Walk walk = {.uids = uids};
+  uint64_t count = 0;
+  for (uint32_t number; (number = pop3_table_next(pop3->table, &walk)) != 0; count++)
+    walk.last_uid = pop3_table_get(pop3->table, number)->uid;
+  return count == uid_set_count(uids);
+}
+
+// What is not listed is gone; but not where it may be there under no name, or another one.
 static bool check(const Pop3Mailbox *pop3, const char *folder, uint32_t uidvalidity,
-                  GError **error) {
+                  const UidSet *uids, GError **error) {
   bool is_known = pop3_has_folder(folder) && uidvalidity == POP3_UIDVALIDITY && pop3->table != NULL;
-  if (is_known && pop3->may_remove) return true;
+  if (is_known && (!pop3->is_unsure || are_listed(pop3, uids))) return true;
   if (!is_known)
     g_set_error_literal(error, NET_ERROR, NET_ERROR_GONE,
                         "the messages to be removed were not listed on this connection");
@@ -70,7 +79,7 @@ bool pop3_expunge(Mailbox *mailbox, const char *folder, uint32_t uidvalidity, co
   Pop3Mailbox *pop3 = pop3_of(mailbox);
   Removal removal = {.pop3 = pop3, .walk = {.uids = uids}};
   g_assert(pop3->requests.length == 0);
-  if (!check(pop3, folder, uidvalidity, error)) return false;
+  if (!check(pop3, folder, uidvalidity, uids, error)) return false;
   // A RSET behind a DELE would take it back.
   bool good = pop3_session_send_reset(pop3->session, error) && remove_all(&removal, error);
   if (good && removal.refusal != NULL) {

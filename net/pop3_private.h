@@ -13,7 +13,7 @@ typedef struct {
   Mailbox mailbox;
   Pop3Session *session;
   Pop3Table *table;     // as of the last update; NULL: there was none, or it failed
-  bool may_remove;      // what is in it is what it is known as
+  bool is_unsure;       // of what some messages are known as, in it or not
   bool has_top_worked;  // TOP was answered on this connection
   bool is_top_refused;  // it never was, and RETR was where it was refused, several times
   unsigned n_tops_refused;

@@ -181,15 +181,15 @@ bool pop3_update(Mailbox *mailbox, const MailboxKnown *known, const MailboxUpdat
   }
   g_clear_pointer(&pop3->table, pop3_table_free);
   g_autoptr(Pop3Table) table = pop3_table_new();
-  bool has_uidls, is_unsure;
+  bool has_uidls;
   if (!pop3_list_messages(pop3, table, &has_uidls, error)) return false;
   update->status =
       (MailboxStatus){.uidvalidity = POP3_UIDVALIDITY, .exists = pop3_table_count(table)};
   if (known->uidvalidity != 0 && known->uidvalidity != POP3_UIDVALIDITY) return true;
-  if (!tell_all(pop3, table, known, funcs, &is_unsure, error)) return false;
+  if (!tell_all(pop3, table, known, funcs, &pop3->is_unsure, error)) return false;
   note_present(table, known, update->present);
   update->is_present_told = !(has_uidls && has_nameless_news(table));
-  pop3->may_remove = update->is_present_told && !is_unsure;
+  pop3->is_unsure |= !update->is_present_told;
   pop3->table = g_steal_pointer(&table);
   return true;
 }
