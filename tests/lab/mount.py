@@ -166,15 +166,26 @@ class Mount:
         self.wait_gone()
 
     def wait_gone(self, timeout=15):
-        process.wait_until(lambda: not self.pids() and not self.is_mounted(), timeout * PATIENCE,
-                           lambda: f"end of the mount; left: {self.pids()}, {self.is_mounted()}")
+        """A daemon that a sanitizer ended leaves its mount behind: its report is shown then, not
+        that the mount is still there."""
+        process.wait_until(lambda: not self.pids(), timeout * PATIENCE,
+                           lambda: self._reported() or f"end of the daemon; left: {self.pids()}")
         self.check_sanitizer()
+        process.wait_until(lambda: not self.is_mounted(), timeout * PATIENCE, "end of the mount")
 
     def check_sanitizer(self):
-        """A daemon has no terminal: what a sanitizer found in it lies in files."""
-        for report in glob.glob(glob.escape(self._reports) + ".*"):
-            with open(report, encoding="utf-8", errors="replace") as text:
-                raise process.LabError(text.read()[:10_000])
+        report = self._reported()
+        if report:
+            raise process.LabError(report)
+
+    def _reported(self):
+        """What a sanitizer found in this mount's programs, or "". A daemon has no terminal: it lies
+        in files."""
+        found = []
+        for path in sorted(glob.glob(glob.escape(self._reports) + ".*")):
+            with open(path, encoding="utf-8", errors="replace") as report:
+                found.append(report.read()[:10_000])
+        return "\n".join(found)
 
     def crash(self):
         """kill -9, then what a user does with the dead mount point."""
@@ -185,6 +196,7 @@ class Mount:
     def clean_up(self):
         """Whatever the test left: an orderly end if that can be had, the end in any case."""
         try:
+            self.check_sanitizer()
             if SANITIZED and self.is_mounted():
                 self.terminate()
             self.check_sanitizer()
