@@ -4,7 +4,8 @@
 #include <gmime/gmime.h>
 
 // Makes GMime's tables ready, before any other call of it: g_mime_init itself may not be called by
-// two threads at a time.
+// two threads at a time. Who starts threads that read mail calls it before: GLib keeps the names of
+// types in a table of its own, under locks that ThreadSanitizer does not see.
 void mime_init(void);
 // How header text is read: bytes that are not of the charset they claim, or claim none, are guessed
 // the same on every machine. To be freed with g_mime_parser_options_free.

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cache/drop.h"
+#include "cache/mime.h"
 #include "cache/outbox_private.h"
 #include "cache/outbox_rules.h"
 
@@ -64,6 +65,7 @@ static bool open_spool(Outbox *outbox, GError **error) {
 }
 
 Outbox *outbox_open(const OutboxOptions *options, GMainContext *context, GError **error) {
+  mime_init();
   g_autoptr(Outbox) outbox = g_new0(Outbox, 1);
   outbox->options = *options;
   outbox->from = g_strdup(options->from);

@@ -4,6 +4,7 @@
 
 #include <glib/gstdio.h>
 
+#include "cache/mime.h"
 #include "cache/store_private.h"
 
 // The most that is fetched ahead in one command, and so what a reader on the same connection may
@@ -226,6 +227,7 @@ static uint64_t batch_bytes(const Store *store) {
 }
 
 Store *store_open(const StoreOptions *options, GMainContext *context, GError **error) {
+  mime_init();
   g_autoptr(Store) store = g_new0(Store, 1);
   store->directory = g_strdup(options->directory);
   store->index_path = g_build_filename(options->directory, "index.db", NULL);
