@@ -256,10 +256,24 @@ static void take_answer(SpoolJob *job, gpointer data) {
     answer_plainly(job, data);
 }
 
+// What is stored is what a crash would leave: while the letter is being written, its note is not
+// that yet.
+static void renew_note(const Outbox *outbox, OutboxLetter *letter, SpoolJob *job) {
+  bool is_stored = job->change == SPOOL_PUT && job->row.phase == OUTBOX_FAILED;
+  if (!is_stored || letter->note == NULL || job->row.broken == letter->note_broken) return;
+  g_free(job->row.error);
+  job->row.error = outbox_report_anew(outbox, letter, job->row.broken);
+  if (job->row.broken != letter->row.broken) return;
+  g_free(letter->row.error);
+  letter->row.error = g_strdup(job->row.error);
+  outbox_table_set_note(outbox->table, letter, job->row.error);
+}
+
 void outbox_push(Outbox *outbox, OutboxLetter *letter, SpoolJob *job, OutboxAnswered answered,
                  OutboxDone done, gpointer data) {
   OutboxErrand *errand = g_new0(OutboxErrand, 1);
   *errand = (OutboxErrand){letter, letter->revision, letter->commit, answered, done, data};
+  renew_note(outbox, letter, job);
   letter->pins++;
   job->max_size = outbox_max_size(outbox);
   job->detail = errand;

@@ -118,7 +118,8 @@ uint64_t outbox_max_size(const Outbox *outbox);
 // A job for the spool with a copy of the letter's row and recipients. The row of a failed letter
 // that is being written anew says, for a crash, that it is not whole.
 SpoolJob *outbox_new_job(const OutboxLetter *letter, SpoolChange change);
-// Pushes the job; `answered`, with an OutboxErrand as job->detail, is called with the outcome on
+// Pushes the job; where a failed letter's note does not tell any more whether it is whole, it is
+// made anew. `answered`, with an OutboxErrand as job->detail, is called with the outcome on
 // the main loop. NULL: errors are logged, `done` is called.
 void outbox_push(Outbox *outbox, OutboxLetter *letter, SpoolJob *job, OutboxAnswered answered,
                  OutboxDone done, gpointer data);
@@ -164,6 +165,9 @@ void outbox_fail(Outbox *outbox, OutboxLetter *letter, bool by_server, const cha
                  const GPtrArray *outcomes, OutboxDone done, gpointer data);
 char *outbox_report(const Outbox *outbox, const OutboxLetter *letter, bool by_server,
                     const char *reason, const GPtrArray *outcomes);
+// Of a failed letter that was written to in failed/: `broken` (as row.broken) tells whether what
+// there is of it now is whole.
+char *outbox_report_anew(const Outbox *outbox, const OutboxLetter *letter, int broken);
 // The reason that a report gives; NULL: it was not made here.
 char *outbox_report_reason(const char *note);
 

@@ -1,4 +1,5 @@
 // What NAME.error says, for people.
+#include <errno.h>
 #include <string.h>
 
 #include "cache/outbox_private.h"
@@ -41,8 +42,8 @@ static const char *outcome_words(const OutboxLetter *letter, unsigned accepted) 
   return "This letter was not sent.";
 }
 
-static void append_advice(GString *text, const OutboxLetter *letter, unsigned accepted) {
-  if (letter->row.broken != 0)
+static void append_advice(GString *text, bool is_whole, unsigned accepted) {
+  if (!is_whole)
     g_string_append(text, "\nIt can only be sent when it was written anew.");
   else
     g_string_append_printf(
@@ -63,8 +64,8 @@ char *outbox_report_reason(const char *note) {
   return g_strndup(reason, strcspn(reason, "\n"));
 }
 
-char *outbox_report(const Outbox *outbox, const OutboxLetter *letter, bool by_server,
-                    const char *reason, const GPtrArray *outcomes) {
+static char *compose(const Outbox *outbox, const OutboxLetter *letter, bool is_whole,
+                     bool by_server, const char *reason, const GPtrArray *outcomes) {
   g_autofree char *now = format_time(outbox_now_s(outbox));
   g_autoptr(GString) recipients = g_string_new(NULL);
   unsigned accepted = append_recipients(recipients, letter->recipients);
@@ -74,6 +75,30 @@ char *outbox_report(const Outbox *outbox, const OutboxLetter *letter, bool by_se
   if (by_server) g_string_append_printf(text, "\nServer: %s", outbox->server);
   g_string_append_printf(text, WHY "%s\n", reason);
   if (recipients->len > 0) g_string_append_printf(text, "Recipients:\n%s", recipients->str);
-  append_advice(text, letter, accepted);
+  append_advice(text, is_whole, accepted);
   return g_string_free(text, false);
+}
+
+char *outbox_report(const Outbox *outbox, const OutboxLetter *letter, bool by_server,
+                    const char *reason, const GPtrArray *outcomes) {
+  return compose(outbox, letter, letter->row.broken == 0, by_server, reason, outcomes);
+}
+
+static char *anew_reason(int broken) {
+  switch (broken) {
+    case 0:
+      return g_strdup("it was written anew since it failed");
+    case ECANCELED:
+      return g_strdup("the program that wrote it anew was killed before it had finished");
+    case EOWNERDEAD:
+      return g_strdup("it was still being written anew when mailfs ended");
+    default:
+      return g_strdup_printf("it was written anew, and a part could not be written: %s",
+                             g_strerror(broken));
+  }
+}
+
+char *outbox_report_anew(const Outbox *outbox, const OutboxLetter *letter, int broken) {
+  g_autofree char *reason = anew_reason(broken);
+  return compose(outbox, letter, broken == 0, false, reason, NULL);
 }

@@ -103,6 +103,7 @@ void outbox_table_set_note(OutboxTable *table, OutboxLetter *letter, const char 
   g_free(letter->note);
   letter->note = g_strdup(text);
   letter->note_ns = g_get_real_time() * 1000;
+  letter->note_broken = letter->row.broken;
   if (text != NULL) g_hash_table_insert(table->notes, g_strdup(letter->row.name), letter);
 }
 

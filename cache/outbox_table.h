@@ -21,6 +21,7 @@ typedef struct {
   bool unstored;   // what it is now could not be stored
   char *note;      // FAILED: the text of NAME.error; NULL: none
   int64_t note_ns;
+  int note_broken;  // row.broken as it was when that was written
 
   int fd;                // of its file while it is open, else -1
   unsigned handles;      // open files

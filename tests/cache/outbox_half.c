@@ -54,11 +54,20 @@ static void test_under_a_lock(Fixture *fixture, gconstpointer unused) {
   assert_nothing_sent(fixture);
 }
 
+static void assert_note(Fixture *fixture, const char *reason, bool is_whole) {
+  g_autofree char *note = fixture_read(fixture, OUTBOX_FAILED_INO, "mail.error");
+  g_assert_nonnull(strstr(note, reason));
+  g_assert_true((strstr(note, "(mv)") != NULL) == is_whole);
+  g_assert_true((strstr(note, "can only be sent when it was written anew") == NULL) == is_whole);
+}
+
 static void test_failed(Fixture *fixture, gconstpointer unused) {
   fixture_fail_letter(fixture, "mail");
   write_half(fixture, open_failed(fixture, "mail", O_WRONLY | O_TRUNC));
   g_assert_cmpint(fixture_rename(fixture, OUTBOX_FAILED_INO, "mail", "mail", 0), ==, ECANCELED);
+  assert_note(fixture, "Why: the program that wrote it anew was killed", false);
   assert_nothing_sent(fixture);
+  assert_note(fixture, "Why: the program that wrote it anew was killed", false);
 }
 
 // The last to close it wrote all that it wanted to, after another was killed.
@@ -113,9 +122,30 @@ static void test_crash_of_a_failed_one(Fixture *fixture, gconstpointer unused) {
   fixture_fail_letter(fixture, "mail");
   OutboxHandle *handle = open_failed(fixture, "mail", O_WRONLY);
   fixture_write_letter(handle, "half");
+  assert_note(fixture, "Why: it does not begin with a header", true);
   crash(fixture);
+  assert_note(fixture, "Why: it was still being written anew when mailfs ended", false);
   g_assert_cmpint(fixture_rename(fixture, OUTBOX_FAILED_INO, "mail", "mail", 0), ==, EOWNERDEAD);
   assert_nothing_sent(fixture);
+}
+
+// Its note tells at each time what there is of it: not all, all, all but what the disk did not
+// take; a look with an editor that changes nothing leaves it alone.
+static void test_note_of_a_failed_one(Fixture *fixture, gconstpointer unused) {
+  fixture_fail_letter(fixture, "mail");
+  fixture_finish(fixture, open_failed(fixture, "mail", O_WRONLY), getpid());
+  assert_note(fixture, "Why: it does not begin with a header", true);
+  write_half(fixture, open_failed(fixture, "mail", O_WRONLY | O_TRUNC));
+  assert_note(fixture, "Why: the program that wrote it anew was killed", false);
+  OutboxHandle *handle = open_failed(fixture, "mail", O_WRONLY | O_TRUNC);
+  fixture_write_letter(handle, "whole");
+  fixture_finish(fixture, handle, getpid());
+  assert_note(fixture, "Why: it was written anew since it failed", true);
+  handle = open_failed(fixture, "mail", O_WRONLY);
+  g_autoptr(GError) error = NULL;
+  g_assert_false(outbox_truncate(fixture->outbox, 0, handle, INT64_MAX, &error));
+  g_assert_cmpint(fixture_release(fixture, handle), ==, 0);
+  assert_note(fixture, "Why: it was written anew, and a part could not be written", false);
 }
 
 // One that was written to its end can be retried.
@@ -143,6 +173,7 @@ static const Case cases[] = {
     {"crash of a draft", test_crash_of_a_draft},
     {"crash of one continued", test_crash_of_one_continued},
     {"crash of a failed one", test_crash_of_a_failed_one},
+    {"note of a failed one", test_note_of_a_failed_one},
     {"failed and finished", test_failed_and_finished},
 };
 
