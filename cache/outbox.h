@@ -140,9 +140,11 @@ typedef struct OutboxHandle OutboxHandle;
 // (in failed/), ENOSPC.
 OutboxHandle *outbox_create(Outbox *outbox, uint64_t parent, const char *name, mode_t mode,
                             pid_t pid, OutboxFile *file, GError **error);
-// open_flags as open(2)'s. Writing to a letter under way: EBUSY. O_TRUNC on a letter that another
-// process closed or has open leaves that letter alone: it goes on as NAME+1 (the listener is told),
-// and `ino` is a new empty letter. One that an editor's lock holds back goes to failed/ instead.
+// open_flags as open(2)'s. Writing to a letter under way: EBUSY, at once with O_APPEND, else from
+// outbox_write and outbox_truncate, as it may still be emptied to take its name. O_TRUNC on a
+// letter that another process closed or has open leaves that letter alone: it goes on as NAME+1
+// (the listener is told), and `ino` is a new empty letter. One that an editor's lock holds back
+// goes to failed/ instead.
 OutboxHandle *outbox_open_file(Outbox *outbox, uint64_t ino, int open_flags, pid_t pid,
                                GError **error);
 // Of the letter's bytes, as long as the handle lives; -1: a note, which is in memory.
@@ -157,9 +159,10 @@ void outbox_note_writer(OutboxHandle *handle, pid_t pid);
 #define OUTBOX_APPEND (-1)  // as an offset: at the end
 ssize_t outbox_write(OutboxHandle *handle, const void *bytes, size_t size, off_t offset,
                      GError **error);
-// Truncates or extends the letter that `handle` holds open; NULL: by path, the one `ino` is. EBUSY
-// for one that is committed and queued. To nothing by a handle that has written nothing yet, of
-// another process than the one whose bytes these are, is as O_TRUNC: the letter goes on as NAME+1.
+// Truncates or extends the letter that `handle` holds open; NULL: by path, the one `ino` is, EBUSY
+// for one that is committed. To nothing by a handle that has written nothing yet, of another
+// process than the one whose bytes these are or of a letter under way, is as O_TRUNC: the letter
+// goes on as NAME+1. ENOENT if it was sent or failed since it was opened.
 bool outbox_truncate(Outbox *outbox, uint64_t ino, OutboxHandle *handle, uint64_t size,
                      GError **error);
 bool outbox_set_mode(Outbox *outbox, uint64_t ino, mode_t mode, GError **error);

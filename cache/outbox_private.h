@@ -4,7 +4,8 @@
 //   outbox.c          life, numbers, errands to the spool
 //   outbox_read.c     what the file system sees
 //   outbox_recover.c  what a crash left
-//   outbox_file.c     create, open, read, write
+//   outbox_file.c     create, open
+//   outbox_bytes.c    read, write, resize
 //   outbox_attr.c     attributes of files
 //   outbox_close.c    flush, fsync, release
 //   outbox_intake.c   letters that other programs hand over
@@ -83,6 +84,7 @@ struct OutboxHandle {
   OutboxLetter *letter;  // NULL: a note
   char *note;
   bool writes, has_written;
+  bool wants_name;        // opened for writing while its letter was sent: it can only be emptied
   OutboxProcess process;  // that opened it
   pid_t writer;           // the thread that last wrote by it
   bool is_half;           // that one was killed: whoever closes it, what it wrote is not all of it
@@ -136,8 +138,19 @@ void outbox_store_label(Outbox *outbox, OutboxLetter *letter, bool relaxed);
 void outbox_handle_free(gpointer handle);
 // The letter itself: ENOENT, and EPERM for a note.
 OutboxLetter *outbox_get_letter(const Outbox *outbox, uint64_t ino, GError **error);
+// Its file, until outbox_close_idle.
+bool outbox_open_bytes(Outbox *outbox, OutboxLetter *letter, GError **error);
 // Closes the letter's file if nobody has it open.
 void outbox_close_idle(OutboxLetter *letter);
+// True from the end of its being held until the server has taken it.
+bool outbox_is_on_its_way(const OutboxLetter *letter);
+// A new, empty letter with the name and inode of this one, which goes on under others. NULL: as it
+// was.
+OutboxLetter *outbox_replace_letter(Outbox *outbox, OutboxLetter *letter, GError **error);
+
+// -- outbox_bytes.c
+// Truncates or extends its file, which is open. To nothing: what was said of it is forgotten.
+bool outbox_resize(OutboxLetter *letter, uint64_t size, GError **error);
 
 // -- outbox_commit.c
 // Whether a letter that others want the name of goes on under another name instead of being

@@ -57,6 +57,47 @@ static void test_emptied(Fixture *fixture, gconstpointer unused) {
   FIXTURE_ASSERT_SENDS(fixture, "mail", "third");
 }
 
+static OutboxHandle *open_stalled(Fixture *fixture) {
+  fixture->options.send_delay_ms = 0;
+  fixture_reopen(fixture);
+  fake_server_expect(FAKE_STALL);
+  fixture_copy_letter(fixture, "mail");
+  fake_server_wait_stalled();
+  return fixture_open_letter(fixture, "mail", O_WRONLY | O_CREAT, getpid());
+}
+
+// What is being sent cannot be written to, but its name can be had, also by who wrote it.
+static void test_emptied_while_sent(Fixture *fixture, gconstpointer unused) {
+  OutboxHandle *handle = open_stalled(fixture);
+  g_autoptr(GError) error = NULL;
+  g_assert_cmpint(outbox_write(handle, "To: eve@example.org\n", 20, 0, &error), ==, -1);
+  g_assert_error(error, OUTBOX_ERROR, EBUSY);
+  g_clear_error(&error);
+  g_assert_false(outbox_truncate(fixture->outbox, 0, handle, 1, &error));
+  g_assert_error(error, OUTBOX_ERROR, EBUSY);
+  g_clear_error(&error);
+  g_assert_true(outbox_truncate(fixture->outbox, 0, handle, 0, &error));
+  fixture_assert_names(fixture, "mail mail+1", "");
+  fixture_write_letter(handle, "second");
+  g_assert_cmpint(fixture_flush(fixture, handle, getpid()), ==, 0);
+  g_assert_cmpint(fixture_release(fixture, handle), ==, 0);
+  FIXTURE_ASSERT_SENDS(fixture, "mail", "second");
+}
+
+// Nor does it matter to it that somebody had it open so.
+static void test_opened_while_sent(Fixture *fixture, gconstpointer unused) {
+  OutboxHandle *handle = open_stalled(fixture);
+  g_assert_cmpint(fixture_flush(fixture, handle, getpid()), ==, 0);
+  fake_server_go_on();
+  fixture_wait_sent(fixture);
+  g_autoptr(GError) error = NULL;
+  g_assert_false(outbox_truncate(fixture->outbox, 0, handle, 0, &error));
+  g_assert_error(error, OUTBOX_ERROR, ENOENT);
+  g_assert_cmpint(fixture_release(fixture, handle), ==, 0);
+  fixture_assert_names(fixture, "", "");
+  FIXTURE_ASSERT_SENDS(fixture, "mail");
+}
+
 // Also while the other still writes.
 static void test_emptied_while_open(Fixture *fixture, gconstpointer unused) {
   OutboxHandle *first = fixture_create(fixture, "mail");
@@ -290,6 +331,8 @@ static const Case cases[] = {
     {"both empty", test_both_empty},
     {"emptied", test_emptied},
     {"emptied while it is written", test_emptied_while_open},
+    {"emptied while it is sent", test_emptied_while_sent},
+    {"opened while it is sent", test_opened_while_sent},
     {"empty a draft", test_empty_a_draft},
     {"a number used again", test_number_used_again},
     {"rename onto an empty one", test_rename_onto_empty},

@@ -262,7 +262,7 @@ static void test_under_way(Fixture *fixture, gconstpointer unused) {
   g_assert_cmpint(fixture_unlink(fixture, OUTBOX_INO, "mail"), ==, EBUSY);
   g_assert_cmpint(fixture_rename(fixture, OUTBOX_INO, "mail", "other", 0), ==, EBUSY);
   g_assert_true(outbox_lookup(fixture->outbox, OUTBOX_INO, "mail", &file));
-  g_assert_null(outbox_open_file(fixture->outbox, file.ino, O_WRONLY, getpid(), &error));
+  g_assert_null(outbox_open_file(fixture->outbox, file.ino, O_WRONLY | O_APPEND, getpid(), &error));
   g_assert_cmpint(error->code, ==, EBUSY);
   OutboxHandle *handle = fixture_open_letter(fixture, "mail", O_WRONLY | O_TRUNC, getpid());
   g_autofree char *second = fixture_letter("second");

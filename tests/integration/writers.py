@@ -301,10 +301,10 @@ class Specials(WritersCase):
     # rsync would take a letter of the same size and second for the same; its rename commits at once.
     WAYS = ('cp "$1" "$2"', 'cat "$1" > "$2"', 'cp "$1" "$1.moved"; mv "$1.moved" "$2"',
             'install -m 600 "$1" "$2"', 'cp --remove-destination "$1" "$2"',
-            'dd if="$1" of="$2" status=none', 'tee "$2" < "$1" > /dev/null', 'rsync -I "$1" "$2"')
-    # They open what is there as it is, and empty it then; what is on its way they may not.
-    WAYS_WITHIN_THE_DELAY = ('sort -s -k99 -o "$2" "$1"', 'sort -s -k99 -o "$2" "$1"',
-                             'truncate -s 0 "$2"; cat "$1" >> "$2"')
+            'dd if="$1" of="$2" status=none', 'tee "$2" < "$1" > /dev/null',
+            # These open what is there as it is, and empty it then.
+            'sort -s -k99 -o "$2" "$1"', 'truncate -s 0 "$2"; cat "$1" >> "$2"',
+            'rsync -I "$1" "$2"')
 
     def write_all_ways(self, mount, word, ways):
         for number, way in enumerate(ways):
@@ -319,7 +319,7 @@ class Specials(WritersCase):
 
     def test_one_name_within_the_delay(self):
         # Whatever writes a name that the letter before still has: all letters go, each as written.
-        ways = self.WAYS[:-1] + self.WAYS_WITHIN_THE_DELAY + self.WAYS
+        ways = self.WAYS * 2
         mount = self.mount(send_delay=60)
         self.write_all_ways(mount, "delay", ways)
         mount.unmount()
@@ -334,6 +334,23 @@ class Specials(WritersCase):
         mount.unmount()
         mount.start("-o", f"smtp={self.postfix.url('smtp', 'alice')}")
         self.assert_all_arrive(mount, "down", ways)
+
+    def test_changing_what_is_on_its_way(self):
+        # What would change a letter that waits for the server, or cut off a closed one by its path,
+        # is refused where its caller sees it; the letter goes as it is.
+        mount = self.mount(send_delay=0, smtp=f"smtp://alice@localhost:{process.free_port()}")
+        mount.sh('cp "$1" outbox/letter', self.source(mount, text_of("change-test")))
+        process.wait_until(lambda: self.state(mount, "letter") == "queued", 10, "a letter that waits")
+        for way in ("echo more >> outbox/letter", "truncate -s 10 outbox/letter",
+                    "echo X | dd of=outbox/letter conv=notrunc status=none",
+                    "python3 -c 'import os; os.truncate(\"outbox/letter\", 0)'"):
+            done = mount.sh(way, check=False)
+            self.assertNotEqual(done.returncode, 0, way)
+            self.assertIn("busy", done.stderr, way)
+        mount.run("touch", "outbox/letter")
+        mount.unmount()
+        mount.start("-o", f"smtp={self.postfix.url('smtp', 'alice')}")
+        self.assert_arrives("change-test")
 
     def test_rename_over_a_letter(self):
         # The letter that has the name goes on; so does the one that takes it.
