@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "net/error.h"
+#include "scratch.h"
 
 // In the place of the C library's: tells how often, and of which file last.
 static unsigned n_synced;
@@ -64,8 +65,7 @@ static char *new_directory(void) {
 }
 
 static void remove_directory(char *directory) {
-  g_autofree char *command = g_strdup_printf("rm -rf '%s'", directory);
-  g_assert_true(g_spawn_command_line_sync(command, NULL, NULL, NULL, NULL));
+  scratch_remove(directory);
   g_free(directory);
 }
 

@@ -16,6 +16,7 @@
 #include "cache/drop_writer.h"
 #include "cache/letter.h"
 #include "cache/outbox.h"
+#include "scratch.h"
 
 typedef struct {
   char *root, *account;
@@ -28,18 +29,8 @@ static void set_up(Fixture *fixture, gconstpointer unused) {
   fixture->account = g_build_filename(fixture->root, "state", "work", NULL);
 }
 
-static void remove_tree(const char *path) {
-  g_autoptr(GDir) directory = g_dir_open(path, 0, NULL);
-  const char *name;
-  while (directory != NULL && (name = g_dir_read_name(directory)) != NULL) {
-    g_autofree char *inner = g_build_filename(path, name, NULL);
-    remove_tree(inner);
-  }
-  remove(path);
-}
-
 static void tear_down(Fixture *fixture, gconstpointer unused) {
-  remove_tree(fixture->root);
+  scratch_remove(fixture->root);
   g_free(fixture->root);
   g_free(fixture->account);
 }

@@ -6,6 +6,8 @@
 #include <glib/gstdio.h>
 #include <string.h>
 
+#include "scratch.h"
+
 typedef struct {
   char *directory, *path;
   Index *writer, *reader;
@@ -34,8 +36,7 @@ static void set_up(Fixture *fixture, gconstpointer data) {
 
 static void tear_down(Fixture *fixture, gconstpointer data) {
   close_both(fixture);
-  g_autofree char *command = g_strdup_printf("rm -rf '%s'", fixture->directory);
-  g_assert_true(g_spawn_command_line_sync(command, NULL, NULL, NULL, NULL));
+  scratch_remove(fixture->directory);
   g_free(fixture->path);
   g_free(fixture->directory);
 }

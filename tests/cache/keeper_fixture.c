@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cache/body_writer.h"
+#include "tests/cache/scratch.h"
 
 #define WAIT_S 20
 
@@ -49,15 +50,10 @@ void keeper_set_up(KeeperFixture *fixture, gconstpointer data) {
   keeper_fixture_in(fixture, directory);
 }
 
-static void remove_all(const char *path) {
-  g_autofree char *command = g_strdup_printf("rm -rf '%s'", path);
-  g_assert_true(g_spawn_command_line_sync(command, NULL, NULL, NULL, NULL));
-}
-
 void keeper_tear_down(KeeperFixture *fixture, gconstpointer data) {
   g_autofree char *directory = g_strdup(fixture->directory);
   keeper_fixture_clear(fixture);
-  remove_all(directory);
+  scratch_remove(directory);
 }
 
 Keeper *keeper_try(KeeperFixture *fixture, GError **error) {
@@ -87,7 +83,7 @@ void keeper_wipe_cache(KeeperFixture *fixture) {
   g_autofree char *cache = path_of(fixture, "cache");
   body_store_free(fixture->bodies);
   g_free(fixture->index_path);
-  remove_all(cache);
+  scratch_remove(cache);
   open_cache(fixture);
 }
 

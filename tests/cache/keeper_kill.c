@@ -1,22 +1,12 @@
 // Claim: at every change of the disk, one after another, the program may be killed or the power may
 // fail: the next start has all mail that was archived, under its name and with its bytes, knows
 // each removal that was answered, and none that nobody asked for; with the cache as it was left,
-// and with a new one. Each story runs in a process that ends at one step; another looks at what is
-// left, every other time once more ended in between.
+// and with a new one.
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "crash_disk.h"
+#include "crash_story.h"
 #include "tests/cache/keeper_fixture.h"
-
-// A process that neither ends nor comes to its step is a hang.
-#define PROCESS_S 60
-#define RECOVERY_STEPS 40
 
 typedef enum { KEPT, REMOVED, SETTLED, RETURNED, UNKEPT, LATER, MESSAGES } StoryMessage;
 static const char *const ids[MESSAGES + 1] = {"a0", "a1", "a2", "a3", "a4", "a5", NULL};
@@ -31,9 +21,7 @@ typedef struct {
 } Known;
 
 typedef struct {
-  char *base, *directory;
   Known *known;  // [MESSAGES], shared
-  bool wipes;    // the cache is deleted before the next start
   KeeperFixture fixture;
 } Story;
 
@@ -56,7 +44,22 @@ static void archive_round(Story *story, StoryMessage first, StoryMessage last) {
     atomic_store(&story->known[i].archived, true);
 }
 
-static void tell_story(Story *story) {
+static void begin(gpointer data, gpointer known, const char *directory) {
+  Story *story = data;
+  story->known = known;
+  keeper_fixture_in(&story->fixture, directory);
+}
+
+// A mailbox that was listed, with the bodies of all but the last message.
+static void prepare(gpointer data) {
+  Story *story = data;
+  keeper_list(&story->fixture, ids);
+  for (int i = 0; i < LATER; i++)
+    keeper_bring_body(&story->fixture, ids[i]);
+}
+
+static void tell(gpointer data) {
+  Story *story = data;
   keeper_start(&story->fixture);
   archive_round(story, KEPT, UNKEPT);
   remove_message(story, REMOVED);
@@ -92,8 +95,11 @@ static void check_message(Story *story, StoryMessage which, const char *removals
   if (known->removed && !known->ended) g_assert_false(keeper_has(&story->fixture, ids[which]));
 }
 
-static void look_again(Story *story) {
-  if (story->wipes) keeper_wipe_cache(&story->fixture);
+// The second time without the cache, the first time now and then.
+static void start_again(gpointer data, const CrashStart *start) {
+  Story *story = data;
+  bool wipes = start->number == 2 || start->step % 3 == start->number + 1;
+  if (wipes) keeper_wipe_cache(&story->fixture);
   keeper_start(&story->fixture);
   g_autofree char *removals = keeper_removals(&story->fixture);
   g_autofree char *shown = keeper_shown(&story->fixture);
@@ -102,98 +108,19 @@ static void look_again(Story *story) {
   keeper_stop(&story->fixture);
 }
 
-// -- Processes.
-
-// Runs `work` on a directory in a process of its own, up to a step; true: it came to its end.
-static bool run(Story *story, void (*work)(Story *story), const char *directory, Crash crash,
-                unsigned at_step, const char *left) {
-  fflush(NULL);
-  pid_t pid = fork();
-  g_assert_cmpint(pid, >=, 0);
-  if (pid == 0) {
-    alarm(PROCESS_S);
-    crash_disk_watch(directory, crash, at_step, left);
-    keeper_fixture_in(&story->fixture, directory);
-    work(story);
-    _exit(0);
-  }
-  int status;
-  g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
-  if (!WIFEXITED(status))
-    g_error("the process at step %u ended by signal %d", at_step, WTERMSIG(status));
-  g_assert_true(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == CRASH_EXIT_CODE);
-  return WEXITSTATUS(status) == 0;
-}
-
-static void remove_tree(const char *path) {
-  g_autoptr(GDir) directory = g_dir_open(path, 0, NULL);
-  const char *name;
-  while (directory != NULL && (name = g_dir_read_name(directory)) != NULL) {
-    g_autofree char *inner = g_build_filename(path, name, NULL);
-    remove_tree(inner);
-  }
-  remove(path);
-}
-
-static char *fresh(const Story *story, const char *name) {
-  char *path = g_build_filename(story->base, name, NULL);
-  remove_tree(path);
-  return path;
-}
-
-// A mailbox that was listed, with the bodies of all but the last message.
-static void prepare(Story *story) {
-  keeper_list(&story->fixture, ids);
-  for (int i = 0; i < LATER; i++)
-    keeper_bring_body(&story->fixture, ids[i]);
-}
-
-// False: the story came to its end before that step.
-static bool crash_at(Story *story, Crash crash, unsigned step) {
-  memset(story->known, 0, MESSAGES * sizeof(Known));
-  g_autofree char *account = fresh(story, "account");
-  g_autofree char *left = fresh(story, "left");
-  g_autofree char *left_again = fresh(story, "left-again");
-  g_assert_cmpint(mkdir(account, 0700), ==, 0);
-  g_assert_true(run(story, prepare, account, CRASH_KILL, G_MAXUINT, NULL));
-  if (run(story, tell_story, account, crash, step, left)) return false;
-  const char *found = crash == CRASH_KILL ? account : left;
-  bool twice = step % 2 == 1;
-  story->wipes = step % 3 == 1;
-  if (twice && run(story, look_again, found, crash, step / 2 % RECOVERY_STEPS, left_again))
-    return true;
-  if (twice && crash != CRASH_KILL) found = left_again;
-  story->wipes = step % 3 == 2;
-  run(story, look_again, found, CRASH_KILL, G_MAXUINT, NULL);
-  story->wipes = true;
-  run(story, look_again, found, CRASH_KILL, G_MAXUINT, NULL);
-  return true;
-}
-
-static void test_every_step(gconstpointer data) {
-  Crash crash = (Crash)GPOINTER_TO_UINT(data);
-  g_autoptr(GError) error = NULL;
-  Story story = {.base = g_dir_make_tmp("mailfs-keeper-XXXXXX", &error)};
-  g_assert_no_error(error);
-  story.known = mmap(NULL, MESSAGES * sizeof(Known), PROT_READ | PROT_WRITE,
-                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  g_assert_true(story.known != MAP_FAILED);
-  unsigned step = 0;
-  while (crash_at(&story, crash, step))
-    step++;
-  g_test_message("%u steps", step);
-  g_assert_cmpuint(step, >, 100);
-  munmap(story.known, MESSAGES * sizeof(Known));
-  remove_tree(story.base);
-  g_free(story.base);
-}
-
 int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
-  g_test_add_data_func("/keeper/kill/kill -9", GUINT_TO_POINTER(CRASH_KILL), test_every_step);
-  g_test_add_data_func("/keeper/kill/power, nothing unsynced", GUINT_TO_POINTER(CRASH_POWER_NONE),
-                       test_every_step);
-  g_test_add_data_func("/keeper/kill/power, some unsynced", GUINT_TO_POINTER(CRASH_POWER_SOME),
-                       test_every_step);
+  Story story = {0};
+  const CrashStory crash = {
+      .steps_min = 100,
+      .starts = 2,
+      .known_size = MESSAGES * sizeof(Known),
+      .data = &story,
+      .begin = begin,
+      .prepare = prepare,
+      .tell = tell,
+      .start_again = start_again,
+  };
+  crash_story_add("/keeper/kill", &crash);
   return g_test_run();
 }

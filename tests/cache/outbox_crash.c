@@ -11,6 +11,7 @@
 
 #include "cache/outbox_journal.h"
 #include "outbox_fixture.h"
+#include "scratch.h"
 
 // What the story below has done so far with each of its letters.
 typedef enum { PLAIN, RENAMED, REFUSED, PARTLY, LATER, TWICE, UNFINISHED, LETTERS } StoryLetter;
@@ -55,7 +56,7 @@ static void take_snapshot(gpointer data) {
   snapshot->directory =
       g_strdup_printf("%s/copies/%u", story->fixture.directory, story->snapshots->len);
   g_autofree char *account = g_build_filename(story->fixture.directory, "account", NULL);
-  fixture_copy_directory(account, snapshot->directory);
+  scratch_copy(account, snapshot->directory);
   for (unsigned i = 0; i < LETTERS; i++)
     snapshot->begun[i] = atomic_load(&story->progress.begun[i]);
   g_ptr_array_add(story->snapshots, snapshot);

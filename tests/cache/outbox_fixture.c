@@ -12,6 +12,7 @@
 
 #include "cache/copy.h"
 #include "cache/outbox_private.h"
+#include "tests/cache/scratch.h"
 
 // Long enough that nothing is sent before the test says so, by a restart.
 #define HOLD_MS (3600 * 1000)
@@ -111,45 +112,12 @@ void fixture_reopen(Fixture *fixture) {
   fixture_open(fixture);
 }
 
-static void remove_tree(const char *path) {
-  g_autoptr(GDir) directory = g_dir_open(path, 0, NULL);
-  const char *name;
-  while (directory != NULL && (name = g_dir_read_name(directory)) != NULL) {
-    g_autofree char *inner = g_build_filename(path, name, NULL);
-    remove_tree(inner);
-  }
-  remove(path);
-}
-
-static void copy_file(const char *from, const char *to) {
-  g_autofree char *bytes = NULL;
-  size_t size;
-  // A letter may be removed by now: then it is not in the copy either.
-  if (g_file_get_contents(from, &bytes, &size, NULL))
-    g_assert_true(
-        g_file_set_contents_full(to, bytes, (gssize)size, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
-}
-
-void fixture_copy_directory(const char *from, const char *to) {
-  g_assert_cmpint(g_mkdir_with_parents(to, 0700), ==, 0);
-  g_autoptr(GDir) directory = g_dir_open(from, 0, NULL);
-  const char *name;
-  while ((name = g_dir_read_name(directory)) != NULL) {
-    g_autofree char *source = g_build_filename(from, name, NULL);
-    g_autofree char *target = g_build_filename(to, name, NULL);
-    if (g_file_test(source, G_FILE_TEST_IS_DIR))
-      fixture_copy_directory(source, target);
-    else
-      copy_file(source, target);
-  }
-}
-
 void fixture_crash_with(Fixture *fixture, FixtureChange change, gpointer data) {
   g_autofree char *left = g_strconcat(fixture->directory, "-left", NULL);
-  fixture_copy_directory(fixture->directory, left);
+  scratch_copy(fixture->directory, left);
   change(left, data);
   fixture_close(fixture);
-  remove_tree(fixture->directory);
+  scratch_remove(fixture->directory);
   g_assert_cmpint(rename(left, fixture->directory), ==, 0);
   fixture_open(fixture);
 }
@@ -163,7 +131,7 @@ void fixture_crash(Fixture *fixture) {
 void fixture_tear_down(Fixture *fixture, gconstpointer unused) {
   fixture_close(fixture);
   fake_server_end();
-  remove_tree(fixture->directory);
+  scratch_remove(fixture->directory);
   g_free(fixture->directory);
   account_free(fixture->account);
   g_main_context_unref(fixture->context);

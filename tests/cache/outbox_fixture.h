@@ -41,9 +41,6 @@ void fixture_crash(Fixture *fixture);
 typedef void (*FixtureChange)(const char *directory, gpointer data);
 void fixture_crash_with(Fixture *fixture, FixtureChange change, gpointer data);
 
-// All files of one directory into another, made anew, as far as they are still there.
-void fixture_copy_directory(const char *from, const char *to);
-
 // Turns the main loop until `holds`.
 typedef bool (*FixtureHolds)(Fixture *fixture);
 void fixture_wait(Fixture *fixture, FixtureHolds holds);

@@ -11,6 +11,7 @@
 #include "cache/drop_writer.h"
 #include "cache/outbox_journal.h"
 #include "outbox_fixture.h"
+#include "scratch.h"
 
 static char *carol[] = {(char *)"carol@example.org", NULL};
 static const Envelope to_carol = {.from = (char *)"list@example.org", .recipients = carol};
@@ -213,7 +214,7 @@ static void take_snapshot(gpointer data) {
   count_sent(snapshot->sent);
   snapshot->directory =
       g_strdup_printf("%s/copies/%u", story->fixture.directory, story->snapshots->len);
-  fixture_copy_directory(story->account, snapshot->directory);
+  scratch_copy(story->account, snapshot->directory);
   g_ptr_array_add(story->snapshots, snapshot);
 }
 

@@ -2,28 +2,21 @@
 // may be killed or the power may fail: the next start loses no letter that was committed, sends
 // none that was not, and sends one twice only if its final dot had gone out and the answer was not
 // yet on disk; then it is the same letter, Message-ID and all. What somebody has got lies in the
-// Sent folder once. Each story runs in a process that
-// ends at one step; another starts from what is left, once more ended in between.
+// Sent folder once.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cache/copy.h"
 #include "cache/outbox_journal.h"
 #include "cache/outbox_private.h"
-#include "crash_disk.h"
+#include "crash_story.h"
 #include "outbox_fixture.h"
 
-// A process that neither ends nor comes to its step is a hang.
-#define PROCESS_S 60
 #define MESSAGE_ID_MAX 200
-#define RECOVERY_STEPS 40
 
 typedef enum {
   PLAIN,
@@ -56,7 +49,6 @@ typedef struct {
 } Known;
 
 typedef struct {
-  char *base;
   Known *known;  // [LETTERS], shared
   Fixture fixture;
 } Story;
@@ -219,7 +211,8 @@ static void continue_letter(Story *story, StoryLetter which) {
   release(story, which, handle);
 }
 
-static void tell_story(Story *story) {
+static void tell(gpointer data) {
+  Story *story = data;
   open_outbox(story);
   OutboxHandle *unfinished = begin_unfinished(story);
   send_letter(story, PLAIN, FAKE_ACCEPT);
@@ -280,10 +273,11 @@ static void check_letter(const Known *known, const Before *before, StoryLetter w
   if (again > 0 && before->taken > 0 && is_exact) g_assert_true(which == TWICE || sent_data);
 }
 
-static void start_again(Story *story, bool is_exact) {
+static void start_again(gpointer data, const CrashStart *start) {
+  Story *story = data;
   Stored stored = {0};
   Before before[LETTERS];
-  if (is_exact) look_at_journal(story->fixture.options.directory, &stored);
+  if (start->is_exact) look_at_journal(story->fixture.options.directory, &stored);
   for (int i = 0; i < LETTERS; i++)
     before[i] = (Before){story->known[i].settled, story->known[i].cancelled,
                          story->known[i].flushed, story->known[i].taken};
@@ -291,7 +285,7 @@ static void start_again(Story *story, bool is_exact) {
   wait_copied(story);
   OutboxFile file;
   for (int i = 0; i < LETTERS; i++)
-    check_letter(&story->known[i], &before[i], (StoryLetter)i, stored.sent_data[i], is_exact,
+    check_letter(&story->known[i], &before[i], (StoryLetter)i, stored.sent_data[i], start->is_exact,
                  outbox_lookup(story->fixture.outbox, OUTBOX_FAILED_INO, subjects[i], &file));
   g_assert_cmpuint(story->known[UNFINISHED].taken, ==, 0);
   if (before[UNFINISHED].flushed)
@@ -302,103 +296,27 @@ static void start_again(Story *story, bool is_exact) {
   fixture_close(&story->fixture);
 }
 
-// -- Processes.
-
-static void set_up_process(Story *story, const char *directory) {
+static void begin(gpointer data, gpointer known, const char *directory) {
+  Story *story = data;
+  story->known = known;
   fixture_set_up_closed(&story->fixture, NULL);
   remove(story->fixture.directory);
   story->fixture.options.directory = directory;
   fake_server_watch(watch_server, story);
 }
 
-// Runs `work` on a directory in a process of its own, up to a step; true: it came to its end.
-static bool run(Story *story, void (*work)(Story *story), const char *directory, Crash crash,
-                unsigned at_step, const char *left) {
-  fflush(NULL);
-  pid_t pid = fork();
-  g_assert_cmpint(pid, >=, 0);
-  if (pid == 0) {
-    alarm(PROCESS_S);
-    crash_disk_watch(directory, crash, at_step, left);
-    set_up_process(story, directory);
-    work(story);
-    _exit(0);
-  }
-  int status;
-  g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
-  if (!WIFEXITED(status))
-    g_error("the process at step %u ended by signal %d", at_step, WTERMSIG(status));
-  g_assert_true(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == CRASH_EXIT_CODE);
-  return WEXITSTATUS(status) == 0;
-}
-
-static void recover_exactly(Story *story) {
-  start_again(story, true);
-}
-
-static void recover(Story *story) {
-  start_again(story, false);
-}
-
-static void remove_tree(const char *path) {
-  g_autoptr(GDir) directory = g_dir_open(path, 0, NULL);
-  const char *name;
-  while (directory != NULL && (name = g_dir_read_name(directory)) != NULL) {
-    g_autofree char *inner = g_build_filename(path, name, NULL);
-    remove_tree(inner);
-  }
-  remove(path);
-}
-
-static char *fresh_directory(const Story *story, const char *name, bool make) {
-  char *path = g_build_filename(story->base, name, NULL);
-  remove_tree(path);
-  if (make) g_assert_cmpint(mkdir(path, 0700), ==, 0);
-  return path;
-}
-
-// False: the story came to its end before that step.
-static bool crash_at(Story *story, Crash crash, unsigned step) {
-  memset(story->known, 0, LETTERS * sizeof(Known));
-  g_autofree char *account = fresh_directory(story, "account", true);
-  g_autofree char *left = fresh_directory(story, "left", false);
-  g_autofree char *left_again = fresh_directory(story, "left-again", false);
-  if (run(story, tell_story, account, crash, step, left)) return false;
-  const char *found = crash == CRASH_KILL ? account : left;
-  // Every other time, the next start is ended too, somewhere in its first steps.
-  bool twice = step % 2 == 1;
-  if (twice && run(story, recover, found, crash, step / 2 % RECOVERY_STEPS, left_again))
-    return true;
-  if (twice && crash != CRASH_KILL) found = left_again;
-  bool is_exact = crash == CRASH_KILL && !twice;
-  run(story, is_exact ? recover_exactly : recover, found, CRASH_KILL, G_MAXUINT, NULL);
-  return true;
-}
-
-static void test_every_step(gconstpointer data) {
-  Crash crash = (Crash)GPOINTER_TO_UINT(data);
-  g_autoptr(GError) error = NULL;
-  Story story = {.base = g_dir_make_tmp("mailfs-outbox-XXXXXX", &error)};
-  g_assert_no_error(error);
-  story.known = mmap(NULL, LETTERS * sizeof(Known), PROT_READ | PROT_WRITE,
-                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  g_assert_true(story.known != MAP_FAILED);
-  unsigned step = 0;
-  while (crash_at(&story, crash, step))
-    step++;
-  g_test_message("%u steps", step);
-  g_assert_cmpuint(step, >, 200);
-  munmap(story.known, LETTERS * sizeof(Known));
-  remove_tree(story.base);
-  g_free(story.base);
-}
-
 int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
-  g_test_add_data_func("/outbox/kill/kill -9", GUINT_TO_POINTER(CRASH_KILL), test_every_step);
-  g_test_add_data_func("/outbox/kill/power, nothing unsynced", GUINT_TO_POINTER(CRASH_POWER_NONE),
-                       test_every_step);
-  g_test_add_data_func("/outbox/kill/power, some unsynced", GUINT_TO_POINTER(CRASH_POWER_SOME),
-                       test_every_step);
+  Story story = {0};
+  const CrashStory crash = {
+      .steps_min = 200,
+      .starts = 1,
+      .known_size = LETTERS * sizeof(Known),
+      .data = &story,
+      .begin = begin,
+      .tell = tell,
+      .start_again = start_again,
+  };
+  crash_story_add("/outbox/kill", &crash);
   return g_test_run();
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "net/error.h"
+#include "tests/cache/scratch.h"
 
 #define WAIT_S 20
 
@@ -145,8 +146,7 @@ void store_fixture_tear_down(StoreFixture *fixture, gconstpointer data) {
   g_clear_pointer(&fixture->store, store_free);
   g_main_context_unref(fixture->context);
   g_string_free(fixture->told, TRUE);
-  g_autofree char *command = g_strdup_printf("rm -rf '%s'", fixture->directory);
-  g_assert_true(g_spawn_command_line_sync(command, NULL, NULL, NULL, NULL));
+  scratch_remove(fixture->directory);
   g_free(fixture->directory);
   g_free(fixture->state_directory);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "net/error.h"
+#include "scratch.h"
 
 // A server that answers from a table of rows.
 typedef struct {
@@ -104,8 +105,7 @@ static void set_up(Fixture *fixture, gconstpointer data) {
 
 static void tear_down(Fixture *fixture, gconstpointer data) {
   index_free(fixture->index);
-  g_autofree char *command = g_strdup_printf("rm -rf '%s'", fixture->directory);
-  g_assert_true(g_spawn_command_line_sync(command, NULL, NULL, NULL, NULL));
+  scratch_remove(fixture->directory);
   g_free(fixture->directory);
 }
 
@@ -203,7 +203,8 @@ static void test_pieces(Fixture *fixture, gconstpointer data) {
   g_auto(IndexFolder) folder = {0};
   fixture->table.status = (MailboxStatus){.uidvalidity = 7, .uidnext = 10, .exists = 2};
   index_folder(fixture->index, fixture->inbox, &folder);
-  g_assert_true(sync_folder(fixture->index, &fixture->table.base, true, &folder, NULL, changes, NULL));
+  g_assert_true(
+      sync_folder(fixture->index, &fixture->table.base, true, &folder, NULL, changes, NULL));
 
   Inode inode;
   g_assert_cmpint(
