@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "cache/outbox_private.h"
-#include "outbox_fixture.h"
+#include "outbox_cases.h"
 
 // One connection, and letters wait for an hour if they are tried again by schedule.
 static void set_up(Fixture *fixture, gconstpointer unused) {
@@ -178,10 +178,7 @@ static void test_restart_whole(Fixture *fixture, gconstpointer unused) {
   restart(fixture, FAKE_AHEAD_WHOLE);
 }
 
-static const struct {
-  const char *name;
-  void (*run)(Fixture *fixture, gconstpointer unused);
-} cases[] = {
+static const OutboxCase cases[] = {
     {"envelope", test_envelope},
     {"whole", test_whole},
     {"the connection breaks", test_breaks},
@@ -195,13 +192,5 @@ static const struct {
 };
 
 int main(int argc, char **argv) {
-  fixture_begin_processes();
-  g_test_init(&argc, &argv, NULL);
-  for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-    g_autofree char *path = g_strconcat("/outbox/ahead/", cases[i].name, NULL);
-    g_test_add(path, Fixture, NULL, set_up, cases[i].run, fixture_tear_down);
-  }
-  int result = g_test_run();
-  fixture_end_processes();
-  return result;
+  return outbox_cases_main(argc, argv, "/outbox/ahead", set_up, cases, G_N_ELEMENTS(cases));
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "cache/outbox_private.h"
-#include "outbox_fixture.h"
+#include "outbox_cases.h"
 
 // Letters wait for an hour if they are tried again by schedule.
 static void set_up(Fixture *fixture, gconstpointer unused) {
@@ -247,10 +247,7 @@ static void test_restart(Fixture *fixture, gconstpointer unused) {
   g_assert_cmpuint(fake_server_count(), ==, 11);
 }
 
-static const struct {
-  const char *name;
-  void (*run)(Fixture *fixture, gconstpointer unused);
-} cases[] = {
+static const OutboxCase cases[] = {
     {"two connections", test_two_connections},
     {"many", test_many},
     {"no burst", test_no_burst},
@@ -268,13 +265,5 @@ static const struct {
 };
 
 int main(int argc, char **argv) {
-  fixture_begin_processes();
-  g_test_init(&argc, &argv, NULL);
-  for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-    g_autofree char *path = g_strconcat("/outbox/burst/", cases[i].name, NULL);
-    g_test_add(path, Fixture, NULL, set_up, cases[i].run, fixture_tear_down);
-  }
-  int result = g_test_run();
-  fixture_end_processes();
-  return result;
+  return outbox_cases_main(argc, argv, "/outbox/burst", set_up, cases, G_N_ELEMENTS(cases));
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "outbox_fixture.h"
+#include "outbox_cases.h"
 
 // Its writer is killed while it writes.
 static void write_half(Fixture *fixture, OutboxHandle *handle) {
@@ -159,12 +159,7 @@ static void test_failed_and_finished(Fixture *fixture, gconstpointer unused) {
   FIXTURE_ASSERT_SENDS(fixture, "whole");
 }
 
-typedef struct {
-  const char *name;
-  void (*run)(Fixture *fixture, gconstpointer unused);
-} Case;
-
-static const Case cases[] = {
+static const OutboxCase cases[] = {
     {"draft", test_draft},
     {"under a lock", test_under_a_lock},
     {"failed", test_failed},
@@ -178,13 +173,6 @@ static const Case cases[] = {
 };
 
 int main(int argc, char **argv) {
-  fixture_begin_processes();
-  g_test_init(&argc, &argv, NULL);
-  for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-    g_autofree char *path = g_strconcat("/outbox/half/", cases[i].name, NULL);
-    g_test_add(path, Fixture, NULL, fixture_set_up_holding, cases[i].run, fixture_tear_down);
-  }
-  int result = g_test_run();
-  fixture_end_processes();
-  return result;
+  return outbox_cases_main(argc, argv, "/outbox/half", fixture_set_up_holding, cases,
+                           G_N_ELEMENTS(cases));
 }

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "cache/outbox_private.h"
-#include "outbox_fixture.h"
+#include "outbox_cases.h"
 
 static OutboxHandle *take_over(Fixture *fixture, const char *name) {
   return fixture_open_letter(fixture, name, O_WRONLY | O_TRUNC, fixture_other_process());
@@ -322,12 +322,7 @@ static void test_removed(Fixture *fixture, gconstpointer unused) {
   FIXTURE_ASSERT_SENDS(fixture, "rm");
 }
 
-typedef struct {
-  const char *name;
-  void (*run)(Fixture *fixture, gconstpointer unused);
-} Case;
-
-static const Case cases[] = {
+static const OutboxCase cases[] = {
     {"both empty", test_both_empty},
     {"emptied", test_emptied},
     {"emptied while it is written", test_emptied_while_open},
@@ -350,13 +345,6 @@ static const Case cases[] = {
 };
 
 int main(int argc, char **argv) {
-  fixture_begin_processes();
-  g_test_init(&argc, &argv, NULL);
-  for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-    g_autofree char *path = g_strconcat("/outbox/label/", cases[i].name, NULL);
-    g_test_add(path, Fixture, NULL, fixture_set_up_holding, cases[i].run, fixture_tear_down);
-  }
-  int result = g_test_run();
-  fixture_end_processes();
-  return result;
+  return outbox_cases_main(argc, argv, "/outbox/label", fixture_set_up_holding, cases,
+                           G_N_ELEMENTS(cases));
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "outbox_fixture.h"
+#include "outbox_cases.h"
 
 static unsigned links(Fixture *fixture, const char *name, uint64_t *ino) {
   OutboxFile file;
@@ -95,24 +95,12 @@ static void test_sent_twice(Fixture *fixture, gconstpointer unused) {
   g_assert_cmpstr(one, !=, two);
 }
 
-typedef struct {
-  const char *name;
-  void (*run)(Fixture *fixture, gconstpointer unused);
-} Case;
-
-static const Case cases[] = {
+static const OutboxCase cases[] = {
     {"commits", test_commits}, {"refuses", test_refuses}, {"open", test_open},
     {"twins", test_twins},     {"part", test_part},       {"sent twice", test_sent_twice},
 };
 
 int main(int argc, char **argv) {
-  fixture_begin_processes();
-  g_test_init(&argc, &argv, NULL);
-  for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-    g_autofree char *path = g_strconcat("/outbox/link/", cases[i].name, NULL);
-    g_test_add(path, Fixture, NULL, fixture_set_up_holding, cases[i].run, fixture_tear_down);
-  }
-  int result = g_test_run();
-  fixture_end_processes();
-  return result;
+  return outbox_cases_main(argc, argv, "/outbox/link", fixture_set_up_holding, cases,
+                           G_N_ELEMENTS(cases));
 }

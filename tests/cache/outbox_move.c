@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "cache/outbox_private.h"
-#include "outbox_fixture.h"
+#include "outbox_cases.h"
 
 static void test_rm_cancels(Fixture *fixture, gconstpointer unused) {
   fixture_copy_letter(fixture, "mail");
@@ -276,12 +276,7 @@ static void test_failed_directory(Fixture *fixture, gconstpointer unused) {
   fixture_assert_names(fixture, "", "");
 }
 
-typedef struct {
-  const char *name;
-  void (*run)(Fixture *fixture, gconstpointer unused);
-} Case;
-
-static const Case cases[] = {
+static const OutboxCase cases[] = {
     {"rm cancels", test_rm_cancels},
     {"rename commits", test_rename_commits},
     {"rename refuses", test_rename_refuses},
@@ -302,13 +297,6 @@ static const Case cases[] = {
 };
 
 int main(int argc, char **argv) {
-  fixture_begin_processes();
-  g_test_init(&argc, &argv, NULL);
-  for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-    g_autofree char *path = g_strconcat("/outbox/move/", cases[i].name, NULL);
-    g_test_add(path, Fixture, NULL, fixture_set_up_holding, cases[i].run, fixture_tear_down);
-  }
-  int result = g_test_run();
-  fixture_end_processes();
-  return result;
+  return outbox_cases_main(argc, argv, "/outbox/move", fixture_set_up_holding, cases,
+                           G_N_ELEMENTS(cases));
 }

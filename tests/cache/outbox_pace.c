@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "cache/outbox_private.h"
-#include "outbox_fixture.h"
+#include "outbox_cases.h"
 
 static int64_t seconds;
 
@@ -89,12 +89,7 @@ static void test_offline_is_no_attempt(Fixture *fixture, gconstpointer unused) {
   g_assert_cmpint(letter->row.next_try, ==, seconds + 60);
 }
 
-typedef struct {
-  const char *name;
-  void (*run)(Fixture *fixture, gconstpointer unused);
-} Case;
-
-static const Case cases[] = {
+static const OutboxCase cases[] = {
     {"takes more by now", test_takes_more_by_now},
     {"when", test_when},
     {"too many recipients", test_too_many_recipients},
@@ -102,13 +97,5 @@ static const Case cases[] = {
 };
 
 int main(int argc, char **argv) {
-  fixture_begin_processes();
-  g_test_init(&argc, &argv, NULL);
-  for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-    g_autofree char *path = g_strconcat("/outbox/pace/", cases[i].name, NULL);
-    g_test_add(path, Fixture, NULL, fixture_set_up, cases[i].run, fixture_tear_down);
-  }
-  int result = g_test_run();
-  fixture_end_processes();
-  return result;
+  return outbox_cases_main(argc, argv, "/outbox/pace", fixture_set_up, cases, G_N_ELEMENTS(cases));
 }

@@ -10,7 +10,7 @@
 
 #include "cache/lock.h"
 #include "cache/outbox_private.h"
-#include "outbox_fixture.h"
+#include "outbox_cases.h"
 
 #define TO_THREE "From: alice@example.org\nTo: a@example.org, b@example.org, c@example.org\n\nHi\n"
 
@@ -329,12 +329,7 @@ static void test_mounted_elsewhere(Fixture *fixture, gconstpointer unused) {
   g_assert_cmpuint(outbox_count_elsewhere(fixture->directory, own), ==, 0);
 }
 
-typedef struct {
-  const char *name;
-  void (*run)(Fixture *fixture, gconstpointer unused);
-} Case;
-
-static const Case cases[] = {
+static const OutboxCase cases[] = {
     {"accepted", test_accepted},
     {"nothing left", test_nothing_left},
     {"many share a connection", test_many_share_a_connection},
@@ -360,13 +355,5 @@ static const Case cases[] = {
 };
 
 int main(int argc, char **argv) {
-  fixture_begin_processes();
-  g_test_init(&argc, &argv, NULL);
-  for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-    g_autofree char *path = g_strconcat("/outbox/send/", cases[i].name, NULL);
-    g_test_add(path, Fixture, NULL, fixture_set_up, cases[i].run, fixture_tear_down);
-  }
-  int result = g_test_run();
-  fixture_end_processes();
-  return result;
+  return outbox_cases_main(argc, argv, "/outbox/send", fixture_set_up, cases, G_N_ELEMENTS(cases));
 }

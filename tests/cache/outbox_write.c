@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "cache/outbox_private.h"
-#include "outbox_fixture.h"
+#include "outbox_cases.h"
 
 static int create_code(Fixture *fixture, uint64_t parent, const char *name) {
   OutboxFile file;
@@ -323,12 +323,7 @@ static void test_truncate_by_path(Fixture *fixture, gconstpointer unused) {
   g_assert_cmpuint(file.size, ==, 3);
 }
 
-typedef struct {
-  const char *name;
-  void (*run)(Fixture *fixture, gconstpointer unused);
-} Case;
-
-static const Case cases[] = {
+static const OutboxCase cases[] = {
     {"names", test_names},
     {"shell", test_shell},
     {"held is on disk", test_held_is_on_disk},
@@ -351,13 +346,6 @@ static const Case cases[] = {
 };
 
 int main(int argc, char **argv) {
-  fixture_begin_processes();
-  g_test_init(&argc, &argv, NULL);
-  for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-    g_autofree char *path = g_strconcat("/outbox/write/", cases[i].name, NULL);
-    g_test_add(path, Fixture, NULL, fixture_set_up_holding, cases[i].run, fixture_tear_down);
-  }
-  int result = g_test_run();
-  fixture_end_processes();
-  return result;
+  return outbox_cases_main(argc, argv, "/outbox/write", fixture_set_up_holding, cases,
+                           G_N_ELEMENTS(cases));
 }

@@ -275,18 +275,8 @@ static void test_unanswered(ControlLab *lab, gconstpointer unused) {
   g_assert_error(error, EXIT_ERROR, EX_TEMPFAIL);
 }
 
-static void ignore_log(const char *domain, GLogLevelFlags level, const char *text, gpointer data) {}
-
 int main(int argc, char **argv) {
-  umask(077);
-  fixture_begin_processes();
-  g_test_init(&argc, &argv, NULL);
-  g_log_set_always_fatal(G_LOG_FATAL_MASK | G_LOG_LEVEL_CRITICAL);
-  g_log_set_handler("mailfs-cache", G_LOG_LEVEL_MESSAGE | G_LOG_LEVEL_WARNING, ignore_log, NULL);
-  static const struct {
-    const char *name;
-    void (*test)(ControlLab *lab, gconstpointer unused);
-  } tests[] = {
+  static const ControlLabTest tests[] = {
       {"/control/answers", test_answers},       {"/control/pieces", test_pieces},
       {"/control/letters", test_letters},       {"/control/locked", test_locked},
       {"/control/odd name", test_odd_name},     {"/control/untaken", test_untaken},
@@ -294,10 +284,5 @@ int main(int argc, char **argv) {
       {"/control/stale", test_stale},           {"/control/busy", test_busy},
       {"/control/unanswered", test_unanswered},
   };
-  for (size_t i = 0; i < G_N_ELEMENTS(tests); i++)
-    g_test_add(tests[i].name, ControlLab, NULL, control_lab_set_up, tests[i].test,
-               control_lab_tear_down);
-  int result = g_test_run();
-  fixture_end_processes();
-  return result;
+  return control_lab_main(argc, argv, tests, G_N_ELEMENTS(tests));
 }

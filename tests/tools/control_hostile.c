@@ -141,26 +141,11 @@ static void test_no_descriptors(ControlLab *lab, gconstpointer unused) {
   close(fd);
 }
 
-static void ignore_log(const char *domain, GLogLevelFlags level, const char *text, gpointer data) {}
-
 int main(int argc, char **argv) {
-  umask(077);
-  fixture_begin_processes();
-  g_test_init(&argc, &argv, NULL);
-  g_log_set_always_fatal(G_LOG_FATAL_MASK | G_LOG_LEVEL_CRITICAL);
-  g_log_set_handler("mailfs-cache", G_LOG_LEVEL_MESSAGE | G_LOG_LEVEL_WARNING, ignore_log, NULL);
-  static const struct {
-    const char *name;
-    void (*test)(ControlLab *lab, gconstpointer unused);
-  } tests[] = {
+  static const ControlLabTest tests[] = {
       {"/control/hostile", test_hostile}, {"/control/gone", test_gone},
       {"/control/slow", test_slow},       {"/control/crowd", test_crowd},
       {"/control/half", test_half},       {"/control/no descriptors", test_no_descriptors},
   };
-  for (size_t i = 0; i < G_N_ELEMENTS(tests); i++)
-    g_test_add(tests[i].name, ControlLab, NULL, control_lab_set_up, tests[i].test,
-               control_lab_tear_down);
-  int result = g_test_run();
-  fixture_end_processes();
-  return result;
+  return control_lab_main(argc, argv, tests, G_N_ELEMENTS(tests));
 }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tools/control_socket.h"
@@ -64,4 +65,20 @@ void control_lab_assert_answer(ControlLab *lab, const char *request, const char 
   g_autofree char *heard = control_lab_hear(lab, fd, "\n");
   g_assert_cmpstr(heard, ==, answer);
   close(fd);
+}
+
+static void ignore_log(const char *domain, GLogLevelFlags level, const char *text, gpointer data) {}
+
+int control_lab_main(int argc, char **argv, const ControlLabTest *tests, size_t n_tests) {
+  umask(077);
+  fixture_begin_processes();
+  g_test_init(&argc, &argv, NULL);
+  g_log_set_always_fatal(G_LOG_FATAL_MASK | G_LOG_LEVEL_CRITICAL);
+  g_log_set_handler("mailfs-cache", G_LOG_LEVEL_MESSAGE | G_LOG_LEVEL_WARNING, ignore_log, NULL);
+  for (size_t i = 0; i < n_tests; i++)
+    g_test_add(tests[i].path, ControlLab, NULL, control_lab_set_up, tests[i].test,
+               control_lab_tear_down);
+  int result = g_test_run();
+  fixture_end_processes();
+  return result;
 }

@@ -23,3 +23,11 @@ void control_lab_speak(int fd, const char *text);
 char *control_lab_hear(ControlLab *lab, int fd, const char *end);
 // A client that asks once.
 void control_lab_assert_answer(ControlLab *lab, const char *request, const char *answer);
+
+typedef struct {
+  const char *path;
+  void (*test)(ControlLab *lab, gconstpointer unused);
+} ControlLabTest;
+
+// The main() of a file of such tests.
+int control_lab_main(int argc, char **argv, const ControlLabTest *tests, size_t n_tests);
