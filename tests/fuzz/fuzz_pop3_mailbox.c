@@ -8,11 +8,11 @@
 
 #include <glib.h>
 
-#include "net/error.h"
 #include "net/pop3.h"
 #include "net/pop3_session.h"
 #include "net/pop3_table.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/mailbox_caller.h"
 
 // ---- The server.
 
@@ -76,26 +76,15 @@ static Wire *server_new(const char *bytes, size_t size) {
 // ---- The caller, who keeps what it was told as the cache would.
 
 typedef struct {
-  Mailbox *mailbox;
+  MailboxCaller base;
   GHashTable *uids;    // by id
   GHashTable *update;  // UIDs that one update told
   uint32_t last_uid, told_uid;
-  unsigned n_requests;
-  bool fails;       // the next callback does
-  bool has_failed;  // so nothing may be called again in this call
-  bool is_in_body;
 } Caller;
-
-static bool answer(Caller *caller, GError **error) {
-  g_assert_false(caller->has_failed);
-  caller->has_failed = caller->fails;
-  if (caller->fails) g_set_error_literal(error, NET_ERROR, NET_ERROR_REFUSED, "no more");
-  return !caller->fails;
-}
 
 static bool take_folder(const MailboxFolder *folder, gpointer data, GError **error) {
   g_assert_cmpstr(folder->name, ==, "INBOX");
-  return answer(data, error);
+  return mailbox_caller_answer(data, error);
 }
 
 static bool take_message(const MailboxMessage *message, gpointer data, GError **error) {
@@ -108,7 +97,7 @@ static bool take_message(const MailboxMessage *message, gpointer data, GError **
   g_assert_true(g_hash_table_add(caller->update, GUINT_TO_POINTER(message->uid)));
   g_hash_table_insert(caller->uids, g_strdup(message->id), GUINT_TO_POINTER(message->uid));
   caller->told_uid = MAX(caller->told_uid, message->uid);
-  return answer(caller, error);
+  return mailbox_caller_answer(&caller->base, error);
 }
 
 static bool tell_is_same(const MailboxMessage *message, bool *is_same, gpointer data,
@@ -125,47 +114,43 @@ static bool tell_number(const char *id, int64_t size, uint32_t *uid, bool *is_ce
 }
 
 static bool take_begin(uint32_t uid, uint64_t offset, gpointer data, GError **error) {
-  Caller *caller = data;
+  MailboxCaller *caller = data;
   g_assert_false(caller->is_in_body);
   g_assert_cmpuint(offset, ==, 0);
   caller->is_in_body = true;
-  return answer(caller, error);
+  return mailbox_caller_answer(caller, error);
 }
 
 // In an update, what was known already began and did not end.
 static bool begin_unnamed(uint32_t uid, uint64_t offset, gpointer data, GError **error) {
-  ((Caller *)data)->is_in_body = false;
+  ((MailboxCaller *)data)->is_in_body = false;
   return take_begin(uid, offset, data, error);
 }
 
-static bool take_bytes(const void *bytes, size_t size, gpointer data, GError **error) {
-  Caller *caller = data;
-  g_assert_true(caller->is_in_body && size > 0);
-  return answer(caller, error);
-}
-
 static bool take_end(uint32_t uid, uint64_t offset, gpointer data, GError **error) {
-  Caller *caller = data;
+  MailboxCaller *caller = data;
   g_assert_true(caller->is_in_body && uid != 0);
   caller->is_in_body = false;
-  return answer(caller, error);
+  return mailbox_caller_answer(caller, error);
 }
 
 static void take_withheld(uint32_t uid, gpointer data) {
-  g_assert_false(((Caller *)data)->has_failed);
+  g_assert_false(((MailboxCaller *)data)->has_failed);
 }
 
 static void take_watching(MailboxWatch watch, gpointer data) {
   g_assert_cmpint(watch, ==, MAILBOX_WATCHES_NOTHING);
 }
 
-static bool ask_list(Caller *caller, GError **error) {
+static bool ask_list(MailboxCaller *caller, GError **error) {
   return mailbox_list(caller->mailbox, take_folder, NULL, caller, error);
 }
 
-static bool ask_update(Caller *caller, GError **error) {
+static bool ask_update(MailboxCaller *base, GError **error) {
+  Caller *caller = (Caller *)base;
   const MailboxKnown known = {.folder = "INBOX", .uidvalidity = 1, .last_uid = caller->last_uid};
-  const MailboxBodyFuncs bodies = {begin_unnamed, take_bytes, take_end, NULL, caller};
+  const MailboxBodyFuncs bodies = {begin_unnamed, mailbox_caller_take_bytes, take_end, NULL,
+                                   caller};
   const MailboxUpdateFuncs funcs = {.message = take_message,
                                     .number = tell_number,
                                     .is_same = tell_is_same,
@@ -175,7 +160,7 @@ static bool ask_update(Caller *caller, GError **error) {
   MailboxUpdate update = {.present = present};
   g_autoptr(GHashTable) told = g_hash_table_new(NULL, NULL);
   caller->update = told;
-  bool good = mailbox_update(caller->mailbox, &known, &funcs, &update, error);
+  bool good = mailbox_update(base->mailbox, &known, &funcs, &update, error);
   g_assert_cmpuint(uid_set_last(present), <=, caller->last_uid);
   if (good) {
     g_assert_true(update.is_present_told);
@@ -185,87 +170,52 @@ static bool ask_update(Caller *caller, GError **error) {
   return good;
 }
 
-static bool request(Caller *caller, MailboxRequest wanted, GError **error) {
-  if (caller->n_requests == MAILBOX_PIPELINE_MAX) return true;
-  wanted.folder = "INBOX";
+static bool request(MailboxCaller *caller, MailboxRequest wanted, GError **error) {
   wanted.uidvalidity = 1;
-  caller->n_requests++;
-  return mailbox_request(caller->mailbox, &wanted, error);
+  return mailbox_caller_request(caller, wanted, error);
 }
 
-static bool ask_bodies(Caller *caller, GError **error) {
+static bool ask_bodies(MailboxCaller *caller, GError **error) {
   g_autoptr(UidSet) uids = uid_set_new();
   uid_set_add_range(uids, 1, UINT32_MAX);
   return request(caller, (MailboxRequest){.uids = uids}, error);
 }
 
-static bool ask_part(Caller *caller, GError **error) {
+static bool ask_part(MailboxCaller *caller, GError **error) {
   return request(caller, (MailboxRequest){.uid = 1, .ranges = {{0, 3}}, .n_ranges = 1}, error);
 }
 
-static bool receive(Caller *caller, GError **error) {
-  const MailboxBodyFuncs funcs = {take_begin, take_bytes, take_end, take_withheld, caller};
-  if (caller->n_requests == 0) return true;
-  caller->n_requests--;
-  return mailbox_receive(caller->mailbox, &funcs, error);
+static bool receive(MailboxCaller *caller, GError **error) {
+  const MailboxBodyFuncs funcs = {take_begin, mailbox_caller_take_bytes, take_end, take_withheld,
+                                  caller};
+  return mailbox_caller_receive(caller, &funcs, error);
 }
 
-static bool watch(Caller *caller, GError **error) {
+static bool watch(MailboxCaller *caller, GError **error) {
   const MailboxNewsFuncs funcs = {.watching = take_watching, .data = caller};
   return mailbox_watch(caller->mailbox, 5, &funcs, error);
 }
 
-static bool ask_expunge(Caller *caller, GError **error) {
+static bool ask_expunge(MailboxCaller *caller, GError **error) {
   g_autoptr(UidSet) uids = uid_set_new();
   uid_set_add_range(uids, 1, UINT32_MAX);
   return mailbox_expunge(caller->mailbox, "INBOX", 1, uids, error);
 }
 
-typedef struct {
-  char letter;
-  bool is_alone;  // no request may be under way
-  bool (*ask)(Caller *caller, GError **error);
-} Verb;
-
-static const Verb verbs[] = {
+static const MailboxVerb verbs[] = {
     {'l', true, ask_list},    {'u', true, ask_update}, {'r', false, ask_bodies},
     {'p', false, ask_part},   {'g', false, receive},   {'w', true, watch},
     {'e', true, ask_expunge},
 };
 
-// False: the connection is over.
-static bool ask(Caller *caller, const Verb *verb) {
-  g_autoptr(GError) error = NULL;
-  caller->has_failed = caller->is_in_body = false;
-  bool good = verb->ask(caller, &error);
-  g_assert_true(good == (error == NULL));
-  g_assert_true(good || error->domain == NET_ERROR);
-  g_assert_false(good && caller->has_failed);
-  caller->fails = false;
-  return good || !net_error_ends_connection(error);
-}
-
-static bool play(Caller *caller, char letter) {
-  static const Verb rest = {'g', false, receive};
-  if (letter == 'f') caller->fails = true;
-  for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++) {
-    if (verbs[i].letter != letter) continue;
-    while (verbs[i].is_alone && caller->n_requests > 0)
-      if (!ask(caller, &rest)) return false;
-    return ask(caller, &verbs[i]);
-  }
-  return true;
+static Mailbox *open_mailbox(const char *bytes, size_t size) {
+  return pop3_mailbox_new(server_new(bytes, size), "pop3-1", NULL);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  const char *start = (const char *)data, *newline = size > 0 ? memchr(start, '\n', size) : NULL;
-  if (!newline) return 0;
+  static const MailboxGame game = {verbs, G_N_ELEMENTS(verbs), open_mailbox};
   Caller caller = {.uids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL)};
-  size_t n_verbs = (size_t)(newline - start);
-  caller.mailbox = pop3_mailbox_new(server_new(newline + 1, size - n_verbs - 1), "pop3-1", NULL);
-  for (size_t i = 0; caller.mailbox && i < n_verbs; i++)
-    if (!play(&caller, start[i])) break;
-  mailbox_free(caller.mailbox);
+  mailbox_caller_play(&caller.base, &game, data, size);
   g_hash_table_unref(caller.uids);
   return 0;
 }
