@@ -252,11 +252,18 @@ void index_folder_clear(IndexFolder *folder) {
   g_clear_pointer(&folder->server_name, g_free);
 }
 
+// The row of one inode; *statement is to be reset when it was read, NULL where nothing can be.
+static IndexAnswer find_row(Index *index, const char *sql, uint64_t ino,
+                            sqlite3_stmt **statement) {
+  *statement = index_reading(index, sql);
+  if (*statement == NULL) return INDEX_FAILED;
+  sqlite3_bind_int64(*statement, 1, (sqlite3_int64)ino);
+  return index_answer(index, sqlite3_step(*statement));
+}
+
 IndexAnswer index_message(Index *index, uint64_t ino, IndexMessage *message) {
-  sqlite3_stmt *statement = index_reading(index, MESSAGE);
-  if (statement == NULL) return INDEX_FAILED;
-  sqlite3_bind_int64(statement, 1, (sqlite3_int64)ino);
-  IndexAnswer answer = index_answer(index, sqlite3_step(statement));
+  sqlite3_stmt *statement;
+  IndexAnswer answer = find_row(index, MESSAGE, ino, &statement);
   if (answer == INDEX_FOUND) {
     *message = (IndexMessage){
         .folder = (uint64_t)sqlite3_column_int64(statement, 0),
@@ -275,10 +282,8 @@ IndexAnswer index_message(Index *index, uint64_t ino, IndexMessage *message) {
 }
 
 IndexAnswer index_twin(Index *index, uint64_t ino, uint64_t *twin, uint64_t *size) {
-  sqlite3_stmt *statement = index_reading(index, TWIN);
-  if (statement == NULL) return INDEX_FAILED;
-  sqlite3_bind_int64(statement, 1, (sqlite3_int64)ino);
-  IndexAnswer answer = index_answer(index, sqlite3_step(statement));
+  sqlite3_stmt *statement;
+  IndexAnswer answer = find_row(index, TWIN, ino, &statement);
   if (answer == INDEX_FOUND) {
     *twin = (uint64_t)sqlite3_column_int64(statement, 0);
     *size = (uint64_t)sqlite3_column_int64(statement, 1);
@@ -288,10 +293,8 @@ IndexAnswer index_twin(Index *index, uint64_t ino, uint64_t *twin, uint64_t *siz
 }
 
 IndexAnswer index_archived(Index *index, uint64_t ino, char **id, uint64_t *size) {
-  sqlite3_stmt *statement = index_reading(index, ARCHIVED);
-  if (statement == NULL) return INDEX_FAILED;
-  sqlite3_bind_int64(statement, 1, (sqlite3_int64)ino);
-  IndexAnswer answer = index_answer(index, sqlite3_step(statement));
+  sqlite3_stmt *statement;
+  IndexAnswer answer = find_row(index, ARCHIVED, ino, &statement);
   if (answer == INDEX_FOUND) {
     *id = g_strdup((const char *)sqlite3_column_text(statement, 0));
     *size = (uint64_t)sqlite3_column_int64(statement, 1);
@@ -301,10 +304,9 @@ IndexAnswer index_archived(Index *index, uint64_t ino, char **id, uint64_t *size
 }
 
 bool index_digest(Index *index, uint64_t ino, uint8_t *sha256) {
-  sqlite3_stmt *statement = index_reading(index, DIGEST);
-  if (statement == NULL) return false;
-  sqlite3_bind_int64(statement, 1, (sqlite3_int64)ino);
-  bool found = sqlite3_step(statement) == SQLITE_ROW && sqlite3_column_bytes(statement, 0) == 32;
+  sqlite3_stmt *statement;
+  bool found = find_row(index, DIGEST, ino, &statement) == INDEX_FOUND &&
+               sqlite3_column_bytes(statement, 0) == 32;
   if (found) memcpy(sha256, sqlite3_column_blob(statement, 0), 32);
   sqlite3_reset(statement);
   return found;
@@ -312,10 +314,8 @@ bool index_digest(Index *index, uint64_t ino, uint8_t *sha256) {
 
 IndexAnswer index_detail(Index *index, uint64_t ino, IndexDetail detail, char **text) {
   *text = NULL;
-  sqlite3_stmt *statement = index_reading(index, DETAIL);
-  if (statement == NULL) return INDEX_FAILED;
-  sqlite3_bind_int64(statement, 1, (sqlite3_int64)ino);
-  IndexAnswer answer = index_answer(index, sqlite3_step(statement));
+  sqlite3_stmt *statement;
+  IndexAnswer answer = find_row(index, DETAIL, ino, &statement);
   if (answer == INDEX_FOUND) {
     const char *value = (const char *)sqlite3_column_text(statement, (int)detail);
     *text = detail == INDEX_FOLDER_NAME ? name_folder_display(value) : g_strdup(value);
