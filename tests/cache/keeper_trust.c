@@ -3,6 +3,7 @@
 // archived is ever deleted for that, and no message is taken for another.
 #include <errno.h>
 #include <glib/gstdio.h>
+#include <semaphore.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -262,11 +263,17 @@ static void test_bodies_lost(KeeperFixture *fixture, gconstpointer data) {
   g_assert_true(keeper_has(fixture, "aa") && keeper_has(fixture, "bb"));
 }
 
+typedef struct {
+  const char *index_path;
+  sem_t has_begun;
+} Writer;
+
 static gpointer write_index(gpointer data) {
-  KeeperFixture *fixture = data;
-  g_autoptr(Index) index = index_open(fixture->index_path, INDEX_WRITE, NULL);
+  Writer *writer = data;
+  g_autoptr(Index) index = index_open(writer->index_path, INDEX_WRITE, NULL);
   g_assert_true(index_begin(index, NULL));
-  g_usleep(G_USEC_PER_SEC);
+  sem_post(&writer->has_begun);
+  g_usleep(G_USEC_PER_SEC);  // as long as a large commit takes
   g_assert_true(index_commit(index, NULL));
   return NULL;
 }
@@ -276,10 +283,13 @@ static void test_busy_index(KeeperFixture *fixture, gconstpointer data) {
   keeper_list(fixture, three);
   keeper_start(fixture);
   g_assert_cmpint(keeper_remove_one(fixture, "bb"), ==, 0);
-  GThread *thread = g_thread_new("writer", write_index, fixture);
-  g_usleep(G_USEC_PER_SEC / 4);
+  Writer writer = {.index_path = fixture->index_path};
+  g_assert_cmpint(sem_init(&writer.has_begun, 0, 0), ==, 0);
+  GThread *thread = g_thread_new("writer", write_index, &writer);
+  g_assert_cmpint(sem_wait(&writer.has_begun), ==, 0);
   keeper_end_one(fixture, KEEPER_SETTLE, "bb");
   g_thread_join(thread);
+  sem_destroy(&writer.has_begun);
 }
 
 // A round takes so much that a removal behind it need not wait for long.

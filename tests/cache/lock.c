@@ -136,6 +136,7 @@ static void names_the_holder(Fixture *fixture, gconstpointer unused) {
   g_assert_cmpint(reap_holder(&holder), ==, 0);
 }
 
+// Nobody tells that it is waited for; by then it was tried.
 static void *release_when_waited_for(void *data) {
   g_usleep(100 * 1000);
   close(*(int *)data);

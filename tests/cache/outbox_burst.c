@@ -38,7 +38,7 @@ static bool three_were_sent(Fixture *fixture) {
 static void wait_for_second_try(Fixture *fixture) {
   while (fake_server_tries() < 2) {
     g_main_context_iteration(fixture->context, FALSE);
-    g_usleep(1000);
+    g_usleep(1000);  // ... so it is looked for
   }
 }
 
@@ -76,7 +76,7 @@ static void test_many(Fixture *fixture, gconstpointer unused) {
 // A second letter is no burst: it waits for the connection there is, unless that takes long.
 static void test_no_burst(Fixture *fixture, gconstpointer unused) {
   begin_stalled(fixture, 1);
-  g_usleep(50 * 1000);
+  g_usleep(50 * 1000);  // time in which another would be made
   g_assert_cmpuint(fake_server_tries(), ==, 1);
   fake_server_go_on();
   assert_sent(fixture, 2, 1);
@@ -203,6 +203,7 @@ static void test_written_meanwhile(Fixture *fixture, gconstpointer unused) {
     fixture_copy_letter(fixture, "first");
     fixture_wait(fixture, is_offline);
     copy_letters(fixture, 20);
+    // Time in which each would be tried.
     for (unsigned j = 0; j < 50; j++) {
       g_main_context_iteration(fixture->context, FALSE);
       g_usleep(1000);

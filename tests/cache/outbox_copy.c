@@ -122,7 +122,7 @@ static void wait_accepted(Fixture *fixture) {
     g_autoptr(OutboxJournal) journal = outbox_journal_open_to_read(path, &error);
     g_assert_no_error(error);
     g_assert_true(outbox_journal_load(journal, note_accepted, &is_accepted, &error));
-    g_usleep(1000);
+    g_usleep(1000);  // nobody tells of it: the main loop is not to hear
   }
 }
 

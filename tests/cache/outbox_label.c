@@ -280,6 +280,7 @@ static void test_removed_made_and_crashed(Fixture *fixture, gconstpointer unused
   g_assert_cmpuint(fake_server_count(), ==, 2);
 }
 
+// The disk's own time: two steps take longer than a letter is kept.
 static void wait_long(gpointer unused) {
   g_usleep(600 * 1000);
 }

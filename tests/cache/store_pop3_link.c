@@ -182,6 +182,7 @@ static void test_broken_together(StoreFixture *fixture, gconstpointer data) {
   g_assert_cmpuint(fake_most_requests(), ==, 3);
 }
 
+// Nobody tells that the store is being closed; by then it has cancelled and waits for its session.
 static gpointer release_soon(gpointer data) {
   g_usleep(100000);
   fake_release(FAKE_FETCH);
@@ -266,11 +267,12 @@ static void test_login_delay(StoreFixture *fixture, gconstpointer data) {
   fake_delay_logins(2);
   start(fixture);
   fake_add_message("INBOX", "three", "Subject: three\r\n\r\n", -1);
-  g_usleep(700000);
+  g_usleep(700000);  // the login is too old for another listing
   store_fixture_sync(fixture, "INBOX", NET_ERROR_BUSY);
   g_assert_cmpuint(store_fixture_find(fixture, POP3_ONE), !=, 0);
   store_fixture_read(fixture, store_fixture_find(fixture, POP3_ONE), BODY_ONE);
   g_assert_cmpuint(fake_calls(FAKE_OPEN), ==, 1);
+  // ... and now old enough for another login.
   g_usleep((gulong)MAX(0, began_us + 2100000 - g_get_monotonic_time()));
   store_fixture_sync(fixture, "INBOX", -1);
   g_autofree char *names = list(fixture);

@@ -141,7 +141,7 @@ static void test_read_only(StoreFixture *fixture, gconstpointer data) {
   fixture->removal = STORE_REMOVES_NOTHING;
   unsigned asked = fake_calls(FAKE_EXPUNGE);
   start(fixture);
-  g_usleep(500 * 1000);
+  g_usleep(500 * 1000);  // time in which it would be asked
   store_fixture_sync(fixture, "INBOX", -1);
   assert_shown(fixture, "aa cc ");
   g_assert_cmpuint(fake_calls(FAKE_EXPUNGE), ==, asked);

@@ -147,6 +147,7 @@ static void test_progress(Fixture *fixture, gconstpointer timeout_ms) {
   reading_start(&reading, mounted, "INBOX/slow");
   for (int i = 0; i < 30; i++) {
     mounted_call(mounted, do_note_progress, NULL);
+    // In all three times as long as anybody waits without progress.
     g_usleep(GPOINTER_TO_UINT(timeout_ms) * 1000);
   }
   let_arrive(mounted, ino, SIZE);
@@ -189,7 +190,7 @@ static void test_kill(Fixture *fixture, gconstpointer data) {
   g_assert_cmpuint(count_open(mounted), ==, 1);
   let_arrive(mounted, fixture->ino, SIZE);
   while (count_open(mounted) != 0)
-    g_usleep(1000);
+    g_usleep(1000);  // the kernel tells in its own time
 }
 
 // Ctrl-C ends a wait of which the kernel tells it (not when it reads ahead: that fails first); a

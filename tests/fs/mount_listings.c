@@ -53,7 +53,7 @@ static void test_removed(void) {
   remove_message(mounted, ino);
   assert_list(mounted, "INBOX", "");
   while (look_errno(mounted, "INBOX/a") != ENOENT)
-    g_usleep(1000);
+    g_usleep(1000);  // the kernel is told by another thread
   char byte;
   g_assert_cmpint(pread(fd, &byte, 1, 0), ==, 1);  // still readable
   close(fd);
@@ -87,7 +87,7 @@ static void test_changed(void) {
   struct stat before = look(mounted, "INBOX");
   tell_changed(mounted);
   while (look(mounted, "INBOX").st_mtim.tv_nsec == before.st_mtim.tv_nsec)
-    g_usleep(1000);
+    g_usleep(1000);  // likewise
 }
 
 #define SOME 3000  // names that one READDIR does not hold

@@ -208,7 +208,7 @@ void wait_until_interrupted(pid_t pid) {
     g_autofree char *text = NULL;
     g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
     told = strstr(text, ") D ") != NULL;
-    g_usleep(1000);
+    g_usleep(1000);  // only the kernel knows
   }
 }
 

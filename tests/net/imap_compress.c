@@ -17,6 +17,7 @@ typedef struct {
 static ssize_t line_recv(Wire *wire, void *buffer, size_t size, GError **error) {
   Line *line = (Line *)wire;
   g_assert_cmpuint(line->coming->len, >, 0);
+  // The line's own time: how slow it is, is measured.
   g_usleep(line->delay_us);
   size = MIN(size, line->coming->len);
   memcpy(buffer, line->coming->data, size);

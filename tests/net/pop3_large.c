@@ -98,6 +98,7 @@ static ssize_t server_recv(Wire *wire, void *buffer, size_t size, GError **error
   }
   if (server->slow_ms > 0) {
     size = MIN(size, SLOW_BYTES);
+    // The line's own time: how fast it is, is measured.
     g_usleep(server->slow_ms * 1000);
   }
   size_t count = MIN(server->ready->len, size);

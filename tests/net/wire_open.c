@@ -35,6 +35,7 @@ static void test_silent(void) {
 
 static gpointer greet_late(gpointer loopback) {
   loopback_await(loopback);
+  // The account's time, which libcurl rounds up to a second, is over.
   g_usleep(1500 * 1000);
   loopback_continue(loopback);
   return NULL;
