@@ -145,7 +145,8 @@ static void test_broken(Fixture *fixture, gconstpointer unused) {
   for (size_t i = 0; i < G_N_ELEMENTS(broken_rows); i++) {
     g_autoptr(Drop) drop = g_new0(Drop, 1);
     g_autoptr(GError) error = NULL;
-    g_test_message("%s", broken_rows[i]);
+    g_autofree char *shown = g_strescape(broken_rows[i], NULL);
+    g_test_message("%s", shown);
     g_assert_false(drop_format_read(drop, broken_rows[i], strlen(broken_rows[i]), &error));
     g_assert_error(error, LETTER_ERROR, LETTER_ERROR_INVALID);
   }
