@@ -1,30 +1,25 @@
 // Large bodies: they are open as soon as their size is sure, and arrive while they are read.
 //
-//   [########.....>.........#]    # ready   > under way   . missing
-//
 // One Large is shared by all who have the message open, and there is never a second of the same
 // message. It goes with the last of them, but not before what is under way for it has ended: a
 // session writes to its file until then, and who opens the message again meanwhile finds it. Once
 // all of it is here it is sealed: put in its place like any other body.
 
+#include "cache/granules.h"
 #include "cache/store_private.h"
 #include "net/error.h"
 
-#define GRANULE_BYTES ((uint64_t)64 << 10)
 // How far ahead of a reader who goes on parts are asked for, at first; and how many may be under
 // way when one more is asked for that nobody waits for.
 #define WINDOW_MIN_BYTES ((uint64_t)256 << 10)
 #define JOBS_MAX 4
 
-typedef enum { MISSING, UNDER_WAY, READY } GranuleState;
-
 struct Large {
   Store *store;
-  uint64_t ino, size;
+  uint64_t ino;
+  Granules granules;
   BodyWriter *writer;
-  int fd;             // the writer's until it is sealed, and the same after that
-  uint8_t *granules;  // of GranuleState
-  uint64_t n_granules, n_ready;
+  int fd;              // the writer's until it is sealed, and the same after that
   unsigned n_jobs;     // under way, and a retry that is to come
   StoreBody *body;     // NULL: nobody has it open
   GPtrArray *tickets;  // of those who wait for a range
@@ -66,7 +61,7 @@ void store_free_large(gpointer data) {
   body_writer_free(large->writer);
   g_free(large->body);  // of a file that was open to the end of the mount
   g_ptr_array_unref(large->tickets);
-  g_free(large->granules);
+  granules_clear(&large->granules);
   g_free(large);
 }
 
@@ -93,58 +88,26 @@ StoreBody *store_large_share(Store *store, uint64_t ino) {
   if (large->body != NULL) {
     large->body->refs++;
   } else {
-    large->body = store_body_new(ino, large->fd, large->size);
+    large->body = store_body_new(ino, large->fd, large->granules.size_bytes);
     large->body->large = large;
   }
   return large->body;
 }
 
-// ---- What is ready.
-
-static void set_state(Large *large, uint64_t granule, GranuleState state) {
-  if (large->granules[granule] == READY) return;
-  large->granules[granule] = (uint8_t)state;
-  if (state == READY) large->n_ready++;
-}
-
-// All granules that lie within the range.
-static void note_ready(Large *large, const MailboxRange *range) {
-  uint64_t end = range->offset + range->size;
-  uint64_t last = end == large->size ? large->n_granules : end / GRANULE_BYTES;
-  for (uint64_t i = (range->offset + GRANULE_BYTES - 1) / GRANULE_BYTES; i < last; i++)
-    set_state(large, i, READY);
-}
-
-static bool is_ready(const Large *large, uint64_t offset, uint64_t size) {
-  if (offset >= large->size || size == 0) return true;
-  uint64_t end = size < large->size - offset ? offset + size : large->size;
-  for (uint64_t i = offset / GRANULE_BYTES; i * GRANULE_BYTES < end; i++)
-    if (large->granules[i] != READY) return false;
-  return true;
-}
-
-// The granules of a range that begins within the body.
-static void granules_of(const Large *large, uint64_t offset, uint64_t size, uint64_t *first,
-                        uint64_t *end) {
-  uint64_t stop = size < large->size - offset ? offset + size : large->size;
-  *first = offset / GRANULE_BYTES;
-  *end = (stop + GRANULE_BYTES - 1) / GRANULE_BYTES;
-}
+// ---- Who waits.
 
 // Something of the range is neither here nor on its way.
 static bool is_hopeless(const Large *large, const StoreTicket *ticket) {
   uint64_t first, end;
-  granules_of(large, ticket->offset, ticket->size, &first, &end);
-  while (first < end && large->granules[first] != MISSING)
-    first++;
-  return first < end;
+  granules_find(&large->granules, ticket->offset, ticket->size, &first, &end);
+  return granules_next_missing(&large->granules, first, end) < end;
 }
 
 // Answers those who wait for what is ready, and with `error` those who wait in vain.
 static void tell_waiting(Large *large, const GError *error) {
   for (unsigned i = 0; i < large->tickets->len;) {
     StoreTicket *ticket = large->tickets->pdata[i];
-    bool ready = is_ready(large, ticket->offset, ticket->size);
+    bool ready = granules_is_ready(&large->granules, ticket->offset, ticket->size);
     if (!ready && (error == NULL || !is_hopeless(large, ticket))) {
       i++;
       continue;
@@ -165,7 +128,7 @@ static Job *part_job(Large *large, uint64_t first, uint64_t n, bool ahead, GErro
   Job *job = job_new(JOB_PART, ahead ? JOB_AHEAD : JOB_URGENT, large->ino);
   job->writer = large->writer;
   job->range.offset = first * GRANULE_BYTES;
-  job->range.size = MIN(n * GRANULE_BYTES, large->size - job->range.offset);
+  job->range.size = MIN(n * GRANULE_BYTES, large->granules.size_bytes - job->range.offset);
   if (index_message(store_index(store), large->ino, &message) != INDEX_FOUND ||
       index_folder(store_index(store), message.folder, &folder) != INDEX_FOUND) {
     *error = g_error_new(NET_ERROR, NET_ERROR_BUSY, "the message cannot be looked up now");
@@ -184,8 +147,7 @@ static void ask_for(Large *large, uint64_t first, uint64_t n, bool ahead) {
   GError *error = NULL;
   Job *job = part_job(large, first, n, ahead, &error);
   if (error == NULL) error = store_known_problem(store, false);
-  for (uint64_t i = first; i < first + n; i++)
-    set_state(large, i, UNDER_WAY);
+  granules_set(&large->granules, first, first + n, GRANULE_UNDER_WAY);
   large->n_jobs++;
   if (error == NULL)
     job_board_push(store->board, job);
@@ -197,9 +159,7 @@ static void ask_for(Large *large, uint64_t first, uint64_t n, bool ahead) {
 // of a reader waits while enough is under way.
 static void ask_for_missing(Large *large, uint64_t first, uint64_t end, uint64_t most, bool ahead) {
   while (first < end && !(ahead && large->n_jobs >= JOBS_MAX)) {
-    uint64_t n = 0;
-    while (first + n < end && n < most && large->granules[first + n] == MISSING)
-      n++;
+    uint64_t n = granules_count_missing(&large->granules, first, MIN(end, first + most));
     if (n > 0) ask_for(large, first, n, ahead);
     first += MAX(n, 1);
   }
@@ -221,7 +181,7 @@ static void follow_reader(Large *large, uint64_t first, uint64_t end) {
   bool is_first = end <= JOB_FIRST_BYTES / GRANULE_BYTES;
   large->goes_on = goes_on && !is_first && large->store->readahead != NULL;
   if (!large->goes_on) return;
-  ask_for_missing(large, end, MIN(end + 2 * large->window, large->n_granules), large->window, true);
+  ask_for_missing(large, end, MIN(end + 2 * large->window, large->granules.n), large->window, true);
 }
 
 // For a reader who reads in order what is behind his window comes too, one part after the other, as
@@ -229,19 +189,19 @@ static void follow_reader(Large *large, uint64_t first, uint64_t end) {
 // its end.
 static void finish_ahead(Large *large) {
   if (!large->goes_on || large->body == NULL || large->n_jobs > 0) return;
-  uint64_t ahead = large->store->ahead_bytes / GRANULE_BYTES, first = large->position;
-  uint64_t end = MIN(large->position + ahead, large->n_granules);
-  while (first < end && large->granules[first] != MISSING)
-    first++;
+  uint64_t ahead = large->store->ahead_bytes / GRANULE_BYTES;
+  uint64_t end = MIN(large->position + ahead, large->granules.n);
+  uint64_t first = granules_next_missing(&large->granules, large->position, end);
   ask_for_missing(large, first, MIN(first + large->window, end), large->window, true);
 }
 
 bool store_body_is_ready(const StoreBody *body, uint64_t offset, uint64_t size) {
   uint64_t first, end;
   if (body->large == NULL || offset >= body->size) return true;
-  if (!is_ready(body->large, offset, size)) return false;
-  granules_of(body->large, offset, size, &first, &end);
-  if (body->large->n_ready < body->large->n_granules) follow_reader(body->large, first, end);
+  const Granules *granules = &body->large->granules;
+  if (!granules_is_ready(granules, offset, size)) return false;
+  granules_find(granules, offset, size, &first, &end);
+  if (!granules_is_whole(granules)) follow_reader(body->large, first, end);
   return true;
 }
 
@@ -254,7 +214,7 @@ StoreTicket *store_want(Store *store, StoreBody *body, uint64_t offset, uint64_t
   ticket->size = size;
   ticket->done = done;
   ticket->data = data;
-  granules_of(large, offset, size, &first, &end);
+  granules_find(&large->granules, offset, size, &first, &end);
   ask_for_missing(large, first, end, window_max(large), false);
   job_board_hasten(store->board, large->ino,
                    (MailboxRange){first * GRANULE_BYTES, (end - first) * GRANULE_BYTES});
@@ -269,7 +229,7 @@ void store_cancel_want(StoreTicket *ticket) {
 // ---- What comes.
 
 static void seal_if_complete(Large *large) {
-  if (large->n_ready < large->n_granules || large->n_jobs > 0 || large->is_sealing) return;
+  if (!granules_is_whole(&large->granules) || large->n_jobs > 0 || large->is_sealing) return;
   if (body_writer_is_in_memory(large->writer)) return;
   Job *job = job_new(JOB_SEAL, JOB_LISTING, large->ino);
   job->writer = large->writer;
@@ -286,20 +246,18 @@ StoreBody *store_large_open(Store *store, Job *opening) {
   *large = (Large){
       .store = store,
       .ino = opening->ino,
-      .size = opening->size,
       .writer = opening->writer,
       .fd = body_writer_fd(opening->writer),
-      .n_granules = (opening->size + GRANULE_BYTES - 1) / GRANULE_BYTES,
       .tickets = g_ptr_array_new_with_free_func(g_free),
       .window = WINDOW_MIN_BYTES / GRANULE_BYTES,
       .sealed_fd = -1,
   };
   opening->writer = NULL;
-  large->granules = g_malloc0(large->n_granules);
-  note_ready(large, &first);
-  note_ready(large, &opening->tail);
+  granules_init(&large->granules, opening->size);
+  granules_note_ready(&large->granules, &first);
+  granules_note_ready(&large->granules, &opening->tail);
   if (!opening->recorded) {
-    Arrived arrived = {.size = large->size};
+    Arrived arrived = {.size = opening->size};
     g_hash_table_insert(store->arrived, g_memdup2(&large->ino, sizeof large->ino),
                         g_memdup2(&arrived, sizeof arrived));
   }
@@ -311,15 +269,14 @@ StoreBody *store_large_open(Store *store, Job *opening) {
 void store_note_part(Store *store, const Report *report) {
   Large *large = g_hash_table_lookup(store->larges, &report->ino);
   if (large == NULL) return;
-  note_ready(large, &report->range);
+  granules_note_ready(&large->granules, &report->range);
   tell_waiting(large, NULL);
 }
 
 static void note_failed(Large *large, const MailboxRange *range) {
   uint64_t first, end;
-  granules_of(large, range->offset, range->size, &first, &end);
-  for (uint64_t i = first; i < end; i++)
-    set_state(large, i, MISSING);
+  granules_find(&large->granules, range->offset, range->size, &first, &end);
+  granules_set(&large->granules, first, end, GRANULE_MISSING);
 }
 
 static gboolean ask_again(gpointer data) {
@@ -329,7 +286,7 @@ static gboolean ask_again(gpointer data) {
   for (unsigned i = 0; i < large->tickets->len; i++) {
     const StoreTicket *ticket = large->tickets->pdata[i];
     uint64_t first, end;
-    granules_of(large, ticket->offset, ticket->size, &first, &end);
+    granules_find(&large->granules, ticket->offset, ticket->size, &first, &end);
     ask_for_missing(large, first, end, window_max(large), false);
   }
   drop_if_unused(large);
@@ -356,7 +313,7 @@ void store_end_part(Store *store, Job *job) {
   store_tell_changes(store, job->changes);
   if (job->error == NULL) {
     large->attempts = 0;
-    note_ready(large, &job->range);
+    granules_note_ready(&large->granules, &job->range);
   } else {
     note_failed(large, &job->range);
   }
