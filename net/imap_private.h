@@ -10,7 +10,7 @@ typedef struct {
   ImapSession *session;
   char *folder;          // the open one, or the one that will be when what was sent is answered
   MailboxStatus status;  // as the server told last; uidvalidity 0: not answered yet
-  GQueue requests;       // of ImapRequest (imap_bodies.c), oldest first
+  GQueue requests;       // of ImapRequest (imap_request.h), oldest first
   // What is heard goes to whoever watches, else it is noted for the next who does.
   const MailboxNewsFuncs *watcher;  // NULL: nobody
   char *warning;                    // that the watcher is to be told; NULL: none
