@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <time.h>
 
+#include "cache/job_share.h"
+
 // How long jobs of other folders wait behind those of the one that a session has open.
 #define PATIENCE_US (50 * 1000)
 // How long a job is kept for whoever was woken for it: a session that ends its watch on a line that
@@ -78,29 +80,14 @@ static unsigned rank_of(const JobBoard *board, unsigned session) {
   return rank;
 }
 
-static bool is_inbox(const Job *job) {
-  return g_strcmp0(job->folder, "INBOX") == 0;
-}
-
-static bool is_of_any_folder(const Job *job) {
-  return job->kind == JOB_COPY || (job->kind == JOB_SYNC && !is_inbox(job));
-}
-
-// The first session is the one that watches: so it has the connection that the tree and the inbox
-// need, and where it watches the inbox alone, it is not lured away from it.
-static bool may_first(const JobBoard *board, unsigned n, const Job *job) {
-  if (job_is_about_bodies(job)) return false;
-  return n < 3 || !board->spread_listings || job->kind == JOB_TREE || is_inbox(job);
-}
-
 static bool may_take(const JobBoard *board, unsigned session, const Job *job) {
-  unsigned n = count_usable(board), rank = rank_of(board, session);
-  if (!is_usable(&board->seats[session])) return false;
-  if (job->kind == JOB_CONNECT) return job->ino == session;
-  if (n == 1 || job->kind == JOB_SEAL) return true;
-  if (rank == 0) return may_first(board, n, job);
-  if (rank == 1 && n > 2) return job_is_about_bodies(job) && job->priority == JOB_URGENT;
-  return job_is_about_bodies(job) || (n > 2 && is_of_any_folder(job));
+  const JobShare share = {
+      .session = session,
+      .rank = rank_of(board, session),
+      .n = count_usable(board),
+      .spreads_listings = board->spread_listings,
+  };
+  return is_usable(&board->seats[session]) && job_share_has(&share, job);
 }
 
 // A session that can do the job without giving up what it has open, or opening a connection.

@@ -1,13 +1,9 @@
 // A JobBoard is where the main loop pins up jobs and session threads take them.
 //
-// Which session may take what: the first one keeps the tree and the listings, and watches for news;
-// with two or more, only the others fetch bodies; with three or more, the second one is kept for
-// readers who wait, so that neither a long listing nor what is fetched ahead holds them up, and the
-// rest do all that is left. The tree and the inbox are the first one's alone. Where one connection
-// watches one folder only, the first keeps to the inbox, and the rest watch what they synchronised.
-// A session is chosen that has the job's folder open, else the first idle one, so that connections
-// are not opened without need; who was woken for a job gets it, if he comes at once. A session goes
-// on with the folder that it has open, but not for long while jobs of others wait.
+// Which session may take what is said by its JobShare. A session is chosen that has the job's
+// folder open, else the first idle one, so that connections are not opened without need; who was
+// woken for a job gets it, if he comes at once. A session goes on with the folder that it has open,
+// but not for long while jobs of others wait.
 //
 // A session that the server has no connection for is barred for a while; the others take its part.
 // Any thread may call what does not name a session; the rest is for that session's thread.
@@ -39,7 +35,7 @@ Job *job_board_withdraw_any(JobBoard *board);
 // Ends all waits; nothing is handed out any more.
 void job_board_close(JobBoard *board);
 bool job_board_is_closed(JobBoard *board);
-// Each connection watches one folder (see above).
+// Each connection watches one folder (see JobShare).
 void job_board_spread_listings(JobBoard *board);
 
 // Waits for a job, preferring one of `open_folder` (may be NULL; it is read until this returns).
