@@ -223,16 +223,15 @@ class Dovecot:
 
     def stop(self):
         """Ends the server in an orderly way; what does not listen is killed."""
-        process.send_signal(process.pids_inside(self.directory), signal.SIGTERM)
-        try:
-            process.wait_until(lambda: not process.pids_inside(self.directory), 5, "Dovecot's end")
-        except process.LabError:
-            pass
-        self.kill()
+        process.end_inside(self.directory)
+        self._reap()
 
     def kill(self):
         """As a power failure would: no goodbye on any connection."""
         process.kill_inside(self.directory)
+        self._reap()
+
+    def _reap(self):
         if getattr(self, "_daemon", None):
             self._daemon.wait(10)
 

@@ -9,7 +9,6 @@ has no way out: whatever is not for those users is refused at RCPT or has no tra
 """
 
 import os
-import signal
 import socket
 import subprocess
 
@@ -163,15 +162,14 @@ class Postfix:
 
     def stop(self):
         """Ends the server in an orderly way; what does not listen is killed."""
-        process.send_signal(process.pids_inside(self.directory), signal.SIGTERM)
-        try:
-            process.wait_until(lambda: not process.pids_inside(self.directory), 5, "Postfix's end")
-        except process.LabError:
-            pass
-        self.kill()
+        process.end_inside(self.directory)
+        self._reap()
 
     def kill(self):
         process.kill_inside(self.directory)
+        self._reap()
+
+    def _reap(self):
         if getattr(self, "_daemon", None):
             self._daemon.wait(10)
 

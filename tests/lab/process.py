@@ -145,6 +145,15 @@ def kill_inside(directory):
     wait_until(lambda: not remaining(), 10, lambda: f"the end of {remaining()}")
 
 
+def end_inside(directory):
+    """Ends a server in an orderly way; what does not listen is killed."""
+    send_signal(pids_inside(directory), signal.SIGTERM)
+    try:
+        wait_until(lambda: not pids_inside(directory), 5, "the end of a server")
+    except LabError:
+        kill_inside(directory)
+
+
 def mounts_below(directory):
     """Mount points at or below `directory`, the deepest first. Asks only the kernel's table."""
     directory = os.path.realpath(directory)
