@@ -253,8 +253,7 @@ void index_folder_clear(IndexFolder *folder) {
 }
 
 // The row of one inode; *statement is to be reset when it was read, NULL where nothing can be.
-static IndexAnswer find_row(Index *index, const char *sql, uint64_t ino,
-                            sqlite3_stmt **statement) {
+static IndexAnswer find_row(Index *index, const char *sql, uint64_t ino, sqlite3_stmt **statement) {
   *statement = index_reading(index, sql);
   if (*statement == NULL) return INDEX_FAILED;
   sqlite3_bind_int64(*statement, 1, (sqlite3_int64)ino);
