@@ -6,13 +6,25 @@ import os
 import pty
 import shutil
 import signal
+import sqlite3
 import stat
 import unittest
 
 from integration.outbox import OutboxCase
 from lab import process
+from lab.process import LabError
 
 LETTER = b"To: %s\nSubject: %s\n\nhello\n"
+
+
+def fill_journal(path):
+    """The room that its log has left on a full disk, by bytes of no letter."""
+    with contextlib.closing(sqlite3.connect(path)) as journal, \
+            contextlib.suppress(sqlite3.OperationalError):
+        for number in range(10_000):
+            journal.execute("INSERT INTO content VALUES (?, 'x')", (-number,))
+            journal.commit()
+        raise LabError(f"{path} takes all that comes")
 
 
 class Control(OutboxCase):
@@ -54,6 +66,7 @@ class Control(OutboxCase):
         process.send_signal(mount.pids(), signal.SIGSTOP)
         mount.sendmail("To: bob@example.org\nSubject: filled-test\n\nx\n", "-t")
         process.run(["dd", "if=/dev/zero", f"of={disk}/filler", "bs=4096"], check=False)
+        fill_journal(f"{disk}/lab/outbox.db")
         process.send_signal(mount.pids(), signal.SIGCONT)
         done = mount.ctl("flush", check=False)
         self.assertEqual(done.returncode, 75, done)
