@@ -38,7 +38,7 @@ static bool must_go_slowly(const SmtpDelivery *delivery, const SmtpEnvelope *env
 }
 
 static bool start_again(SmtpDelivery *delivery, GError **error) {
-  if (smtp_delivery_is_followed(delivery)) {
+  if (smtp_delivery_is_followed(delivery) || delivery->connection->is_over) {
     g_set_error_literal(error, NET_ERROR, NET_ERROR_PROTOCOL,
                         "the SMTP server lost count of the commands");
     delivery->connection->is_over = true;
@@ -63,7 +63,6 @@ static bool send_body(SmtpDelivery *delivery, const SmtpEnvelope *envelope, GErr
 // Once more, one command at a time.
 static bool send_slowly(SmtpDelivery *delivery, SmtpEnvelope *envelope, GError **error) {
   call_off(delivery, envelope);
-  if (delivery->connection->is_over) return true;
   if (!start_again(delivery, error)) return false;
   smtp_envelope_clear(envelope);
   return smtp_envelope_send(delivery, envelope, error);

@@ -13,12 +13,16 @@ static bool give_up(SmtpConnection *connection) {
 
 bool smtp_connection_send(SmtpConnection *connection, const void *bytes, size_t size,
                           GError **error) {
-  return wire_send(connection->wire, bytes, size, error) || give_up(connection);
+  return smtp_connection_send_behind(connection, bytes, size, error) || give_up(connection);
 }
 
 bool smtp_connection_send_behind(SmtpConnection *connection, const void *bytes, size_t size,
                                  GError **error) {
-  connection->is_mute = !wire_send(connection->wire, bytes, size, error);
+  if (connection->is_mute)
+    g_set_error_literal(error, NET_ERROR, NET_ERROR_OFFLINE,
+                        "nothing more can be sent to the SMTP server");
+  else
+    connection->is_mute = !wire_send(connection->wire, bytes, size, error);
   return !connection->is_mute;
 }
 

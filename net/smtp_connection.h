@@ -54,7 +54,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(SmtpConnection, smtp_connection_free)
 // True while the server has said nothing that was not read. Else the connection is over: OFFLINE if
 // it closed or said 421, PROTOCOL for any other word out of turn.
 bool smtp_connection_is_quiet(SmtpConnection *connection, GError **error);
-// Sends bytes as they are.
+// Sends bytes as they are. Nothing goes out behind what went out by half (is_mute): that would be
+// taken for the rest of it.
 bool smtp_connection_send(SmtpConnection *connection, const void *bytes, size_t size,
                           GError **error);
 // The same, behind what is not answered yet. Where it fails, the answers that are due can still be

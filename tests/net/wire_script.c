@@ -7,6 +7,7 @@
 typedef enum {
   EVENT_CLIENT_BYTES,
   EVENT_CLIENT_GLOB,
+  EVENT_CLIENT_STUCK,
   EVENT_SERVER_BYTES,
   EVENT_CLOSE,
   EVENT_RESET,
@@ -82,6 +83,7 @@ static void parse_line(GArray *events, const char *line) {
       {"C: ", EVENT_CLIENT_BYTES, "\r\n"},
       {"C~ ", EVENT_CLIENT_GLOB, ""},
       {"C= ", EVENT_CLIENT_BYTES, ""},
+      {"C? silence", EVENT_CLIENT_STUCK, ""},
       {"S: ", EVENT_SERVER_BYTES, "\r\n"},
       {"S= ", EVENT_SERVER_BYTES, ""},
       {"S! close", EVENT_CLOSE, ""},
@@ -110,9 +112,11 @@ static Event *current(WireScript *script) {
 
 static char *event_text(const Event *event) {
   static const char *const words[] = {
-      [EVENT_CLIENT_BYTES] = "C: ", [EVENT_CLIENT_GLOB] = "C~ ",  [EVENT_SERVER_BYTES] = "S: ",
-      [EVENT_CLOSE] = "S! close",   [EVENT_RESET] = "S! reset",   [EVENT_SILENCE] = "S? silence",
-      [EVENT_WAKE] = "S? wake",     [EVENT_CANCEL] = "S? cancel",
+      [EVENT_CLIENT_BYTES] = "C: ",        [EVENT_CLIENT_GLOB] = "C~ ",
+      [EVENT_CLIENT_STUCK] = "C? silence", [EVENT_SERVER_BYTES] = "S: ",
+      [EVENT_CLOSE] = "S! close",          [EVENT_RESET] = "S! reset",
+      [EVENT_SILENCE] = "S? silence",      [EVENT_WAKE] = "S? wake",
+      [EVENT_CANCEL] = "S? cancel",
   };
   if (event == NULL) return g_strdup("the end of the transcript");
   g_autofree char *bytes = g_strescape(event->bytes->str, NULL);
@@ -185,6 +189,11 @@ static bool script_send(Wire *wire, const void *bytes, size_t size, GError **err
     set_broken(error);
     return false;
   }
+  if (event != NULL && event->kind == EVENT_CLIENT_STUCK) {
+    advance(script);
+    g_set_error_literal(error, NET_ERROR, NET_ERROR_TIMEOUT, "the scripted server reads nothing");
+    return false;
+  }
   g_string_append_len(script->heard, bytes, (gssize)size);
   while (script->heard->len > 0) {
     ssize_t taken = match_client(current(script), script->heard);
@@ -238,20 +247,25 @@ static ssize_t script_recv(Wire *wire, void *buffer, size_t size, GError **error
     case EVENT_WAKE:
     case EVENT_CLIENT_BYTES:
     case EVENT_CLIENT_GLOB:
+    case EVENT_CLIENT_STUCK:
       break;
   }
   mismatch(script, "waits for the server", error);
   return -1;
 }
 
+static bool is_clients_turn(const Event *event) {
+  return event == NULL || event->kind == EVENT_CLIENT_BYTES || event->kind == EVENT_CLIENT_GLOB ||
+         event->kind == EVENT_CLIENT_STUCK;
+}
+
 static WireWait script_wait(Wire *wire, int timeout_ms, GError **error) {
   WireScript *script = (WireScript *)wire;
   Event *event = current(script);
   if (!check_cancel(script, error)) return WIRE_BROKEN;
-  bool is_clients_turn =
-      event == NULL || event->kind == EVENT_CLIENT_BYTES || event->kind == EVENT_CLIENT_GLOB;
-  if (timeout_ms == 0 && (is_clients_turn || event->kind == EVENT_SILENCE)) return WIRE_EXPIRED;
-  if (is_clients_turn) {
+  bool is_ours = is_clients_turn(event);
+  if (timeout_ms == 0 && (is_ours || event->kind == EVENT_SILENCE)) return WIRE_EXPIRED;
+  if (is_ours) {
     mismatch(script, "waits for the server", error);
     return WIRE_BROKEN;
   }

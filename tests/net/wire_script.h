@@ -6,6 +6,7 @@
 //   C: line           the client must send exactly this line (CRLF is added)
 //   C~ glob           the client must send a line that matches; * and ? as in a shell
 //   C= bytes          the client must send exactly these bytes, nothing added (a literal)
+//   C? silence        a send gets stuck half-way and ends with TIMEOUT
 //   S: line           the server sends this line (CRLF is added)
 //   S= bytes          the server sends these bytes, nothing added
 //   S! close          the server closes in an orderly way
