@@ -90,6 +90,13 @@ static bool before_end(gpointer data, GError **error) {
   return delivery->reached_end;
 }
 
+static void not_taken(gpointer data) {
+  CourierDelivery *delivery = data;
+  CourierLane *lane = delivery->lane;
+  delivery->reached_end = false;
+  courier_desk_end_done(lane->desk, lane->number);
+}
+
 static const SenderLetter *next_letter(gpointer data);
 
 // Takes the task. NULL: there was nothing to send, which is told.
@@ -97,6 +104,7 @@ static CourierDelivery *prepare(CourierLane *lane, CourierTask *task) {
   CourierDelivery *delivery = courier_delivery_new(task, lane->options->letters_fd);
   delivery->lane = lane;
   delivery->sent.before_end = before_end;
+  delivery->sent.not_taken = not_taken;
   delivery->sent.next = next_letter;
   if (delivery->result == NULL) return delivery;
   tell(lane, task, g_steal_pointer(&delivery->result));

@@ -64,11 +64,16 @@ struct SenderLetter {
   // letter goes out whole, so it may be called before the server has said a word about this letter,
   // and also for one that the server then refuses.
   bool (*before_end)(gpointer data, GError **error);
+  // NULL, or called once at most, by the sender_send of this letter or of the one before it, after
+  // before_end: the end did not go out whole, or the server left (421, or closed behind a refusal)
+  // before it said a word to it. So it has not taken the letter, as if before_end was never called.
+  void (*not_taken)(gpointer data);
   // NULL, or called once at most, when all of this letter has gone out and its last answer is
   // awaited: gives the letter that follows over this connection, NULL if there is none. That one is
   // begun then, if it can be, and must be the next to be sent; it lives until then, or until the
-  // sender is freed. Its before_end may be called meanwhile, and as long as it was not, the letter
-  // has not been sent. Whatever is wrong with it is told when it is sent, never of this one.
+  // sender is freed. Its before_end may be called meanwhile, and as long as it was not, or was
+  // taken back by not_taken, the letter has not been sent. Whatever is wrong with it is told when
+  // it is sent, never of this one.
   const SenderLetter *(*next)(gpointer data);
   gpointer data;
 };
@@ -96,7 +101,8 @@ Sender *sender_open(const Account *account, Waker *waker, const char *name, GErr
 // Sends one letter. `outcomes` has an element for each recipient, zeroed by the caller, who frees
 // the replies. True: the server answered for every recipient; see each verdict (a refused sender or
 // body is told to each of them). False: no verdict was had, error set; the letter may be tried
-// again, but if before_end was called the server may have taken it (uncertain). Whether the next
+// again, but if before_end was called, and not_taken was not, the server may have taken it
+// (uncertain). Whether the next
 // letter can go over the same connection, `is_over` tells in either case.
 // A 421 counts as the verdict TEMPORARY of each recipient that had none, and sets is_over.
 //

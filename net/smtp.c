@@ -34,7 +34,7 @@ static void call_off(const SmtpDelivery *delivery, const SmtpEnvelope *envelope)
 static bool must_go_slowly(const SmtpDelivery *delivery, const SmtpEnvelope *envelope) {
   bool took_letter = envelope->tail != NULL && smtp_reply_class(envelope->tail) == 2;
   return envelope->out_of_step && delivery->accepted == 0 && !took_letter &&
-         !delivery->connection->is_over && (delivery->connection->extensions & SMTP_PIPELINING);
+         (delivery->connection->extensions & SMTP_PIPELINING);
 }
 
 static bool start_again(SmtpDelivery *delivery, GError **error) {
@@ -95,6 +95,8 @@ static bool send_delivery(SmtpSender *self, SmtpDelivery *delivery, GError **err
   bool is_answered = smtp_delivery_open(delivery, error) && deliver(delivery, error);
   self->next = g_steal_pointer(&delivery->next);
   connection->is_over |= connection->is_mute;
+  if (!is_answered) smtp_delivery_tell_untaken(delivery);
+  if (connection->is_over && self->next != NULL) smtp_delivery_tell_untaken(self->next);
   self->sender.is_over = connection->is_over;
   self->sender.turned_away = connection->is_over && !delivery->is_heard;
   g_debug("%s: letter to %zu: %s%s", self->name, delivery->count,

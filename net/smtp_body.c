@@ -45,6 +45,7 @@ static bool send_stuffed(SmtpDelivery *delivery, GError **error) {
 bool smtp_body_send_stuffed(SmtpDelivery *delivery, GError **error) {
   if (!smtp_connection_is_quiet(delivery->connection, error)) return false;
   if (!send_stuffed(delivery, error)) return give_up(delivery);
+  delivery->is_out = true;
   smtp_ahead_begin(delivery);
   bool taken;
   return take_verdict(delivery, &taken, error);
@@ -97,6 +98,7 @@ bool smtp_body_send_chunks(SmtpDelivery *delivery, GError **error) {
     if (!smtp_connection_is_quiet(delivery->connection, error)) return false;
     if (!send_chunk(delivery, size, left, error)) return give_up(delivery);
     left -= size;
+    delivery->is_out = left == 0;
     if (left == 0) smtp_ahead_begin(delivery);
     bool is_answered =
         left == 0 ? take_verdict(delivery, &taken, error) : take_go_on(delivery, &taken, error);

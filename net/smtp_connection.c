@@ -30,6 +30,13 @@ static int64_t deadline_after(unsigned ms) {
   return g_get_monotonic_time() + ms * INT64_C(1000);
 }
 
+// The server has closed, or the connection broke: which of both is not to be told, since a server
+// that closes with something unread breaks it. A server that is done with us says so first.
+static bool note_end(SmtpConnection *connection) {
+  connection->has_left |= connection->was_refusal;
+  return give_up(connection);
+}
+
 static bool receive(SmtpConnection *connection, int64_t deadline_us, GError **error) {
   int64_t left_us = MAX(deadline_us - g_get_monotonic_time(), 0);
   WireWait waited = wire_wait(connection->wire, (int)((left_us + 999) / 1000), error);
@@ -38,11 +45,16 @@ static bool receive(SmtpConnection *connection, int64_t deadline_us, GError **er
     g_set_error_literal(error, NET_ERROR, NET_ERROR_TIMEOUT,
                         "the SMTP server did not answer in time");
   if (waited != WIRE_READY) return give_up(connection);
-  ssize_t got = wire_recv(connection->wire, connection->in, sizeof connection->in, error);
+  g_autoptr(GError) cause = NULL;
+  ssize_t got = wire_recv(connection->wire, connection->in, sizeof connection->in, &cause);
   if (got == 0)
-    g_set_error_literal(error, NET_ERROR, NET_ERROR_OFFLINE,
+    g_set_error_literal(&cause, NET_ERROR, NET_ERROR_OFFLINE,
                         "the SMTP server closed the connection");
-  if (got <= 0) return give_up(connection);
+  if (got <= 0) {
+    bool has_ended = g_error_matches(cause, NET_ERROR, NET_ERROR_OFFLINE);
+    g_propagate_error(error, g_steal_pointer(&cause));
+    return has_ended ? note_end(connection) : give_up(connection);
+  }
   connection->in_at = 0;
   connection->in_end = (size_t)got;
   return true;
@@ -66,7 +78,8 @@ static SmtpReply *read_reply(SmtpConnection *connection, int64_t deadline_us, GE
     if (!has_bytes && !receive(connection, deadline_us, error)) return NULL;
     if (!parse(connection, &reply, error)) return NULL;
   }
-  if (reply->code == 421) give_up(connection);
+  connection->was_refusal = smtp_reply_class(reply) >= 4;
+  if (reply->code == 421) note_end(connection);
   return reply;
 }
 

@@ -36,6 +36,8 @@ typedef struct {
   char in[4096];  // received, not yet parsed
   size_t in_at, in_end;
   bool is_over;         // a 421 came, or the wire broke
+  bool has_left;        // the server ended it: by a 421, or by closing behind a refusal
+  bool was_refusal;     // the last reply was 4xx or 5xx
   bool is_mute;         // nothing can be sent; what was said before may still be answered
   bool is_in_step;      // a flight of several commands was answered as it should be
   unsigned unseen;      // letters begun since it was last seen that nothing is left to read

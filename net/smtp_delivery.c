@@ -47,6 +47,13 @@ bool smtp_delivery_is_followed(const SmtpDelivery *delivery) {
   return delivery->next != NULL && delivery->next->said > 0;
 }
 
+void smtp_delivery_tell_untaken(const SmtpDelivery *delivery) {
+  const SenderLetter *letter = delivery->letter;
+  bool is_sure = !delivery->is_out || delivery->connection->has_left;
+  if (delivery->content.has_ended && is_sure && letter->not_taken != NULL)
+    letter->not_taken(letter->data);
+}
+
 void smtp_delivery_tell(const SmtpDelivery *delivery, size_t recipient, const SmtpReply *reply) {
   SenderOutcome *outcome = &delivery->outcomes[recipient];
   g_free(outcome->reply);

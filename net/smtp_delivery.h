@@ -32,6 +32,7 @@ struct SmtpDelivery {
   SmtpTail tail;
   bool is_open;        // checked, and its first bytes read
   bool is_heard;       // the server said yes or no to its sender
+  bool is_out;         // all of it was given to the wire
   bool said_reset;     // before `said`
   size_t said;         // commands sent ahead, their replies not read yet; 0: it was not begun
   GError *error;       // why it could not be made ready
@@ -46,6 +47,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(SmtpDelivery, smtp_delivery_free)
 bool smtp_delivery_open(SmtpDelivery *delivery, GError **error);
 // The letter that follows is begun: what is said now is taken for a part of it.
 bool smtp_delivery_is_followed(const SmtpDelivery *delivery);
+// The connection is over and the end of the letter not answered: calls its not_taken, if it is
+// sure.
+void smtp_delivery_tell_untaken(const SmtpDelivery *delivery);
 // Tells one recipient; the words are kept, printable.
 void smtp_delivery_tell(const SmtpDelivery *delivery, size_t recipient, const SmtpReply *reply);
 // A reply that ends the whole letter is told to each recipient that was not refused by itself.

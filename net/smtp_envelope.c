@@ -104,11 +104,15 @@ static bool take_mail(SmtpDelivery *delivery, SmtpEnvelope *envelope, GError **e
 static bool take_recipient(SmtpDelivery *delivery, size_t recipient, SmtpEnvelope *envelope,
                            GError **error) {
   SmtpConnection *connection = delivery->connection;
-  g_autoptr(SmtpReply) reply = smtp_connection_reply(connection, SMTP_COMMAND_MS, error);
-  if (reply == NULL || !smtp_delivery_expect(delivery, reply, "RCPT", 2, error)) return false;
+  g_autoptr(GError) cause = NULL;
+  g_autoptr(SmtpReply) reply = smtp_connection_reply(connection, SMTP_COMMAND_MS, &cause);
+  // Without a sender, whatever is said of a recipient says nothing, and if it is nothing.
+  bool is_told = envelope->mail_refused;
+  if (reply == NULL && !is_told) g_propagate_error(error, g_steal_pointer(&cause));
+  if (reply == NULL) return is_told;
+  if (!smtp_delivery_expect(delivery, reply, "RCPT", 2, error)) return false;
   if (smtp_reply_class(reply) == 2) delivery->accepted++;
-  // Without a sender, whatever is said of a recipient says nothing.
-  if (envelope->mail_refused) return true;
+  if (is_told) return true;
   if (reply->code == 503) envelope->out_of_step = true;
   smtp_delivery_tell(delivery, recipient, reply);
   // RFC 5321 4.5.3.1.10: a bare 552 is what old servers say for 452, too many recipients.
@@ -143,9 +147,14 @@ static bool take_reply(SmtpDelivery *delivery, size_t number, SmtpEnvelope *enve
   return take_tail(delivery, envelope, error);
 }
 
-// All before command `end` was said. If that is a whole letter, another may go behind it.
-static void go_on_ahead(SmtpDelivery *delivery, size_t end) {
-  if (end > delivery->count + 1 && delivery->tail == SMTP_TAIL_CHUNK) smtp_ahead_begin(delivery);
+// All before command `end` was said.
+static void note_out(SmtpDelivery *delivery, size_t end) {
+  delivery->is_out = end > delivery->count + 1 && delivery->tail == SMTP_TAIL_CHUNK;
+}
+
+// Behind a whole letter another may go.
+static void go_on_ahead(SmtpDelivery *delivery) {
+  if (delivery->is_out) smtp_ahead_begin(delivery);
 }
 
 // Takes the replies to commands from `first` on, as long as the server stays.
@@ -169,7 +178,8 @@ static bool fly(SmtpDelivery *delivery, size_t first, size_t end, SmtpEnvelope *
     if (!append_command(delivery, number, out, error)) return false;
   *next = number;
   if (!smtp_connection_send(connection, out->str, out->len, error)) return false;
-  go_on_ahead(delivery, *next);
+  note_out(delivery, number);
+  go_on_ahead(delivery);
   return take_replies(delivery, first, *next, envelope, error);
 }
 
@@ -186,6 +196,7 @@ bool smtp_envelope_begin(SmtpDelivery *delivery, bool with_reset, size_t awaited
     if (!append_command(delivery, number, out, error)) return false;
   }
   if (!smtp_connection_send_behind(delivery->connection, out->str, out->len, error)) return false;
+  note_out(delivery, end);
   delivery->said = end;
   delivery->said_reset = with_reset;
   return true;
@@ -207,7 +218,7 @@ static bool take_ahead(SmtpDelivery *delivery, SmtpEnvelope *envelope, GError **
   size_t said = delivery->said;
   delivery->said = 0;
   if (said == 0) return true;
-  go_on_ahead(delivery, said);
+  go_on_ahead(delivery);
   if (delivery->said_reset && !take_reset(delivery, error)) return false;
   return take_replies(delivery, 0, said, envelope, error);
 }

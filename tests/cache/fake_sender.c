@@ -211,15 +211,6 @@ static void keep(GString *text) {
   pthread_mutex_unlock(&server->mutex);
 }
 
-static bool leave(Sender *sender, const SenderLetter *letter, SenderOutcome *outcomes) {
-  for (unsigned i = 0; letter->recipients[i] != NULL; i++) {
-    outcomes[i].verdict = SENDER_TEMPORARY;
-    outcomes[i].reply = g_strdup("421 4.7.0 too many connections");
-  }
-  sender->is_over = true;
-  return true;
-}
-
 static void count_begun(void) {
   pthread_mutex_lock(&server->mutex);
   server->begun++;
@@ -241,6 +232,24 @@ static void begin_next(FakeSender *fake, const SenderLetter *letter) {
   bool has_ended =
       read_all(text, fake->next, &error) && fake->next->before_end(fake->next->data, &error);
   if (has_ended) fake->next_text = g_steal_pointer(&text);
+}
+
+static void forget_begun(FakeSender *fake) {
+  fake->next = NULL;
+  if (fake->next_text != NULL) g_string_free(g_steal_pointer(&fake->next_text), TRUE);
+}
+
+// What was begun behind it was not taken.
+static bool leave(FakeSender *fake, const SenderLetter *letter, SenderOutcome *outcomes) {
+  forget_begun(fake);
+  begin_next(fake, letter);
+  if (fake->next_text != NULL) fake->next->not_taken(fake->next->data);
+  for (unsigned i = 0; letter->recipients[i] != NULL; i++) {
+    outcomes[i].verdict = SENDER_TEMPORARY;
+    outcomes[i].reply = g_strdup("421 4.7.0 too many connections");
+  }
+  fake->sender.is_over = true;
+  return true;
 }
 
 // The letter's bytes, and its end: what of both was begun is not done again.
@@ -302,7 +311,7 @@ static bool fake_send(Sender *sender, const SenderLetter *letter, SenderOutcome 
   FakeStep step = take_step();
   sender->turned_away = step == FAKE_TURN_AWAY || step == FAKE_DROP;
   if (step == FAKE_DROP) return fail(sender, error);
-  if (step == FAKE_LEAVE || step == FAKE_TURN_AWAY) return leave(sender, letter, outcomes);
+  if (step == FAKE_LEAVE || step == FAKE_TURN_AWAY) return leave(fake, letter, outcomes);
   g_autoptr(GString) text = g_string_new(letter->from);
   g_string_append(text, " ->");
   bool taken = false;
@@ -341,8 +350,7 @@ static void fake_free(Sender *sender) {
   pthread_mutex_lock(&server->mutex);
   server->open--;
   pthread_mutex_unlock(&server->mutex);
-  FakeSender *fake = (FakeSender *)sender;
-  if (fake->next_text != NULL) g_string_free(fake->next_text, TRUE);
+  forget_begun((FakeSender *)sender);
   g_free(sender);
 }
 

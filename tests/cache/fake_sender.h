@@ -22,7 +22,7 @@ typedef enum {
   FAKE_UNREACHABLE,    // ... which is known only after fake_server_go_on
   FAKE_DENIED,         // the login is refused
   FAKE_STALL,          // nothing is said until the waker cancels, or fake_server_go_on
-  FAKE_LEAVE,          // 421 for all, and the connection is over
+  FAKE_LEAVE,          // 421 for all, and the connection is over; nothing behind it was taken
   FAKE_ONE_ONLY,       // 452 for all but the first recipient
   FAKE_TURN_AWAY,      // ... before anything was said of the letter
   FAKE_DROP,           // the connection breaks there

@@ -93,6 +93,20 @@ static void test_breaks_whole(Fixture *fixture, gconstpointer unused) {
   fixture_assert_state(fixture, "mail-1", "queued");
 }
 
+// The second was turned away: the third, which had gone out behind it, was not taken for sure, and
+// waits no more than the second.
+static void test_left_whole(Fixture *fixture, gconstpointer unused) {
+  copy_all(fixture, FAKE_AHEAD_WHOLE, FAKE_TURN_AWAY, 3);
+  go_on(fixture);
+  g_assert_cmpuint(fake_server_count(), ==, 4);
+  for (unsigned i = 0; i < 3; i++) {
+    g_autofree char *name = g_strdup_printf("mail-%u", i);
+    g_assert_cmpuint(times_taken(name), ==, 1);
+  }
+  g_assert_cmpuint(fake_server_connections(), ==, 2);
+  fixture_assert_names(fixture, "", "");
+}
+
 static void test_refused(Fixture *fixture, gconstpointer unused) {
   copy_all(fixture, FAKE_AHEAD_ENVELOPE, FAKE_REFUSE, 3);
   go_on(fixture);
@@ -183,6 +197,7 @@ static const OutboxCase cases[] = {
     {"whole", test_whole},
     {"the connection breaks", test_breaks},
     {"the connection breaks behind the whole", test_breaks_whole},
+    {"the server leaves before the whole", test_left_whole},
     {"refused", test_refused},
     {"unfit", test_unfit},
     {"swallowed", test_swallowed},

@@ -40,8 +40,14 @@ static void send_one(Sender *sender, Script *script, GString *seen) {
   g_assert_true(is_answered == (error == NULL));
   g_assert_cmpint(script->ends, <=, 1);
   note_outcomes(seen, outcomes, count, error);
+  if (is_answered) g_assert_false(script->is_untaken);
+  if (script->is_untaken) g_string_append(seen, "not taken\n");
   if (sender->is_over && !was_over)
     g_string_append(seen, sender->turned_away ? "turned away\n" : "over\n");
+}
+
+static bool may_be_sent(const Script *script) {
+  return script->ends > 0 && !script->is_untaken;
 }
 
 // `leave` instead of `send`: the sender is freed, whatever of that letter was said.
@@ -52,7 +58,7 @@ static void send_all(Sender *sender, char **lines, GString *seen) {
     script_parse(&scripts[i], lines[i]);
   for (unsigned i = 0; i < count && !g_str_has_prefix(lines[i], "leave "); i++) {
     if (sender->is_over && scripts[i].is_given)
-      g_string_append(seen, scripts[i].ends > 0 ? "perhaps sent\n" : "not sent\n");
+      g_string_append(seen, may_be_sent(&scripts[i]) ? "perhaps sent\n" : "not sent\n");
     else
       send_one(sender, &scripts[i], seen);
   }

@@ -29,6 +29,13 @@ static bool before_end(gpointer data, GError **error) {
   return !script->fails_end;
 }
 
+static void not_taken(gpointer data) {
+  Script *script = data;
+  g_assert_cmpint(script->ends, ==, 1);
+  g_assert_false(script->is_untaken);
+  script->is_untaken = true;
+}
+
 static const SenderLetter *give_next(gpointer data) {
   Script *script = data;
   g_assert_false(script->next->is_given);
@@ -48,6 +55,7 @@ void script_init(Script *script, const char *text, size_t size) {
                                   .size_bytes = size,
                                   .read = read_text,
                                   .before_end = before_end,
+                                  .not_taken = not_taken,
                                   .data = script};
 }
 

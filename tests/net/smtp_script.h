@@ -18,8 +18,9 @@ struct Script {
   size_t at, size;
   char *envid;
   bool fails_read, fails_end;
-  int ends;      // how often before_end was called
-  Script *next;  // given when the sender asks for it; NULL: it may not ask
+  int ends;         // how often before_end was called
+  bool is_untaken;  // ... and not_taken
+  Script *next;     // given when the sender asks for it; NULL: it may not ask
   bool is_given;
 };
 
