@@ -119,6 +119,7 @@ void courier_delivery_rewind(CourierDelivery *delivery) {
   letter_stream_free(delivery->stream);
   delivery->stream = letter_stream_new(delivery->letter, delivery->fd);
   delivery->reached_end = false;
+  delivery->is_confused = false;
   delivery->is_ahead = false;
 }
 
@@ -142,6 +143,7 @@ CourierResult *courier_delivery_send(CourierDelivery *delivery, Sender *sender) 
   } else {
     result = courier_result_new(delivery->task->id, verdict_of(error), error->message);
     result->uncertain = delivery->reached_end && result->verdict == COURIER_DELAYED;
+    delivery->is_confused = g_error_matches(error, NET_ERROR, NET_ERROR_PROTOCOL);
   }
   for (unsigned i = 0; i < count; i++)
     g_free(outcomes[i].reply);

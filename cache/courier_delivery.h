@@ -21,6 +21,7 @@ typedef struct {
   GPtrArray *recipients;  // of const char *, the letter's, NULL-terminated
   SenderLetter sent;      // before_end, not_taken and next are the lane's
   bool reached_end;       // before_end let the end go out, and the server may have it
+  bool is_confused;       // the server did not answer as it should
   bool is_offered;        // the other lane may take the task, which is then not ours
   bool is_ahead;          // it was taken while another was awaited
   char *envid;

@@ -20,7 +20,7 @@ struct CourierLane {
   Sender *sender;         // NULL: not connected
   uint64_t max_size;      // of a letter; 0: not known
   bool turned_away;       // the last connection ended before the server heard of a letter
-  unsigned sent;          // letters, over this connection
+  bool took_ahead;        // the server heard of a letter behind another, on this connection
   bool is_shy;            // the server takes nothing behind a letter
   CourierDelivery *next;  // taken ahead; only while connected
 };
@@ -128,7 +128,7 @@ static bool connect_sender(CourierLane *lane, GError **error) {
   lane->sender = lane->options->open_sender(lane->options->account, lane->waker, lane->name, error);
   if (lane->sender == NULL) return false;
   lane->max_size = sender_max_size(lane->sender);
-  lane->sent = 0;
+  lane->took_ahead = false;
   courier_desk_set_connected(lane->desk, lane->number, true);
   return true;
 }
@@ -170,6 +170,20 @@ static void tell_all_offline(CourierLane *lane, const GError *error) {
     post_send(lane->results, offline_result(g_ptr_array_index(tasks, i), error));
 }
 
+// Learns from what became of this letter, or of the one behind it, whether the server can be given
+// one behind another. Whoever says 421 has heard of it.
+static void note_ahead(CourierLane *lane, const CourierDelivery *delivery,
+                       const CourierResult *result) {
+  const Sender *sender = lane->sender;
+  bool is_answered = result->verdict == COURIER_ANSWERED;
+  bool is_followed = lane->next != NULL && lane->next->reached_end;
+  bool was_lost = delivery->is_ahead && sender->turned_away && !is_answered;
+  bool next_is_lost = sender->is_over && is_answered && is_followed;
+  bool is_confused = delivery->is_confused && (delivery->is_ahead || is_followed);
+  lane->took_ahead |= delivery->is_ahead && !sender->turned_away;
+  lane->is_shy |= ((was_lost || next_is_lost) && !lane->took_ahead) || is_confused;
+}
+
 // NULL: there is no second connection, and the letter may go by the first.
 static CourierResult *send_letter(CourierLane *lane, CourierDelivery *delivery) {
   g_autoptr(GError) error = NULL;
@@ -180,9 +194,7 @@ static CourierResult *send_letter(CourierLane *lane, CourierDelivery *delivery) 
   }
   CourierResult *result = courier_delivery_send(delivery, lane->sender);
   if (delivery->reached_end) courier_desk_end_done(lane->desk, lane->number);
-  // The second letter of a connection, begun behind the first: never again.
-  if (delivery->is_ahead && lane->sender->turned_away && lane->sent == 1) lane->is_shy = true;
-  lane->sent++;
+  note_ahead(lane, delivery, result);
   if (lane->sender->is_over) disconnect(lane);
   return result;
 }

@@ -1,8 +1,8 @@
 // A CourierLane is one thread of a Courier with at most one connection: it takes a letter from the
 // desk, connects if it is not connected, sends, and tells what came of it. While a letter's last
 // answer is awaited it takes the next one, so that the sender can begin it; what was not sent of it
-// when the connection ends goes back to the desk. It keeps the connection some seconds for the next
-// letter, and says goodbye.
+// when the connection ends, or was not taken for sure, goes back to the desk. It keeps the
+// connection some seconds for the next letter, and says goodbye.
 //
 // Where a new connection is ended before the server hears of a letter, there is none for those that
 // wait, either.

@@ -122,7 +122,8 @@ Sender *sender_open(const Account *account, Waker *waker, const char *name, GErr
 // as promised (size, line ends). All are lasting. All but the last are known before anything is
 // sent. An error of `read` or `before_end` is passed on, the letter unsent, and the sender over if
 // the letter was begun. PROTOCOL also tells a server that spoke without being asked: its words
-// would be taken for the answer to the next command.
+// would be taken for the answer to the next command; and one whose answer behind a letter's makes
+// it doubtful which was the letter's.
 bool sender_send(Sender *sender, const SenderLetter *letter, SenderOutcome *outcomes,
                  GError **error);
 // The server's SIZE limit (RFC 1870), 0: none told.

@@ -48,6 +48,7 @@ static bool start_again(SmtpDelivery *delivery, GError **error) {
     g_free(delivery->outcomes[i].reply);
     delivery->outcomes[i] = (SenderOutcome){0};
   }
+  delivery->said_reset = false;
   delivery->connection->extensions &= ~(unsigned)SMTP_PIPELINING;
   return true;
 }

@@ -14,7 +14,9 @@
 //   both        ──MAIL RCPT.. BDAT──> ──RSET MAIL RCPT.. BDAT──> ──RSET ...     two are under way
 //   PIPELINING  ──MAIL RCPT.. DATA──> ──bytes, dot, MAIL RCPT.. DATA──> ──bytes, dot, MAIL ...
 //
-// but only once the server has shown, on this connection, that it can take a flight.
+// but only once the server has shown, on this connection, that it can take a flight. From then on
+// each letter by BDAT ends in RSET, and is taken only when that was answered, too: one word of the
+// server's too many cannot make an earlier answer pass for the letter's.
 //
 // A large letter (over 32 KB) goes in chunks of 1 MB behind the answered envelope.
 #pragma once

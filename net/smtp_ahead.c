@@ -1,3 +1,9 @@
+// Between two letters by BDAT stands RSET: what a refused chunk leaves is not defined (RFC 3030 2),
+// and MAIL may be what was refused. Its reply also proves the letter's own. A server that once said
+// one word too many has all its replies taken for those to the commands before, and that to RCPT
+// for the verdict; the true one then comes as that to RSET, and is seen if it is a refusal. A
+// letter by DATA has its 354 for that.
+#include "net/error.h"
 #include "net/smtp_delivery.h"
 
 // So many letters by BDAT follow each other before one waits until nothing is awaited any more:
@@ -11,16 +17,45 @@ static bool may_begin(const SmtpDelivery *delivery) {
          !connection->is_over && connection->unseen < LOOK_AFTER;
 }
 
-void smtp_ahead_begin(SmtpDelivery *delivery) {
-  if (!may_begin(delivery)) return;
+static void begin_next(SmtpDelivery *delivery, bool with_reset) {
   const SenderLetter *letter = delivery->letter->next(delivery->letter->data);
   if (letter == NULL) return;
   SmtpDelivery *next = delivery->next = smtp_delivery_new(delivery->connection, letter);
-  // After the final dot a new letter may begin; what a refused chunk leaves is not defined (RFC
-  // 3030 2), and MAIL may be what was refused.
-  bool with_reset = delivery->tail != SMTP_TAIL_DATA;
   size_t awaited = delivery->tail == SMTP_TAIL_CHUNK ? delivery->count + 2 : 1;
   if (smtp_delivery_open(next, &next->error))
     smtp_envelope_begin(next, with_reset, awaited, &next->error);
+  delivery->said_reset = with_reset && next->said > 0;
   delivery->connection->unseen++;
+}
+
+void smtp_ahead_begin(SmtpDelivery *delivery) {
+  SmtpConnection *connection = delivery->connection;
+  bool with_reset = delivery->tail != SMTP_TAIL_DATA;
+  if (may_begin(delivery)) begin_next(delivery, with_reset);
+  bool is_proven = delivery->said_reset || !connection->takes_reset || !with_reset;
+  if (!is_proven && (connection->extensions & SMTP_PIPELINING))
+    delivery->said_reset = smtp_connection_send_behind(connection, "RSET\r\n", 6, NULL);
+  connection->takes_reset |= delivery->said_reset;
+}
+
+// A server that ends the connection there has answered the letter, as far as can be known.
+static bool is_proof(const SmtpReply *reply, const GError *cause) {
+  if (reply != NULL) return smtp_reply_class(reply) == 2 || reply->code == 421;
+  return g_error_matches(cause, NET_ERROR, NET_ERROR_OFFLINE) ||
+         g_error_matches(cause, NET_ERROR, NET_ERROR_CANCELLED);
+}
+
+bool smtp_ahead_confirm(const SmtpDelivery *delivery, bool is_taken, GError **error) {
+  SmtpConnection *connection = delivery->connection;
+  if (!delivery->said_reset || connection->is_over) return true;
+  g_autoptr(GError) cause = NULL;
+  // As long as for the verdict, which it may be.
+  g_autoptr(SmtpReply) reply = smtp_connection_reply(connection, SMTP_END_MS, &cause);
+  if (is_proof(reply, cause)) return true;
+  connection->is_over = true;
+  if (!is_taken) return true;
+  g_autofree char *text = reply != NULL ? smtp_reply_text(reply) : g_strdup(cause->message);
+  g_set_error(error, NET_ERROR, NET_ERROR_PROTOCOL,
+              "the SMTP server answers RSET behind a letter with: %s", text);
+  return false;
 }

@@ -104,6 +104,7 @@ bool smtp_body_send_chunks(SmtpDelivery *delivery, GError **error) {
         left == 0 ? take_verdict(delivery, &taken, error) : take_go_on(delivery, &taken, error);
     if (!is_answered) return false;
   }
+  if (!smtp_ahead_confirm(delivery, taken, error)) return false;
   // What a refused chunk leaves behind is not defined (RFC 3030 2).
   if (!taken) smtp_delivery_reset(delivery);
   return true;

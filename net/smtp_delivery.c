@@ -82,7 +82,7 @@ bool smtp_delivery_expect(const SmtpDelivery *delivery, const SmtpReply *reply, 
 
 void smtp_delivery_reset(const SmtpDelivery *delivery) {
   SmtpConnection *connection = delivery->connection;
-  if (connection->is_over || smtp_delivery_is_followed(delivery)) return;
+  if (connection->is_over || delivery->said_reset || smtp_delivery_is_followed(delivery)) return;
   g_autoptr(SmtpReply) reply = smtp_connection_command(connection, "RSET", 0, NULL);
   if (reply == NULL || smtp_reply_class(reply) != 2) connection->is_over = true;
 }

@@ -33,7 +33,7 @@ struct SmtpDelivery {
   bool is_open;        // checked, and its first bytes read
   bool is_heard;       // the server said yes or no to its sender
   bool is_out;         // all of it was given to the wire
-  bool said_reset;     // before `said`
+  bool said_reset;     // behind its last chunk
   size_t said;         // commands sent ahead, their replies not read yet; 0: it was not begun
   GError *error;       // why it could not be made ready
   SmtpDelivery *next;  // the letter that follows; NULL: not asked for, or there is none
@@ -68,8 +68,12 @@ bool smtp_check_letter(const SmtpConnection *connection, const SenderLetter *let
 
 // -- smtp_ahead.c
 // When all of a letter has gone out and its last replies are awaited: asks for the letter that
-// follows and begins it, where the server is known to take that.
+// follows and begins it, where the server is known to take that. Behind a chunk RSET comes first;
+// it also comes alone, once it came with a letter.
 void smtp_ahead_begin(SmtpDelivery *delivery);
+// After the reply to the last chunk: takes that to RSET, if it was said. False: the replies may be
+// others than they were taken for, and the letter was not taken for sure.
+bool smtp_ahead_confirm(const SmtpDelivery *delivery, bool is_taken, GError **error);
 
 // -- smtp_envelope.c
 typedef struct {
@@ -82,9 +86,9 @@ void smtp_envelope_clear(SmtpEnvelope *envelope);
 // Sends the envelope and tells its recipients, or all of them if the sender was refused. At a 421
 // it stops: the connection is over then, and all are told. What was said ahead is not said again.
 bool smtp_envelope_send(SmtpDelivery *delivery, SmtpEnvelope *envelope, GError **error);
-// Sends the envelope ahead, RSET first if asked for, where `awaited` replies are due; their own are
-// left to smtp_envelope_send. Nothing is sent that is more than one flight. False if a letter was
-// not to be sent, or the connection is mute.
+// Sends the envelope ahead, RSET first if asked for, where `awaited` replies are due; those to the
+// envelope are left to smtp_envelope_send. Nothing is sent that is more than one flight. False if a
+// letter was not to be sent, or the connection is mute.
 bool smtp_envelope_begin(SmtpDelivery *delivery, bool with_reset, size_t awaited, GError **error);
 
 // -- smtp_body.c

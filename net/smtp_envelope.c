@@ -144,7 +144,10 @@ static bool take_reply(SmtpDelivery *delivery, size_t number, SmtpEnvelope *enve
                        GError **error) {
   if (number == 0) return take_mail(delivery, envelope, error);
   if (number <= delivery->count) return take_recipient(delivery, number - 1, envelope, error);
-  return take_tail(delivery, envelope, error);
+  if (!take_tail(delivery, envelope, error)) return false;
+  bool is_taken = envelope->tail != NULL && smtp_reply_class(envelope->tail) == 2 &&
+                  !envelope->mail_refused && delivery->accepted > 0;
+  return smtp_ahead_confirm(delivery, is_taken, error);
 }
 
 // All before command `end` was said.
@@ -198,19 +201,7 @@ bool smtp_envelope_begin(SmtpDelivery *delivery, bool with_reset, size_t awaited
   if (!smtp_connection_send_behind(delivery->connection, out->str, out->len, error)) return false;
   note_out(delivery, end);
   delivery->said = end;
-  delivery->said_reset = with_reset;
   return true;
-}
-
-static bool take_reset(SmtpDelivery *delivery, GError **error) {
-  SmtpConnection *connection = delivery->connection;
-  g_autoptr(SmtpReply) reply = smtp_connection_reply(connection, SMTP_COMMAND_MS, error);
-  if (reply == NULL) return false;
-  if (smtp_reply_class(reply) == 2) return true;
-  g_autofree char *text = smtp_reply_text(reply);
-  g_set_error(error, NET_ERROR, reply->code == 421 ? NET_ERROR_OFFLINE : NET_ERROR_PROTOCOL,
-              "the SMTP server answers RSET with: %s", text);
-  return false;
 }
 
 // Takes the replies to what was said ahead.
@@ -219,7 +210,6 @@ static bool take_ahead(SmtpDelivery *delivery, SmtpEnvelope *envelope, GError **
   delivery->said = 0;
   if (said == 0) return true;
   go_on_ahead(delivery);
-  if (delivery->said_reset && !take_reset(delivery, error)) return false;
   return take_replies(delivery, 0, said, envelope, error);
 }
 

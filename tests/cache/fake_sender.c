@@ -126,6 +126,12 @@ static bool fail(Sender *sender, GError **error) {
   return false;
 }
 
+static bool confuse(Sender *sender, GError **error) {
+  sender->is_over = true;
+  g_set_error(error, NET_ERROR, NET_ERROR_PROTOCOL, "nobody asked for that");
+  return false;
+}
+
 void fake_server_wait_stalled(void) {
   pthread_mutex_lock(&server->mutex);
   while (!server->is_stalled)
@@ -299,6 +305,8 @@ static SenderVerdict verdict_of(FakeStep step, unsigned recipient) {
     case FAKE_LEAVE:
     case FAKE_TURN_AWAY:
     case FAKE_DROP:
+    case FAKE_CONFUSE:
+    case FAKE_TAKE_LEAVE:
     case FAKE_TAKE_STALL:
       return SENDER_ACCEPTED;
   }
@@ -336,6 +344,8 @@ static bool fake_send(Sender *sender, const SenderLetter *letter, SenderOutcome 
   if (taken) tell(FAKE_TAKEN, text);
   if (taken) begin_next(fake, letter);
   if (step == FAKE_TAKE_STALL && !stall(fake, error)) return false;
+  sender->is_over = step == FAKE_TAKE_LEAVE;
+  if (step == FAKE_CONFUSE) return confuse(sender, error);
   return step == FAKE_TAKE_HANG_UP ? fail(sender, error) : true;
 }
 

@@ -26,6 +26,8 @@ typedef enum {
   FAKE_ONE_ONLY,       // 452 for all but the first recipient
   FAKE_TURN_AWAY,      // ... before anything was said of the letter
   FAKE_DROP,           // the connection breaks there
+  FAKE_CONFUSE,        // ... after the end: it answers what nobody asked
+  FAKE_TAKE_LEAVE,     // the letter is taken, and the connection over
   FAKE_TAKE_STALL,     // the letter is taken, and as FAKE_STALL before that is said
 } FakeStep;
 

@@ -145,6 +145,28 @@ static void test_swallowed(Fixture *fixture, gconstpointer unused) {
   g_assert_cmpuint(fake_server_connections(), ==, 2);
 }
 
+// ... nor is one that takes a letter and then leaves, or loses count of what it is to answer.
+static void test_no_more_behind(Fixture *fixture, gconstpointer unused) {
+  static const FakeStep steps[] = {FAKE_TAKE_LEAVE, FAKE_CONFUSE};
+  for (size_t i = 0; i < G_N_ELEMENTS(steps); i++) {
+    unsigned begun = fake_server_begun();
+    fake_server_pipeline(FAKE_AHEAD_WHOLE);
+    fake_server_expect(steps[i]);
+    fixture->options.send_delay_ms = 3600 * 1000;
+    fixture_reopen(fixture);
+    for (unsigned j = 0; j < 10; j++) {
+      g_autofree char *name = g_strdup_printf("mail-%u", j);
+      fixture_copy_letter(fixture, name);
+    }
+    fixture_reopen(fixture);
+    go_on(fixture);
+    g_assert_cmpuint(fake_server_begun() - begun, ==, 1);
+    fixture->options.retry_ms = 1;
+    fixture_reopen(fixture);
+    fixture_wait_sent(fixture);
+  }
+}
+
 static bool has_all_but_one(Fixture *fixture) {
   return fake_server_count() == 2 && fixture->outbox->under_way->len == 1;
 }
@@ -201,6 +223,7 @@ static const OutboxCase cases[] = {
     {"refused", test_refused},
     {"unfit", test_unfit},
     {"swallowed", test_swallowed},
+    {"no more behind", test_no_more_behind},
     {"slow answer", test_slow_answer},
     {"restart", test_restart},
     {"restart behind the whole", test_restart_whole},
