@@ -42,6 +42,10 @@ typedef enum {
   COURIER_ANSWERED,  // the server answered for each recipient: see outcomes
   COURIER_DELAYED,   // not sent (or nobody knows), to be tried again
   COURIER_OFFLINE,   // as DELAYED; the server cannot be reached or does not let us in
+  // As DELAYED; the server let us in, and left before it said yes or no to this letter's sender:
+  // because of it, or because it takes none.
+  COURIER_TURNED_AWAY,
+  COURIER_UNTRIED,   // the connection that it waited for was not to be had, with another's try
   COURIER_HOPELESS,  // will never be sent as it is
 } CourierVerdict;
 

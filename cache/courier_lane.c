@@ -163,13 +163,6 @@ static CourierResult *offline_result(const CourierTask *task, const GError *erro
   return result;
 }
 
-// There is no connection for those that wait, either: the server is not asked again for each.
-static void tell_all_offline(CourierLane *lane, const GError *error) {
-  g_autoptr(GPtrArray) tasks = courier_desk_clear(lane->desk);
-  for (unsigned i = 0; i < tasks->len; i++)
-    post_send(lane->results, offline_result(g_ptr_array_index(tasks, i), error));
-}
-
 // Learns from what became of this letter, or of the one behind it, whether the server can be given
 // one behind another. Whoever says 421 has heard of it.
 static void note_ahead(CourierLane *lane, const CourierDelivery *delivery,
@@ -188,9 +181,8 @@ static void note_ahead(CourierLane *lane, const CourierDelivery *delivery,
 static CourierResult *send_letter(CourierLane *lane, CourierDelivery *delivery) {
   g_autoptr(GError) error = NULL;
   if (!connect_sender(lane, &error)) {
-    if (courier_desk_other_is_connected(lane->desk, lane->number)) return NULL;
-    tell_all_offline(lane, error);
-    return offline_result(delivery->task, error);
+    bool has_other = courier_desk_other_is_connected(lane->desk, lane->number);
+    return has_other ? NULL : offline_result(delivery->task, error);
   }
   CourierResult *result = courier_delivery_send(delivery, lane->sender);
   if (delivery->reached_end) courier_desk_end_done(lane->desk, lane->number);
@@ -211,17 +203,15 @@ static bool was_turned_away(const CourierLane *lane, const CourierResult *result
   return result->verdict == COURIER_ANSWERED && result->outcomes->len > 0;
 }
 
-// A new connection was ended before a letter was heard of: that is the failure of all that wait.
-static void fail_all(CourierLane *lane, CourierResult *result) {
+// A new connection was ended before a letter was heard of.
+static void note_turned_away(CourierResult *result) {
   if (result->verdict == COURIER_ANSWERED) {
     const OutboxRecipient *recipient = g_ptr_array_index(result->outcomes, 0);
     g_free(result->message);
     result->message = g_strdup(recipient->reply);
   }
   g_ptr_array_set_size(result->outcomes, 0);
-  result->verdict = COURIER_OFFLINE;
-  g_autoptr(GError) error = g_error_new_literal(NET_ERROR, NET_ERROR_OFFLINE, result->message);
-  tell_all_offline(lane, error);
+  result->verdict = COURIER_TURNED_AWAY;
 }
 
 // A connection kept from the letter before may be at its end, which says nothing about this letter;
@@ -239,16 +229,33 @@ static CourierResult *send_or_resend(CourierLane *lane, CourierDelivery *deliver
     return was_turned_away(lane, result) ? NULL : g_steal_pointer(&result);
   bool is_turned_away = result != NULL && result->verdict != COURIER_OFFLINE &&
                         lane->sender == NULL && lane->turned_away;
-  if (is_new && is_turned_away && !courier_desk_is_closed(lane->desk)) fail_all(lane, result);
+  if (is_new && is_turned_away && !courier_desk_is_closed(lane->desk)) note_turned_away(result);
   return g_steal_pointer(&result);
+}
+
+static void tell_untried(CourierLane *lane, const GPtrArray *tasks, const char *message) {
+  for (unsigned i = 0; i < tasks->len; i++) {
+    const CourierTask *task = g_ptr_array_index(tasks, i);
+    tell(lane, task, courier_result_new(task->id, COURIER_UNTRIED, message));
+  }
+}
+
+// The server is not asked again for each letter that waits.
+static void tell_no_connection(CourierLane *lane, const CourierTask *task, CourierResult *result) {
+  g_autoptr(GPtrArray) untried = courier_desk_clear(lane->desk);
+  g_autofree char *message = g_strdup(result->message);
+  tell(lane, task, result);
+  tell_untried(lane, untried, message);
 }
 
 static void serve(CourierLane *lane, CourierDelivery *delivery) {
   CourierResult *result = send_or_resend(lane, delivery);
-  if (result != NULL)
-    tell(lane, delivery->task, result);
-  else
+  if (result == NULL)
     courier_desk_put_back(lane->desk, lane->number, g_steal_pointer(&delivery->task));
+  else if (result->verdict == COURIER_OFFLINE || result->verdict == COURIER_TURNED_AWAY)
+    tell_no_connection(lane, delivery->task, result);
+  else
+    tell(lane, delivery->task, result);
   courier_delivery_free(delivery);
 }
 

@@ -4,8 +4,8 @@
 // when the connection ends, or was not taken for sure, goes back to the desk. It keeps the
 // connection some seconds for the next letter, and says goodbye.
 //
-// Where a new connection is ended before the server hears of a letter, there is none for those that
-// wait, either.
+// Where there is no connection, or a new one is ended before the server hears of a letter, there is
+// none for those that wait, either: they are told so (UNTRIED) after the one that was tried.
 #pragma once
 
 #include <stdbool.h>

@@ -3,7 +3,7 @@
 #include "cache/outbox_private.h"
 
 struct OutboxAgenda {
-  GTree *held, *queued;  // of OutboxLetter *, by due_us
+  GTree *held, *queued, *turned_away;  // of OutboxLetter *, by due_us
   GSource *clock;
 };
 
@@ -24,6 +24,7 @@ OutboxAgenda *outbox_agenda_new(Outbox *outbox) {
   OutboxAgenda *agenda = g_new0(OutboxAgenda, 1);
   agenda->held = g_tree_new_full(compare_due, NULL, NULL, NULL);
   agenda->queued = g_tree_new_full(compare_due, NULL, NULL, NULL);
+  agenda->turned_away = g_tree_new_full(compare_due, NULL, NULL, NULL);
   agenda->clock = g_source_new(&functions, sizeof(GSource) + sizeof(Outbox *));
   *(Outbox **)(agenda->clock + 1) = outbox;
   g_source_attach(agenda->clock, outbox->context);
@@ -36,6 +37,7 @@ void outbox_agenda_free(OutboxAgenda *agenda) {
   g_source_unref(agenda->clock);
   g_tree_unref(agenda->held);
   g_tree_unref(agenda->queued);
+  g_tree_unref(agenda->turned_away);
   g_free(agenda);
 }
 
@@ -52,21 +54,34 @@ int64_t outbox_now_s(const Outbox *outbox) {
 }
 
 void outbox_agenda_add(Outbox *outbox, OutboxLetter *letter, int64_t due_us) {
+  OutboxAgenda *agenda = outbox->agenda;
   outbox_agenda_remove(outbox, letter);
   letter->due_us = due_us;
-  bool held = letter->row.phase == OUTBOX_HELD;
-  g_tree_insert(held ? outbox->agenda->held : outbox->agenda->queued, letter, letter);
+  GTree *queued = letter->turned_away ? agenda->turned_away : agenda->queued;
+  g_tree_insert(letter->row.phase == OUTBOX_HELD ? agenda->held : queued, letter, letter);
 }
 
 void outbox_agenda_remove(Outbox *outbox, OutboxLetter *letter) {
   if (letter->due_us == 0) return;
-  if (!g_tree_remove(outbox->agenda->held, letter)) g_tree_remove(outbox->agenda->queued, letter);
+  GTree *const trees[] = {outbox->agenda->held, outbox->agenda->queued,
+                          outbox->agenda->turned_away};
+  for (size_t i = 0; i < G_N_ELEMENTS(trees) && !g_tree_remove(trees[i], letter); i++)
+    continue;
   letter->due_us = 0;
 }
 
 static OutboxLetter *first_of(GTree *tree) {
   GTreeNode *node = g_tree_node_first(tree);
   return node != NULL ? g_tree_node_value(node) : NULL;
+}
+
+// The letter to be tried next. Until that is due, none is.
+static OutboxLetter *first_queued(const Outbox *outbox, int64_t now_us) {
+  OutboxLetter *queued = first_of(outbox->agenda->queued);
+  OutboxLetter *turned_away = first_of(outbox->agenda->turned_away);
+  if (queued == NULL || turned_away == NULL) return queued != NULL ? queued : turned_away;
+  bool is_sooner = turned_away->due_us < queued->due_us;
+  return is_sooner && queued->due_us > now_us ? turned_away : queued;
 }
 
 // A password refused once is not offered again for each letter: that locks accounts.
@@ -106,7 +121,7 @@ static bool may_hand_over(const Outbox *outbox) {
 static void set_clock(Outbox *outbox) {
   if (outbox->options.now_us != NULL) return;
   const OutboxLetter *held = first_of(outbox->agenda->held);
-  const OutboxLetter *queued = first_of(outbox->agenda->queued);
+  const OutboxLetter *queued = first_queued(outbox, outbox_now_us(outbox));
   int64_t next_us = held != NULL ? held->due_us : INT64_MAX;
   if (queued != NULL && may_hand_over(outbox))
     next_us = MIN(next_us, MAX(queued->due_us, outbox->resume_us));
@@ -121,16 +136,19 @@ void outbox_run_agenda(Outbox *outbox) {
     end_hold(outbox, letter);
   now_us = outbox_now_us(outbox);
   while (may_hand_over(outbox) && outbox->resume_us <= now_us &&
-         (letter = first_of(outbox->agenda->queued)) != NULL && letter->due_us <= now_us)
+         (letter = first_queued(outbox, now_us)) != NULL && letter->due_us <= now_us)
     if (!keep_locked(outbox, letter)) outbox_hand_over(outbox, letter);
   set_clock(outbox);
 }
 
 void outbox_agenda_each_queued(Outbox *outbox, OutboxAgendaEach each) {
-  GTreeNode *node = g_tree_node_first(outbox->agenda->queued);
+  GTree *const trees[] = {outbox->agenda->queued, outbox->agenda->turned_away};
   g_autoptr(GPtrArray) letters = g_ptr_array_new();
-  for (; node != NULL; node = g_tree_node_next(node))
-    g_ptr_array_add(letters, g_tree_node_value(node));
+  for (size_t i = 0; i < G_N_ELEMENTS(trees); i++) {
+    GTreeNode *node = g_tree_node_first(trees[i]);
+    for (; node != NULL; node = g_tree_node_next(node))
+      g_ptr_array_add(letters, g_tree_node_value(node));
+  }
   for (unsigned i = 0; i < letters->len; i++)
     each(outbox, g_ptr_array_index(letters, i));
 }

@@ -70,6 +70,7 @@ struct Outbox {
   GPtrArray *copyings;   // owned: copies on their way
   GPtrArray *drains;     // OutboxDrain *, each its owner's
   unsigned failures;     // connections that failed in a row
+  bool lets_in;          // a letter was answered since one was turned away, or a connection failed
   int64_t resume_us;     // no connection is tried before, monotonic
   int64_t hurried_us;    // when a try out of turn failed last
   bool out_of_turn;      // the next try is not the one that the delay was for
@@ -216,7 +217,8 @@ void outbox_agenda_free(OutboxAgenda *agenda);
 // The time that waits are counted by, and the date in seconds since 1970.
 int64_t outbox_now_us(const Outbox *outbox);
 int64_t outbox_now_s(const Outbox *outbox);
-// By its phase, HELD or QUEUED.
+// By its phase, HELD or QUEUED. Of the queued ones that are due, those that the server turned away
+// come behind all others.
 void outbox_agenda_add(Outbox *outbox, OutboxLetter *letter, int64_t due_us);
 void outbox_agenda_remove(Outbox *outbox, OutboxLetter *letter);
 // Does what is due and sets the clock for what is next. To be called after any change of these.

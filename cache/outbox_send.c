@@ -72,6 +72,7 @@ static void check_age(Outbox *outbox, OutboxLetter *letter) {
 // Letters that failed with one connection, or while its delay runs, are one failure; a try out of
 // turn, because there was a new letter, makes the delay no longer.
 static void note_offline(Outbox *outbox, const char *message) {
+  outbox->lets_in = false;
   int64_t now_us = outbox_now_us(outbox);
   if (now_us < outbox->resume_us) return;
   if (outbox->failures == 0) g_message("outbox: %s", message);
@@ -104,6 +105,33 @@ static void delay(Outbox *outbox, OutboxLetter *letter, bool offline, const char
   }
   outbox_store(outbox, letter, NULL, NULL);
   outbox_tell_drains(outbox, letter, offline ? OUTBOX_FATE_OFFLINE : OUTBOX_FATE_DELAYED);
+}
+
+static void wait_for_server(Outbox *outbox, OutboxLetter *letter, const char *message) {
+  delay(outbox, letter, true, message, NULL);
+  note_offline(outbox, message);
+}
+
+// A server that let in another letter since it last turned one away leaves because of this one,
+// until it leaves at the next one, too.
+static void turn_away(Outbox *outbox, OutboxLetter *letter, const char *message) {
+  letter->turned_away = true;
+  if (outbox->lets_in)
+    delay(outbox, letter, false, message, NULL);
+  else
+    wait_for_server(outbox, letter, message);
+  outbox->lets_in = false;
+}
+
+// Where what was tried instead has not stopped the sending, it goes on.
+static void try_anew(Outbox *outbox, OutboxLetter *letter, const char *message) {
+  if (outbox->failures > 0) {
+    delay(outbox, letter, true, message, NULL);
+    return;
+  }
+  letter->row.phase = OUTBOX_QUEUED;
+  outbox_agenda_add(outbox, letter, outbox_now_us(outbox));
+  outbox_store(outbox, letter, NULL, NULL);
 }
 
 static void finish(Outbox *outbox, OutboxLetter *letter) {
@@ -187,6 +215,18 @@ static void settle(Outbox *outbox, OutboxLetter *letter, const GPtrArray *outcom
     finish(outbox, letter);
 }
 
+// What it says of the server.
+static void note_verdict(Outbox *outbox, OutboxLetter *letter, const CourierResult *result) {
+  bool is_failure = result->verdict == COURIER_OFFLINE || result->verdict == COURIER_TURNED_AWAY;
+  if (result->verdict == COURIER_UNTRIED) return;
+  outbox->denied = result->denied;
+  if (is_failure) return;
+  outbox->failures = 0;
+  outbox->resume_us = 0;
+  letter->turned_away = false;
+  outbox->lets_in |= result->verdict == COURIER_ANSWERED;
+}
+
 void outbox_take_result(const CourierResult *result, const GError *error, gpointer data) {
   Outbox *outbox = data;
   OutboxLetter *letter = take_back(outbox, result->id);
@@ -197,11 +237,7 @@ void outbox_take_result(const CourierResult *result, const GError *error, gpoint
   }
   if (result->uncertain) letter->row.perhaps_sent = true;
   if (result->uncertain) letter->has_looked = false;
-  outbox->denied = result->denied;
-  if (result->verdict != COURIER_OFFLINE) {
-    outbox->failures = 0;
-    outbox->resume_us = 0;
-  }
+  note_verdict(outbox, letter, result);
   switch (result->verdict) {
     case COURIER_ANSWERED:
       settle(outbox, letter, result->outcomes);
@@ -210,8 +246,13 @@ void outbox_take_result(const CourierResult *result, const GError *error, gpoint
       delay(outbox, letter, false, result->message, NULL);
       break;
     case COURIER_OFFLINE:
-      delay(outbox, letter, true, result->message, NULL);
-      note_offline(outbox, result->message);
+      wait_for_server(outbox, letter, result->message);
+      break;
+    case COURIER_TURNED_AWAY:
+      turn_away(outbox, letter, result->message);
+      break;
+    case COURIER_UNTRIED:
+      try_anew(outbox, letter, result->message);
       break;
     case COURIER_HOPELESS:
       outbox_fail(outbox, letter, true, result->message, NULL, NULL, NULL);

@@ -16,6 +16,7 @@ typedef struct {
   unsigned connections, tries;
   unsigned open, most, allowed;  // connections that are, were at once, may be
   uint64_t max_size;
+  const char *hated;  // NULL: nobody
   FakeAhead ahead;
   unsigned begun;
   FakeWatch watch;
@@ -59,6 +60,13 @@ void fake_server_set(FakeStep step) {
   pthread_mutex_unlock(&server->mutex);
 }
 
+unsigned fake_server_left(void) {
+  pthread_mutex_lock(&server->mutex);
+  unsigned left = server->steps->len;
+  pthread_mutex_unlock(&server->mutex);
+  return left;
+}
+
 static FakeStep first_step(void) {
   pthread_mutex_lock(&server->mutex);
   FakeStep step = server->steps->len > 0 ? g_array_index(server->steps, FakeStep, 0) : server->set;
@@ -72,6 +80,19 @@ static FakeStep take_step(void) {
   if (server->steps->len > 0) g_array_remove_index(server->steps, 0);
   pthread_mutex_unlock(&server->mutex);
   return step;
+}
+
+void fake_server_hate(const char *from) {
+  pthread_mutex_lock(&server->mutex);
+  server->hated = from;
+  pthread_mutex_unlock(&server->mutex);
+}
+
+static bool is_hated(const SenderLetter *letter) {
+  pthread_mutex_lock(&server->mutex);
+  bool hated = server->hated != NULL && g_str_equal(server->hated, letter->from);
+  pthread_mutex_unlock(&server->mutex);
+  return hated;
 }
 
 unsigned fake_server_count(void) {
@@ -316,7 +337,7 @@ static SenderVerdict verdict_of(FakeStep step, unsigned recipient) {
 static bool fake_send(Sender *sender, const SenderLetter *letter, SenderOutcome *outcomes,
                       GError **error) {
   FakeSender *fake = (FakeSender *)sender;
-  FakeStep step = take_step();
+  FakeStep step = is_hated(letter) ? FAKE_TURN_AWAY : take_step();
   sender->turned_away = step == FAKE_TURN_AWAY || step == FAKE_DROP;
   if (step == FAKE_DROP) return fail(sender, error);
   if (step == FAKE_LEAVE || step == FAKE_TURN_AWAY) return leave(fake, letter, outcomes);

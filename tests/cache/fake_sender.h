@@ -37,9 +37,12 @@ void fake_server_end(void);
 // What happens with the next letters, in order; afterwards all are accepted, or meet what was set.
 void fake_server_expect(FakeStep step);
 void fake_server_set(FakeStep step);
+unsigned fake_server_left(void);         // steps that are still to come
 unsigned fake_server_count(void);        // letters taken
 unsigned fake_server_connections(void);  // connections made
 unsigned fake_server_tries(void);        // to make one
+// Letters of that sender are turned away, always; lent.
+void fake_server_hate(const char *from);
 // What the server says from now on of the largest letter it takes.
 void fake_server_limit(uint64_t max_size);
 // Waits until a letter has met FAKE_STALL.
