@@ -1,7 +1,9 @@
 // The CourierDesk is where letters wait for a connection, and who takes them: two lanes at most,
 // each a thread with a connection of its own. The second lane connects only while the first is
 // connected (so a wrong password is offered once), and two letters wait or one has waited for three
-// seconds: a letter that takes long does not hold up those behind it.
+// seconds: a letter that takes long does not hold up those behind it. But for one at most: a small
+// letter may have gone out whole behind another small one, on a connection that had been quick, and
+// shares that one's fate.
 //
 //   main loop ──put, withdraw──> [ letter letter letter ] ──take──> lane 0 or 1
 //                                     ^──── put back: another connection is not to be had

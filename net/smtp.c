@@ -3,6 +3,8 @@
 #include "net/error.h"
 #include "net/smtp_delivery.h"
 
+#define SLOW_US (3 * G_USEC_PER_SEC)
+
 typedef struct {
   Sender sender;
   SmtpConnection *connection;
@@ -93,7 +95,10 @@ static SmtpDelivery *take_delivery(SmtpSender *self, const SenderLetter *letter)
 
 static bool send_delivery(SmtpSender *self, SmtpDelivery *delivery, GError **error) {
   SmtpConnection *connection = self->connection;
+  int64_t began_us = g_get_monotonic_time();
   bool is_answered = smtp_delivery_open(delivery, error) && deliver(delivery, error);
+  if (delivery->tail != SMTP_TAIL_NONE)
+    connection->is_slow = g_get_monotonic_time() - began_us > SLOW_US;
   self->next = g_steal_pointer(&delivery->next);
   connection->is_over |= connection->is_mute;
   if (!is_answered) smtp_delivery_tell_untaken(delivery);

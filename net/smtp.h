@@ -18,7 +18,9 @@
 // each letter by BDAT ends in RSET, and is taken only when that was answered, too: one word of the
 // server's too many cannot make an earlier answer pass for the letter's.
 //
-// A large letter (over 32 KB) goes in chunks of 1 MB behind the answered envelope.
+// A large letter (over 32 KB) goes in chunks of 1 MB behind the answered envelope. Nothing is put
+// behind it, nor behind a small one if the last of these took more than three seconds: what is on
+// the wire whole has to wait for the answers before its own.
 #pragma once
 
 #include "net/sender.h"

@@ -10,10 +10,13 @@
 // only then it is seen whether the server said more than it was asked.
 #define LOOK_AFTER 8
 
+// A small letter that is on the wire whole waits for the answer to this one, and no other
+// connection can take it: so this one is small itself, and the last such answer came soon.
 static bool may_begin(const SmtpDelivery *delivery) {
   const SmtpConnection *connection = delivery->connection;
   bool is_able = (connection->extensions & SMTP_PIPELINING) && connection->is_in_step;
-  return is_able && delivery->letter->next != NULL && delivery->next == NULL &&
+  bool is_quick = delivery->tail != SMTP_TAIL_NONE && !connection->is_slow;
+  return is_able && is_quick && delivery->letter->next != NULL && delivery->next == NULL &&
          !connection->is_over && connection->unseen < LOOK_AFTER;
 }
 

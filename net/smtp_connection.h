@@ -40,6 +40,7 @@ typedef struct {
   bool was_refusal;     // the last reply was 4xx or 5xx
   bool is_mute;         // nothing can be sent; what was said before may still be answered
   bool is_in_step;      // a flight of several commands was answered as it should be
+  bool is_slow;         // the last small letter took more than three seconds
   bool takes_reset;     // RSET was said behind a chunk
   unsigned unseen;      // letters begun since it was last seen that nothing is left to read
   unsigned timeout_ms;  // the account's

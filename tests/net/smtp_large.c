@@ -141,6 +141,25 @@ static void test_chunks(gconstpointer data) {
   large_end(&large);
 }
 
+// A small letter is not put behind it: the answer to so much may take long, and what is on the wire
+// whole cannot go by another connection meanwhile.
+static void test_nothing_behind_chunks(void) {
+  g_autoptr(GString) text = make_text(LARGE_BYTES);
+  g_autoptr(GString) transcript = expect_hello("PIPELINING CHUNKING");
+  g_string_append_printf(transcript, ENVELOPE TAKEN "C: BDAT %d LAST\n", LARGE_BYTES);
+  expect_bytes(transcript, text->str, text->len, false);
+  g_string_append(transcript, "S: 250 Ok\n" GOODBYE);
+  Large large;
+  large_begin(&large, text, 1);
+  Script next;
+  script_parse(&next, "send <alice@example.org> <bob@example.org>");
+  script_set_next(&large.script, &next);
+  assert_taken(&large, transcript);
+  g_assert_false(next.is_given);
+  large_end(&large);
+  script_clear(&next);
+}
+
 // A refused chunk is the verdict, and the last one: nothing more of the letter is sent, before_end
 // not called.
 static void test_chunk_refused(void) {
@@ -265,6 +284,7 @@ int main(int argc, char **argv) {
     g_autofree char *path = g_strdup_printf("/smtp-large/chunks/%zu", chunk_sizes[i]);
     g_test_add_data_func(path, GSIZE_TO_POINTER(chunk_sizes[i]), test_chunks);
   }
+  g_test_add_func("/smtp-large/nothing-behind-chunks", test_nothing_behind_chunks);
   g_test_add_func("/smtp-large/chunk-refused", test_chunk_refused);
   for (size_t i = 0; i < G_N_ELEMENTS(half_letters); i++) {
     g_autofree char *path = g_strconcat("/smtp-large/half-letter/", half_letters[i].name, NULL);

@@ -1,6 +1,7 @@
 // Claim: what the server does is waited for as long as RFC 5321 4.5.3.2 wants: five minutes for
 // EHLO, MAIL and RCPT, two for DATA, three for the letter's bytes and for a chunk, ten for the
-// answer to the whole letter; longer where the account's time-out is longer; a second for QUIT.
+// answer to the whole letter; longer where the account's time-out is longer; a second for QUIT. A
+// server that took more than three seconds for the last letter is given one at a time.
 #include <string.h>
 
 #include "net/error.h"
@@ -16,6 +17,7 @@ typedef struct {
   bool in_letter;
   const char *step;  // what is answered next
   GString *asked;    // "STEP SECONDS\n" for each step that was waited for
+  unsigned slow_ms;  // the next letter's answer takes that long, once
 } KindWire;
 
 static void answer(KindWire *kind, const char *step, const char *reply) {
@@ -24,7 +26,7 @@ static void answer(KindWire *kind, const char *step, const char *reply) {
 }
 
 static void take_command(KindWire *kind, const char *line) {
-  static const char *const steps[] = {"EHLO", "MAIL", "RCPT", "DATA", "QUIT", "BDAT"};
+  static const char *const steps[] = {"EHLO", "MAIL", "RCPT", "DATA", "QUIT", "RSET", "BDAT"};
   unsigned i = 0;
   while (i < G_N_ELEMENTS(steps) && !g_str_has_prefix(line, steps[i]))
     i++;
@@ -86,6 +88,10 @@ static ssize_t kind_recv(Wire *wire, void *buffer, size_t size, GError **error) 
   KindWire *kind = (KindWire *)wire;
   gsize part = MIN(size, kind->said->len);
   g_assert_cmpuint(part, >, 0);
+  if (strcmp(kind->step, "last chunk") == 0) {
+    g_usleep(kind->slow_ms * 1000UL);
+    kind->slow_ms = 0;
+  }
   memcpy(buffer, kind->said->str, part);
   g_string_erase(kind->said, 0, (gssize)part);
   return (ssize_t)part;
@@ -170,9 +176,37 @@ static void test_row(gconstpointer data) {
   g_assert_cmpstr(folded, ==, row->asked);
 }
 
+static void send_quickly(Sender *sender, Script *script) {
+  SenderOutcome outcome = {0};
+  g_autoptr(GError) error = NULL;
+  g_assert_true(sender_send(sender, &script->letter, &outcome, &error));
+  g_assert_no_error(error);
+  g_free(outcome.reply);
+}
+
+static void test_slow(void) {
+  g_autoptr(GString) asked = g_string_new(NULL);
+  Wire *wire = kind_wire_new("250-here\r\n250-PIPELINING\r\n250 CHUNKING\r\n", asked);
+  g_autoptr(Sender) sender = smtp_sender_new(wire, 60000, "smtp1", NULL);
+  Script letters[5];
+  for (size_t i = 0; i < G_N_ELEMENTS(letters); i++)
+    script_parse(&letters[i], "send <alice@example.org> <bob@example.org>");
+  for (size_t i = 0; i + 1 < G_N_ELEMENTS(letters); i++)
+    script_set_next(&letters[i], &letters[i + 1]);
+  ((KindWire *)wire)->slow_ms = 3100;
+  for (size_t i = 0; i < G_N_ELEMENTS(letters); i++)
+    send_quickly(sender, &letters[i]);
+  static const bool were_ahead[] = {false, false, false, true, true};
+  for (size_t i = 0; i < G_N_ELEMENTS(letters); i++) {
+    g_assert_true(letters[i].is_given == were_ahead[i]);
+    script_clear(&letters[i]);
+  }
+}
+
 int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
   for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
     g_test_add_data_func(rows[i].path, &rows[i], test_row);
+  g_test_add_func("/smtp/patience/slow", test_slow);
   return g_test_run();
 }
