@@ -148,8 +148,8 @@ static void test_all_turned_away(Fixture *fixture, gconstpointer unused) {
   g_assert_cmpuint(fake_server_count(), ==, 1 + 51);
 }
 
-// So it is where a server lets in ten letters a minute: some of the others have delays of their own
-// by then, and come a little later.
+// So it is where a server lets in ten letters a minute, whatever both lanes try then: some of the
+// others have delays of their own by then, and come a little later.
 static void test_some_at_a_time(Fixture *fixture, gconstpointer unused) {
   fake_server_hate(NULL);
   fake_server_allow(1);
@@ -161,7 +161,7 @@ static void test_some_at_a_time(Fixture *fixture, gconstpointer unused) {
     while (fake_server_left() < 10)
       fake_server_expect(FAKE_ACCEPT);
     pass(fixture, 60);
-    g_assert_cmpuint(fake_server_connections() - connections, <=, 4);
+    g_assert_cmpuint(fake_server_connections() - connections, <=, 8);
   }
   g_assert_cmpuint(fake_server_count(), ==, 50);
 }
