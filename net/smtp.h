@@ -11,7 +11,7 @@
 //
 // With PIPELINING the next letter is begun in the flight that ends this one (RFC 2920 3.1):
 //
-//   both        ──MAIL RCPT.. BDAT──> ──RSET MAIL RCPT.. BDAT──> ──RSET ...     two are under way
+//   both        ──MAIL RCPT.. BDAT──> ──RSET MAIL RCPT.. BDAT RSET──> ──MAIL ...    two at a time
 //   PIPELINING  ──MAIL RCPT.. DATA──> ──bytes, dot, MAIL RCPT.. DATA──> ──bytes, dot, MAIL ...
 //
 // but only once the server has shown, on this connection, that it can take a flight. From then on

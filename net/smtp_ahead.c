@@ -2,7 +2,8 @@
 // and MAIL may be what was refused. Its reply also proves the letter's own. A server that once said
 // one word too many has all its replies taken for those to the commands before, and that to RCPT
 // for the verdict; the true one then comes as that to RSET, and is seen if it is a refusal. A
-// letter by DATA has its 354 for that.
+// letter by DATA has its 354 for that. It goes in one flight with the letter, so that it costs no
+// round trip: but for the first letter of a connection that has another behind it.
 #include "net/error.h"
 #include "net/smtp_delivery.h"
 
@@ -20,25 +21,32 @@ static bool may_begin(const SmtpDelivery *delivery) {
          !connection->is_over && connection->unseen < LOOK_AFTER;
 }
 
-static void begin_next(SmtpDelivery *delivery, bool with_reset) {
+static void begin_next(SmtpDelivery *delivery) {
+  SmtpConnection *connection = delivery->connection;
   const SenderLetter *letter = delivery->letter->next(delivery->letter->data);
   if (letter == NULL) return;
-  SmtpDelivery *next = delivery->next = smtp_delivery_new(delivery->connection, letter);
-  size_t awaited = delivery->tail == SMTP_TAIL_CHUNK ? delivery->count + 2 : 1;
+  SmtpDelivery *next = delivery->next = smtp_delivery_new(connection, letter);
+  bool is_chunk = delivery->tail == SMTP_TAIL_CHUNK;
+  bool lacks_reset = is_chunk && !delivery->said_reset;
+  size_t awaited = is_chunk ? delivery->count + 2 + delivery->said_reset : 1;
+  bool took_reset = connection->takes_reset;
+  connection->takes_reset = connection->extensions & SMTP_CHUNKING;
   if (smtp_delivery_open(next, &next->error))
-    smtp_envelope_begin(next, with_reset, awaited, &next->error);
-  delivery->said_reset = with_reset && next->said > 0;
-  delivery->connection->unseen++;
+    smtp_envelope_begin(next, lacks_reset, awaited, &next->error);
+  connection->takes_reset &= took_reset || next->said > 0;
+  delivery->said_reset |= lacks_reset && next->said > 0;
+  connection->unseen++;
 }
 
 void smtp_ahead_begin(SmtpDelivery *delivery) {
   SmtpConnection *connection = delivery->connection;
-  bool with_reset = delivery->tail != SMTP_TAIL_DATA;
-  if (may_begin(delivery)) begin_next(delivery, with_reset);
-  bool is_proven = delivery->said_reset || !connection->takes_reset || !with_reset;
-  if (!is_proven && (connection->extensions & SMTP_PIPELINING))
+  if (may_begin(delivery)) begin_next(delivery);
+  if (delivery->tail == SMTP_TAIL_NONE && smtp_ahead_wants_reset(connection))
     delivery->said_reset = smtp_connection_send_behind(connection, "RSET\r\n", 6, NULL);
-  connection->takes_reset |= delivery->said_reset;
+}
+
+bool smtp_ahead_wants_reset(const SmtpConnection *connection) {
+  return connection->takes_reset && (connection->extensions & SMTP_PIPELINING);
 }
 
 // A server that ends the connection there has answered the letter, as far as can be known.

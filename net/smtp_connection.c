@@ -13,6 +13,8 @@ static bool give_up(SmtpConnection *connection) {
 
 bool smtp_connection_send(SmtpConnection *connection, const void *bytes, size_t size,
                           GError **error) {
+  // What was refused before is over.
+  connection->was_refusal = false;
   return smtp_connection_send_behind(connection, bytes, size, error) || give_up(connection);
 }
 

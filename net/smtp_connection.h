@@ -37,11 +37,11 @@ typedef struct {
   size_t in_at, in_end;
   bool is_over;         // a 421 came, or the wire broke
   bool has_left;        // the server ended it: by a 421, or by closing behind a refusal
-  bool was_refusal;     // the last reply was 4xx or 5xx
+  bool was_refusal;     // the last reply was 4xx or 5xx, and nothing was sent since but behind it
   bool is_mute;         // nothing can be sent; what was said before may still be answered
   bool is_in_step;      // a flight of several commands was answered as it should be
   bool is_slow;         // the last small letter took more than three seconds
-  bool takes_reset;     // RSET was said behind a chunk
+  bool takes_reset;     // RSET is said behind each last chunk
   unsigned unseen;      // letters begun since it was last seen that nothing is left to read
   unsigned timeout_ms;  // the account's
   unsigned extensions;  // SmtpExtensions

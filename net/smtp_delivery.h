@@ -68,9 +68,11 @@ bool smtp_check_letter(const SmtpConnection *connection, const SenderLetter *let
 
 // -- smtp_ahead.c
 // When all of a letter has gone out and its last replies are awaited: asks for the letter that
-// follows and begins it, where the server is known to take that. Behind a chunk RSET comes first;
-// it also comes alone, once it came with a letter.
+// follows and begins it, where the server is known to take that. Behind a last chunk RSET comes
+// first, if it was not said yet.
 void smtp_ahead_begin(SmtpDelivery *delivery);
+// Whether RSET is to be said behind each last chunk: once letters were put behind each other.
+bool smtp_ahead_wants_reset(const SmtpConnection *connection);
 // After the reply to the last chunk: takes that to RSET, if it was said. False: the replies may be
 // others than they were taken for, and the letter was not taken for sure.
 bool smtp_ahead_confirm(const SmtpDelivery *delivery, bool is_taken, GError **error);

@@ -78,6 +78,8 @@ static bool append_tail(SmtpDelivery *delivery, GString *out, GError **error) {
   if (!smtp_content_end(&delivery->content, error)) return false;
   g_string_append_printf(out, "BDAT %zu LAST\r\n", size);
   g_string_append_len(out, bytes, (gssize)size);
+  delivery->said_reset = smtp_ahead_wants_reset(delivery->connection);
+  if (delivery->said_reset) g_string_append(out, "RSET\r\n");
   return true;
 }
 
@@ -192,7 +194,7 @@ static size_t command_count(const SmtpDelivery *delivery) {
 
 bool smtp_envelope_begin(SmtpDelivery *delivery, bool with_reset, size_t awaited, GError **error) {
   size_t end = command_count(delivery);
-  if (awaited + with_reset + end > FLIGHT_COMMANDS) return true;
+  if (awaited + with_reset + end + 1 > FLIGHT_COMMANDS) return true;
   g_autoptr(GString) out = g_string_new(with_reset ? "RSET\r\n" : NULL);
   for (size_t number = 0; number < end; number++) {
     if (out->len >= FLIGHT_BYTES) return true;

@@ -257,6 +257,30 @@ static void test_many_recipients(gconstpointer data) {
   large_end(&large);
 }
 
+// A connection that breaks under a letter leaves it in doubt, though the one before it was refused:
+// that is behind them both.
+static void test_lost_behind_refused(void) {
+  g_autoptr(GString) text = g_string_new("Hello.\r\n");
+  g_autoptr(GString) transcript = expect_hello("PIPELINING CHUNKING");
+  Large large;
+  large_begin(&large, text, 150);
+  g_string_append(transcript, "C: MAIL FROM:<alice@example.org>\n");
+  for (unsigned i = 1; i < 100; i++)
+    g_string_append_printf(transcript, "C: RCPT TO:<%s>\n", large_widen(&large, i, 0));
+  for (unsigned i = 0; i < 100; i++)
+    g_string_append(transcript, i == 0 ? "S: 550 not you\n" : "S: 503 no MAIL\n");
+  g_string_append(transcript, ENVELOPE "C: BDAT 8 LAST\nC: Hello.\nS! reset\n");
+  g_assert_true(large_send(&large, transcript));
+  Large lost;
+  large_begin(&lost, text, 1);
+  g_assert_false(sender_send(large.sender, &lost.script.letter, lost.outcomes, &lost.error));
+  g_assert_error(lost.error, NET_ERROR, NET_ERROR_OFFLINE);
+  g_assert_cmpint(lost.script.ends, ==, 1);
+  g_assert_false(lost.script.is_untaken);
+  large_end(&large);
+  large_end(&lost);
+}
+
 static void test_bad_envid(void) {
   g_autoptr(GString) text = g_string_new("Hello.\r\n");
   g_autofree char *longest = g_strnfill(33, '+');
@@ -295,6 +319,7 @@ int main(int argc, char **argv) {
                        test_many_recipients);
   g_test_add_data_func("/smtp-large/many-recipients/long", GSIZE_TO_POINTER(480),
                        test_many_recipients);
+  g_test_add_func("/smtp-large/lost-behind-refused", test_lost_behind_refused);
   g_test_add_func("/smtp-large/bad-envid", test_bad_envid);
   return g_test_run();
 }
