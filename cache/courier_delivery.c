@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "cache/outbox_letters.h"
 #include "net/error.h"
 
 CourierResult *courier_result_new(uint64_t id, CourierVerdict verdict, const char *message) {

@@ -8,6 +8,7 @@
 
 #include "cache/drop.h"
 #include "cache/mime.h"
+#include "cache/outbox_inline.h"
 #include "cache/outbox_private.h"
 #include "cache/outbox_rules.h"
 
@@ -41,6 +42,16 @@ static OutboxJournal *open_journal(const char *path, const char *reserve, GError
   return NULL;
 }
 
+// A full disk may have no room for that either.
+static bool restore_inline(Outbox *outbox, OutboxJournal *journal, const char *reserve,
+                           GError **error) {
+  g_autoptr(GError) failure = NULL;
+  if (outbox_inline_restore(journal, outbox->letters_fd, &failure)) return true;
+  if (unlink(reserve) == 0) return outbox_inline_restore(journal, outbox->letters_fd, error);
+  g_propagate_error(error, g_steal_pointer(&failure));
+  return false;
+}
+
 static bool open_spool(Outbox *outbox, GError **error) {
   outbox->letters_fd = open_letters(outbox->options.directory, error);
   if (outbox->letters_fd < 0) return false;
@@ -49,7 +60,9 @@ static bool open_spool(Outbox *outbox, GError **error) {
   g_autofree char *path = g_build_filename(outbox->options.directory, OUTBOX_JOURNAL_NAME, NULL);
   g_autofree char *reserve = g_build_filename(outbox->options.directory, RESERVE_NAME, NULL);
   g_autoptr(OutboxJournal) journal = open_journal(path, reserve, error);
-  if (journal == NULL || !outbox_recover(outbox, journal, error)) return false;
+  if (journal == NULL || !restore_inline(outbox, journal, reserve, error) ||
+      !outbox_recover(outbox, journal, error))
+    return false;
   const OutboxSpoolOptions options = {
       .journal = g_steal_pointer(&journal),
       .letters_fd = outbox->letters_fd,
@@ -57,6 +70,7 @@ static bool open_spool(Outbox *outbox, GError **error) {
       .reserve_path = reserve,
       .context = outbox->context,
       .data = outbox,
+      .unsynced = outbox_take_unsynced,
       .after_step = outbox->options.after_step,
       .step_data = outbox->options.data,
   };
@@ -242,7 +256,11 @@ static void note_stored(Outbox *outbox, OutboxLetter *letter, const SpoolJob *jo
 }
 
 static void answer_plainly(SpoolJob *job, gpointer data) {
-  if (job->error != NULL) g_warning("outbox: %s", job->error->message);
+  const OutboxErrand *errand = job->detail;
+  if (job->error != NULL)
+    g_warning("outbox: %s", job->error->message);
+  else if (job->sync)
+    errand->letter->synced = errand->revision;
   outbox_end_errand(data, job, job->error);
 }
 
@@ -303,6 +321,7 @@ void outbox_store(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointe
   letter->journaled = true;
   SpoolJob *job = outbox_new_job(letter, SPOOL_PUT);
   job->vital = letter->row.phase == OUTBOX_FAILED;
+  job->sync = letter->synced != letter->revision;
   outbox_push(outbox, letter, job, NULL, done, data);
 }
 

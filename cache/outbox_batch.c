@@ -38,6 +38,7 @@ static void gather(OutboxBatch *batch, SpoolJob *job) {
 }
 
 static bool is_urgent(const OutboxBatch *batch) {
+  if (left_ms(batch) == 0) return true;
   for (unsigned i = 0; i < batch->count; i++)
     if (!batch->jobs[i]->patient && !is_note(batch->jobs[i])) return true;
   return batch->count == OUTBOX_BATCH_MAX;

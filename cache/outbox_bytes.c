@@ -107,6 +107,7 @@ static bool truncate_path(Outbox *outbox, uint64_t ino, uint64_t size, GError **
   outbox_table_part(outbox->table, letter);
   bool done = outbox_open_bytes(outbox, letter, error) && outbox_resize(letter, size, error);
   outbox_close_idle(letter);
+  if (done && letter->journaled) outbox_store(outbox, letter, NULL, NULL);
   return done;
 }
 

@@ -175,6 +175,34 @@ static void fail_broken(Outbox *outbox, OutboxLetter *letter, OutboxDone done, g
   outbox_fail(outbox, letter, false, reason, NULL, done, data);
 }
 
+typedef struct {
+  uint64_t id;
+  OutboxLetter *letter;
+} Search;
+
+static bool look_at(OutboxLetter *letter, gpointer data) {
+  Search *search = data;
+  if (letter->row.id == search->id) search->letter = letter;
+  return search->letter == NULL;
+}
+
+static OutboxLetter *find_by_id(const Outbox *outbox, uint64_t id) {
+  Search search = {.id = id};
+  outbox_table_from(outbox->table, 0, look_at, &search);
+  return search.letter;
+}
+
+void outbox_take_unsynced(uint64_t id, int code, gpointer data) {
+  Outbox *outbox = data;
+  OutboxLetter *letter = find_by_id(outbox, id);
+  if (letter == NULL) return;
+  if (letter->row.broken == 0) letter->row.broken = code;
+  if (letter->row.phase == OUTBOX_HELD || letter->row.phase == OUTBOX_QUEUED)
+    fail_broken(outbox, letter, NULL, NULL);
+  else if (letter->linked && letter->row.phase != OUTBOX_SENDING)
+    outbox_store(outbox, letter, NULL, NULL);
+}
+
 void outbox_close_letter(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data) {
   if (letter->aside && letter->size == 0)
     drop(outbox, letter, done, data);

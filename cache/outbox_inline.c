@@ -8,33 +8,40 @@
 #include <unistd.h>
 
 #include "cache/outbox.h"
-#include "cache/outbox_spool.h"
+#include "cache/outbox_letters.h"
 
 // From here on a file of its own is written no slower than the journal, which is written twice.
 #define INLINE_MAX (32u << 10)
 // What may gather in the journal.
 #define GATHER_MAX (8u << 20)
+#define GATHER_MAX_LETTERS 512
 // Longer than letters are held, and shorter than the kernel takes to write files by itself.
 #define IDLE_MS 5000
 
 struct OutboxInline {
   OutboxJournal *journal;
   int letters_fd;
-  GHashTable *sizes;  // id, as int64_t * -> size
-  size_t gathered;    // the sum of them
+  GTree *sizes;      // id, as int64_t * -> size
+  size_t gathered;   // the sum of them
+  bool is_settling;  // until there are none, or others come
 };
+
+static int compare_ids(gconstpointer a, gconstpointer b, gpointer unused) {
+  int64_t first = *(const int64_t *)a, second = *(const int64_t *)b;
+  return (first > second) - (first < second);
+}
 
 OutboxInline *outbox_inline_new(OutboxJournal *journal, int letters_fd) {
   OutboxInline *letters = g_new0(OutboxInline, 1);
   letters->journal = journal;
   letters->letters_fd = letters_fd;
-  letters->sizes = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+  letters->sizes = g_tree_new_full(compare_ids, NULL, g_free, NULL);
   return letters;
 }
 
 void outbox_inline_free(OutboxInline *letters) {
   if (letters == NULL) return;
-  g_hash_table_unref(letters->sizes);
+  g_tree_unref(letters->sizes);
   g_free(letters);
 }
 
@@ -42,13 +49,12 @@ void outbox_inline_free(OutboxInline *letters) {
 
 static bool read_all(int fd, char *bytes, size_t size) {
   size_t done = 0;
-  ssize_t got = 1;
-  while (done < size && (got > 0 || errno == EINTR)) {
-    got = pread(fd, bytes + done, size - done, (off_t)done);
-    if (got == 0) return false;
+  while (done < size) {
+    ssize_t got = pread(fd, bytes + done, size - done, (off_t)done);
+    if (got == 0 || (got < 0 && errno != EINTR)) return false;
     if (got > 0) done += (size_t)got;
   }
-  return done == size;
+  return true;
 }
 
 static char *read_file(int fd, size_t size) {
@@ -77,45 +83,73 @@ static bool write_all(int fd, const char *bytes, size_t size) {
 
 // -- What is inline.
 
-bool outbox_inline_has(const OutboxInline *letters, uint64_t id) {
-  int64_t key = (int64_t)id;
-  return g_hash_table_contains(letters->sizes, &key);
-}
-
 void outbox_inline_remove(OutboxInline *letters, uint64_t id) {
   int64_t key = (int64_t)id;
-  letters->gathered -= GPOINTER_TO_SIZE(g_hash_table_lookup(letters->sizes, &key));
-  g_hash_table_remove(letters->sizes, &key);
+  letters->gathered -= GPOINTER_TO_SIZE(g_tree_lookup(letters->sizes, &key));
+  g_tree_remove(letters->sizes, &key);
 }
 
 void outbox_inline_add(OutboxInline *letters, uint64_t id, size_t size) {
   outbox_inline_remove(letters, id);
   int64_t *key = g_new(int64_t, 1);
   *key = (int64_t)id;
-  g_hash_table_insert(letters->sizes, key, GSIZE_TO_POINTER(size));
+  g_tree_insert(letters->sizes, key, GSIZE_TO_POINTER(size));
   letters->gathered += size;
+  letters->is_settling = false;
 }
 
 bool outbox_inline_is_full(const OutboxInline *letters) {
-  return letters->gathered >= GATHER_MAX;
+  return letters->gathered >= GATHER_MAX || g_tree_nnodes(letters->sizes) >= GATHER_MAX_LETTERS;
 }
 
 int outbox_inline_idle_ms(const OutboxInline *letters) {
-  return g_hash_table_size(letters->sizes) > 0 ? IDLE_MS : -1;
+  if (g_tree_nnodes(letters->sizes) == 0) return -1;
+  return letters->is_settling ? 0 : IDLE_MS;
 }
 
 // -- Settling.
 
-static bool sync_file(int letters_fd, uint64_t id) {
+typedef struct {
+  GArray *ids;  // uint64_t
+  unsigned most;
+} Oldest;
+
+static gboolean gather(gpointer key, gpointer size, gpointer data) {
+  Oldest *oldest = data;
+  uint64_t id = (uint64_t)(*(const int64_t *)key);
+  g_array_append_val(oldest->ids, id);
+  return oldest->ids->len == oldest->most;
+}
+
+// 0, or the errno of what went wrong.
+static int sync_file(int letters_fd, uint64_t id) {
   int fd = outbox_file_open(letters_fd, id, O_RDWR);
-  bool ok = fd >= 0 && fsync(fd) == 0;
-  int code = errno;
+  int code = fd < 0 || fsync(fd) < 0 ? errno : 0;
   if (fd >= 0) close(fd);
-  if (fd < 0 && code == ENOENT)
+  return code;
+}
+
+static void tell(uint64_t id, int code, OutboxInlineFailed failed, gpointer data) {
+  if (code == ENOENT) {
     g_message("outbox: letter %" PRIu64 ": its file is gone, the next start makes it again", id);
-  else if (!ok)
-    g_warning("outbox: letter %" PRIu64 ": cannot write it to the disk: %s", id, g_strerror(code));
-  return ok;
+    return;
+  }
+  g_warning("outbox: letter %" PRIu64 ": cannot write it to the disk: %s", id, g_strerror(code));
+  failed(id, code, data);
+}
+
+static GArray *sync_files(OutboxInline *letters, const GArray *ids, OutboxInlineFailed failed,
+                          gpointer data) {
+  GArray *synced = g_array_new(false, false, sizeof(uint64_t));
+  for (guint i = 0; i < ids->len; i++) {
+    uint64_t id = g_array_index(ids, uint64_t, i);
+    int code = sync_file(letters->letters_fd, id);
+    if (code == 0)
+      g_array_append_val(synced, id);
+    else
+      tell(id, code, failed, data);
+  }
+  return synced;
 }
 
 static bool drop_contents(OutboxJournal *journal, const GArray *synced, GError **error) {
@@ -128,23 +162,20 @@ static bool drop_contents(OutboxJournal *journal, const GArray *synced, GError *
   return false;
 }
 
-void outbox_inline_settle(OutboxInline *letters) {
-  if (g_hash_table_size(letters->sizes) == 0) return;
-  g_autoptr(GArray) synced = g_array_new(false, false, sizeof(uint64_t));
-  GHashTableIter iter;
-  gpointer key;
-  g_hash_table_iter_init(&iter, letters->sizes);
-  while (g_hash_table_iter_next(&iter, &key, NULL)) {
-    uint64_t id = (uint64_t) * (const int64_t *)key;
-    if (sync_file(letters->letters_fd, id)) g_array_append_val(synced, id);
-  }
+void outbox_inline_settle(OutboxInline *letters, unsigned most, OutboxInlineFailed failed,
+                          gpointer data) {
+  g_autoptr(GArray) ids = g_array_new(false, false, sizeof(uint64_t));
+  Oldest oldest = {ids, most};
+  g_tree_foreach(letters->sizes, gather, &oldest);
+  g_autoptr(GArray) synced = sync_files(letters, ids, failed, data);
   g_autoptr(GError) error = NULL;
   if (fsync(letters->letters_fd) < 0)
     g_warning("outbox: cannot write the directory of letters to the disk: %s", g_strerror(errno));
   else if (!drop_contents(letters->journal, synced, &error))
     g_warning("outbox: %s", error->message);
-  g_hash_table_remove_all(letters->sizes);
-  letters->gathered = 0;
+  for (guint i = 0; i < ids->len; i++)
+    outbox_inline_remove(letters, g_array_index(ids, uint64_t, i));
+  letters->is_settling = true;
 }
 
 // -- Restoring.
@@ -164,6 +195,7 @@ static bool write_content(int fd, const OutboxContent *content) {
 
 static bool restore(const OutboxContent *content, gpointer data, GError **error) {
   int letters_fd = *(const int *)data;
+  if (outbox_file_is_buried(letters_fd, content->id)) return true;
   int fd = outbox_file_open(letters_fd, content->id, O_RDWR | O_CREAT);
   bool ok = fd >= 0 && (is_content(fd, content) || write_content(fd, content)) && fsync(fd) == 0;
   if (!ok)

@@ -3,8 +3,7 @@
 #include "cache/outbox_journal_private.h"
 #include "cache/outbox_schema.h"
 
-// What is deleted is not overwritten with zeros: that doubles what a commit writes, and files that
-// are removed are not overwritten either.
+// What is deleted is not overwritten with zeros at once: that doubles what a commit writes.
 #define MODES "PRAGMA journal_mode = WAL; PRAGMA secure_delete = OFF"
 // For others that read it meanwhile (a count, a backup): they hold it for milliseconds.
 #define BUSY_MS 5000
@@ -46,7 +45,8 @@ static const char *const statement_sql[JOURNAL_STATEMENTS] = {
     [JOURNAL_DROP_CONTENTS] = "DELETE FROM content",
     [JOURNAL_EACH_CONTENT] =
         "SELECT content.letter, letter.phase, content.bytes"
-        " FROM content JOIN letter ON letter.id = content.letter ORDER BY content.letter",
+        " FROM content JOIN letter ON letter.id = content.letter"
+        " WHERE NOT (letter.phase = 7 AND letter.copied) ORDER BY content.letter",
 };
 
 static bool prepare(OutboxJournal *journal, JournalStatement which, GError **error) {
@@ -60,7 +60,7 @@ static bool set_up(OutboxJournal *journal, GError **error) {
   if (!outbox_schema_bring_up(journal->database, error) ||
       !outbox_sql_execute(journal->database, MODES, "set it up", error))
     return false;
-  outbox_journal_watch_log(journal);
+  if (!outbox_journal_watch_log(journal, error)) return false;
   for (unsigned i = 0; i < JOURNAL_STATEMENTS; i++)
     if (!prepare(journal, (JournalStatement)i, error)) return false;
   return true;
@@ -93,10 +93,20 @@ OutboxJournal *outbox_journal_open_to_read(const char *path, GError **error) {
   return open_journal(path, SQLITE_OPEN_READONLY, set_up_to_read, error);
 }
 
+// What was deleted is not overwritten at once, but it does not outlive the program either. Fails
+// for who only reads.
+static void forget_deleted(OutboxJournal *journal) {
+  int64_t free_pages = 0;
+  bool known = journal->database != NULL &&
+               outbox_sql_number(journal->database, "PRAGMA freelist_count", &free_pages, NULL);
+  if (known && free_pages > 0) sqlite3_exec(journal->database, "VACUUM", NULL, NULL, NULL);
+}
+
 void outbox_journal_free(OutboxJournal *journal) {
   if (journal == NULL) return;
   for (unsigned i = 0; i < JOURNAL_STATEMENTS; i++)
     sqlite3_finalize(journal->statements[i]);
+  forget_deleted(journal);
   sqlite3_close(journal->database);
   g_free(journal);
 }
@@ -116,10 +126,12 @@ static void bind_text(sqlite3_stmt *statement, int at, const char *text) {
 }
 
 bool outbox_journal_begin(OutboxJournal *journal, bool durable, GError **error) {
-  if (durable) outbox_journal_make_room(journal);
   const char *synchronous = durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL";
-  return outbox_sql_execute(journal->database, synchronous, "set it up", error) &&
-         outbox_journal_run(journal, JOURNAL_BEGIN, "begin a change", error);
+  if (!outbox_sql_execute(journal->database, synchronous, "set it up", error) ||
+      !outbox_journal_run(journal, JOURNAL_BEGIN, "begin a change", error))
+    return false;
+  if (durable) outbox_journal_make_room(journal);
+  return true;
 }
 
 bool outbox_journal_commit(OutboxJournal *journal, GError **error) {

@@ -1,5 +1,5 @@
 // The OutboxJournal is what the outbox knows of its letters on disk: a SQLite database
-// (synchronous=FULL, WAL), a row a letter, a row for each recipient that a server has answered for,
+// (WAL), a row a letter, a row for each recipient that a server has answered for,
 // and the bytes of letters that are not known to be in their files yet. It is never rebuilt and
 // never overwritten: what it says is all that is known.
 //
@@ -125,7 +125,8 @@ typedef struct {
   const void *bytes;
   size_t size;
 } OutboxContent;
-// Calls `each`, one at a time in memory, until one fails; the content is lent.
+// Calls `each` for those of letters that are still wanted, one at a time in memory, until one
+// fails; the content is lent.
 typedef bool (*OutboxJournalEachContent)(const OutboxContent *content, gpointer data,
                                          GError **error);
 bool outbox_journal_each_content(OutboxJournal *journal, OutboxJournalEachContent each,

@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "cache/outbox_journal_private.h"
+#include "cache/outbox_schema.h"
 
-// A page and its header.
-#define FRAME_BYTES (4096 + 24)
+#define FRAME_HEADER_BYTES 24
 // As wal_autocheckpoint has it.
 #define FRAMES_MAX 1000
 // Most commits write less.
@@ -22,13 +22,17 @@
 // Called by SQLite after each commit, in the place of its own that makes the checkpoints.
 static int note_frames(void *data, sqlite3 *database, const char *name, int frames) {
   OutboxJournal *journal = data;
-  journal->log_bytes = (int64_t)frames * FRAME_BYTES;
+  journal->log_bytes = frames * journal->frame_bytes;
   if (frames >= FRAMES_MAX) sqlite3_wal_checkpoint(database, name);
   return SQLITE_OK;
 }
 
-void outbox_journal_watch_log(OutboxJournal *journal) {
+bool outbox_journal_watch_log(OutboxJournal *journal, GError **error) {
+  if (!outbox_sql_number(journal->database, "PRAGMA page_size", &journal->frame_bytes, error))
+    return false;
+  journal->frame_bytes += FRAME_HEADER_BYTES;
   sqlite3_wal_hook(journal->database, note_frames, journal);
+  return true;
 }
 
 // Room that was never written is not enough: the first write to it is noted like a new block.

@@ -38,14 +38,16 @@ typedef enum {
 struct OutboxJournal {
   sqlite3 *database;
   sqlite3_stmt *statements[JOURNAL_STATEMENTS];
-  int64_t log_bytes;  // of the write-ahead log, up to its last commit
-  int64_t log_room;   // how long its file is, as far as we know
+  int64_t frame_bytes;  // of a page in the write-ahead log
+  int64_t log_bytes;    // of the write-ahead log, up to its last commit
+  int64_t log_room;     // how long its file is, as far as we know
 };
 
 // -- outbox_journal_log.c
 // Once, before the first commit.
-void outbox_journal_watch_log(OutboxJournal *journal);
-// To be called before a durable commit. What fails here fails silently.
+bool outbox_journal_watch_log(OutboxJournal *journal, GError **error);
+// To be called in a transaction whose commit is durable, when nobody else writes. What fails here
+// fails silently.
 void outbox_journal_make_room(OutboxJournal *journal);
 
 // -- outbox_journal.c

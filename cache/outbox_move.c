@@ -17,7 +17,8 @@ void outbox_refuse(OutboxDone done, gpointer data, int code, const char *name, c
 void outbox_remove_letter(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data) {
   SpoolJob *job = spool_job_new(SPOOL_REMOVE);
   job->row.id = letter->row.id;
-  job->relaxed = job->patient = letter->row.phase == OUTBOX_ACCEPTED;
+  // What is known to be accepted would be removed at the next start, too.
+  job->relaxed = job->patient = letter->row.phase == OUTBOX_ACCEPTED && letter->is_recorded;
   outbox_push(outbox, letter, job, NULL, done, data);
 }
 

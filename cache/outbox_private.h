@@ -22,6 +22,7 @@
 
 #include "cache/courier.h"
 #include "cache/outbox.h"
+#include "cache/outbox_letters.h"
 #include "cache/outbox_spool.h"
 #include "cache/outbox_table.h"
 
@@ -129,7 +130,7 @@ void outbox_push(Outbox *outbox, OutboxLetter *letter, SpoolJob *job, OutboxAnsw
 void outbox_end_errand(Outbox *outbox, SpoolJob *job, const GError *error);
 // What a caller is told of a letter that the check refused; NULL: it did not.
 GError *outbox_refusal_of(const SpoolJob *job);
-// Stores the letter as it is now. One that cannot be stored is tried again as soon as something
+// Stores the letter as it is now, with its bytes if they are not known to be on disk. One that cannot be stored is tried again as soon as something
 // else can be, and at the end.
 void outbox_store(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data);
 // Stores its place, mode and times only. relaxed: need not survive a power failure.
@@ -174,6 +175,8 @@ void outbox_reopen_letter(Outbox *outbox, OutboxLetter *letter);
 void outbox_lock_gone(Outbox *outbox, const char *name);
 // In memory: the letter lies in failed/, with that note.
 void outbox_place_failed(Outbox *outbox, OutboxLetter *letter, const char *note);
+// For OutboxSpoolOptions.unsynced: a letter that waits goes to failed/.
+void outbox_take_unsynced(uint64_t id, int code, gpointer outbox);
 // Moves a letter to failed/, for that reason and with what the last try said of the recipients.
 void outbox_fail(Outbox *outbox, OutboxLetter *letter, bool by_server, const char *reason,
                  const GPtrArray *outcomes, OutboxDone done, gpointer data);
@@ -196,7 +199,7 @@ void outbox_prepare_queued(const Outbox *outbox, OutboxRow *row);
 void outbox_unname_letter(Outbox *outbox, OutboxLetter *letter);
 // That, and then as below.
 void outbox_unlink_letter(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data);
-// Takes the letter and its row away for good. An ACCEPTED one would be at the next start, too.
+// Takes the letter and its row away for good.
 void outbox_remove_letter(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data);
 
 // -- outbox_replace.c

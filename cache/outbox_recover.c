@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cache/outbox_inline.h"
+#include "cache/outbox_letters.h"
 #include "cache/outbox_private.h"
 #include "cache/outbox_rules.h"
 
@@ -188,8 +188,10 @@ bool outbox_recover(Outbox *outbox, OutboxJournal *journal, GError **error) {
   g_autoptr(GArray) gone = g_array_new(false, false, sizeof(uint64_t));
   g_autoptr(GPtrArray) drafts = g_ptr_array_new();
   Recovery recovery = {outbox, journal, files, gone, origins, drafts, NULL};
-  return outbox_inline_restore(journal, outbox->letters_fd, error) && load(&recovery, error) &&
-         outbox_journal_numbers(journal, &outbox->next_number, error) &&
-         outbox_settle_drops(outbox, origins, error) && remove_orphans(&recovery, error) &&
-         store_decisions(&recovery, error);
+  bool ok = load(&recovery, error) &&
+            outbox_journal_numbers(journal, &outbox->next_number, error) &&
+            outbox_settle_drops(outbox, origins, error) && remove_orphans(&recovery, error) &&
+            store_decisions(&recovery, error);
+  if (ok) outbox_files_remove_buried(outbox->letters_fd);
+  return ok;
 }

@@ -27,6 +27,7 @@ static void give_to_courier(Outbox *outbox, const OutboxLetter *letter) {
 void outbox_hand_over(Outbox *outbox, OutboxLetter *letter) {
   outbox_agenda_remove(outbox, letter);
   letter->row.phase = OUTBOX_SENDING;
+  letter->is_recorded = false;
   letter->pins++;
   g_ptr_array_add(outbox->under_way, letter);
   if (!outbox_look_first(outbox, letter)) give_to_courier(outbox, letter);
@@ -231,6 +232,7 @@ void outbox_take_result(const CourierResult *result, const GError *error, gpoint
   Outbox *outbox = data;
   OutboxLetter *letter = take_back(outbox, result->id);
   if (error != NULL) g_warning("outbox: %s", error->message);
+  letter->is_recorded = error == NULL;
   if (result->max_size > 0) {
     outbox->max_size = result->max_size;
     outbox->max_size_us = outbox_now_us(outbox);

@@ -13,10 +13,14 @@
 #include "cache/outbox.h"
 #include "cache/outbox_batch.h"
 #include "cache/outbox_inline.h"
+#include "cache/outbox_letters.h"
 #include "cache/outbox_reserve.h"
 #include "cache/outbox_spool_take.h"
 
 #define COPIED_AT_ONCE (1 << 30)
+// How many letters settle at once, beside others that are made durable and while nothing is to do.
+#define SETTLE_BESIDE 16
+#define SETTLE_IDLE 64
 
 struct OutboxSpool {
   OutboxSpoolOptions options;
@@ -46,16 +50,6 @@ void spool_job_free(SpoolJob *job) {
   g_clear_error(&job->refused);
   g_clear_error(&job->error);
   g_free(job);
-}
-
-void outbox_file_name(uint64_t id, char name[24]) {
-  snprintf(name, 24, "%" PRIu64, id);
-}
-
-int outbox_file_open(int letters_fd, uint64_t id, int flags) {
-  char name[24];
-  outbox_file_name(id, name);
-  return openat(letters_fd, name, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
 }
 
 static void fail_job(SpoolJob *job, int code, const char *doing) {
@@ -111,9 +105,10 @@ static bool has_row(const SpoolJob *job) {
   return changes && job->error == NULL && (job->refused == NULL || job->put_refused);
 }
 
-// By its bytes beside its row, where it is small and the row is stored.
+// By its bytes beside its row, where it is small. One whose row is not stored is nobody's promise.
 static void make_durable(SpoolJob *job, int fd) {
-  if (job->change == SPOOL_PUT && has_row(job)) job->content = outbox_inline_read(fd);
+  if (!has_row(job)) return;
+  if (job->change == SPOOL_PUT) job->content = outbox_inline_read(fd);
   if (job->content != NULL || fsync(fd) == 0) return;
   job->unsynced = errno;
   fail_job(job, job->unsynced, "write it to the disk");
@@ -183,17 +178,11 @@ static bool store_rows(OutboxSpool *spool, SpoolJob *const *jobs, unsigned count
   return false;
 }
 
-// Its row has its bytes: as long as it is there, so is the letter.
-static bool removes_inline(const OutboxSpool *spool, const SpoolJob *job) {
-  return job->change == SPOOL_REMOVE && outbox_inline_has(spool->letters, job->row.id);
-}
-
 static void store_each(OutboxSpool *spool, SpoolJob *const *jobs, unsigned count) {
   for (unsigned i = 0; i < count; i++) {
     g_autoptr(GError) error = NULL;
     bool stored = store_rows(spool, &jobs[i], 1, &error);
-    bool vital = jobs[i]->vital || removes_inline(spool, jobs[i]);
-    if (!stored && vital && outbox_reserve_give_up(spool->reserve)) {
+    if (!stored && jobs[i]->vital && outbox_reserve_give_up(spool->reserve)) {
       g_clear_error(&error);
       stored = store_rows(spool, &jobs[i], 1, &error);
     }
@@ -213,20 +202,20 @@ static void sync_directory(OutboxSpool *spool, SpoolJob *const *jobs, unsigned c
       fail_job(jobs[i], code, "write its directory to the disk");
 }
 
-// Also where the row could not be removed, on a full disk: a row without a file is forgotten at the
-// next start, and the letter is what was to go; but that of an inline one would bring it back.
+// Where the row could not be removed, on a full disk, the letter is gone all the same.
 static void remove_file(OutboxSpool *spool, SpoolJob *job) {
-  if (job->error != NULL && removes_inline(spool, job)) return;
   char name[24];
   outbox_file_name(job->row.id, name);
-  if (unlinkat(spool->options.letters_fd, name, 0) == 0 || errno == ENOENT)
-    g_clear_error(&job->error);
-  else
+  int letters_fd = spool->options.letters_fd;
+  if (job->error != NULL) {
+    if (outbox_file_bury(letters_fd, job->row.id)) g_clear_error(&job->error);
+  } else if (unlinkat(letters_fd, name, 0) < 0 && errno != ENOENT) {
     fail_job(job, errno, "remove its file");
+  }
 }
 
 static void note_inline(OutboxSpool *spool, const SpoolJob *job) {
-  if (job->error != NULL) return;
+  if (job->error != NULL && !job->is_taken) return;
   if (job->content != NULL)
     outbox_inline_add(spool->letters, job->row.id, g_bytes_get_size(job->content));
   else if (job->change == SPOOL_REMOVE || (job->change == SPOOL_PUT && job->sync && has_row(job)))
@@ -281,6 +270,26 @@ static void prepare_all(OutboxSpool *spool, SpoolJob *const *jobs, unsigned coun
   if (syncs) sync_directory(spool, jobs, count);
 }
 
+static void take_unsynced(SpoolJob *job, gpointer data) {
+  OutboxSpool *spool = job->done_data;
+  spool->options.unsynced(job->row.id, job->unsynced, data);
+}
+
+static void tell_unsynced(uint64_t id, int code, gpointer data) {
+  OutboxSpool *spool = data;
+  SpoolJob *job = spool_job_new(SPOOL_NO_CHANGE);
+  job->row.id = id;
+  job->unsynced = code;
+  job->done = take_unsynced;
+  job->done_data = spool;
+  post_send(spool->answers, job);
+}
+
+static void settle(OutboxSpool *spool, unsigned most) {
+  outbox_inline_settle(spool->letters, most, tell_unsynced, spool);
+  tell_step(spool);
+}
+
 static void commit_batch(OutboxSpool *spool, SpoolJob **jobs, unsigned count) {
   prepare_all(spool, jobs, count);
   tell_step(spool);
@@ -294,16 +303,17 @@ static void commit_batch(OutboxSpool *spool, SpoolJob **jobs, unsigned count) {
   end_files(spool, jobs, left);
   for (unsigned i = 0; i < left; i++)
     answer(spool, jobs[i]);
-  if (outbox_inline_is_full(spool->letters)) outbox_inline_settle(spool->letters);
+  if (outbox_inline_is_full(spool->letters)) settle(spool, SETTLE_BESIDE);
 }
 
-// 0: the end.
+// 0: the end. Whoever comes while letters settle waits for some of them at most.
 static unsigned take_batch(OutboxSpool *spool, SpoolJob **jobs) {
-  unsigned count = outbox_batch_take(spool->batch, jobs, outbox_inline_idle_ms(spool->letters));
-  if (count > 0) return count;
-  outbox_inline_settle(spool->letters);
-  tell_step(spool);
-  return outbox_batch_take(spool->batch, jobs, -1);
+  while (true) {
+    int idle_ms = outbox_inline_idle_ms(spool->letters);
+    unsigned count = outbox_batch_take(spool->batch, jobs, idle_ms);
+    if (count > 0 || idle_ms < 0) return count;
+    settle(spool, SETTLE_IDLE);
+  }
 }
 
 static void *run_spool(void *data) {

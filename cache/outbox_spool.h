@@ -25,7 +25,7 @@ typedef enum {
   SPOOL_RELABEL,  // row's name, place, mode and times
   SPOOL_ADVANCE,  // row.phase and recipients; only row.id and row.phase are set
   SPOOL_COPY,     // row.copied and row.accepted_at; only these and row.id are set
-  SPOOL_REMOVE,   // the row, and then the file; only row.id is set
+  SPOOL_REMOVE,   // the row, and then the file, also on a full disk; only row.id is set
   SPOOL_RESERVE,  // numbers below row.id
   SPOOL_LIST,     // no row: `drops` becomes those after row.origin
 } SpoolChange;
@@ -44,7 +44,6 @@ typedef struct SpoolJob {
   int copied_fd;
   // Where `check` refuses the letter, the row is stored only if this is set.
   bool put_refused;
-  GBytes *content;    // the spool's: bytes that go with the row
   uint64_t max_size;  // for `check`: of what may be sent; 0: not known
   SpoolChange change;
   OutboxRow row;          // owned
@@ -60,6 +59,7 @@ typedef struct SpoolJob {
   // The outcome, each an OUTBOX_ERROR with an errno. refused: the letter is not fit to be sent
   // (EINVAL) or too large (EMSGSIZE); error: nothing of this job can be relied on.
   GError *refused, *error;
+  GBytes *content;  // the bytes that are stored with the row; NULL: none are
   // The errno of an fsync that failed, 0: none did. What was written since the last one may be lost
   // and another fsync would not tell, see fsync(2).
   int unsynced;
@@ -72,12 +72,15 @@ void spool_job_free(SpoolJob *job);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SpoolJob, spool_job_free)
 
 typedef struct {
-  OutboxJournal *journal;             // taken
-  int letters_fd;                     // the directory of letters; stays the caller's
-  int incoming_fd;                    // that of drops; likewise
-  const char *reserve_path;           // where the reserve is kept
-  GMainContext *context;              // where answers are given
-  gpointer data;                      // for `done`
+  OutboxJournal *journal;    // taken
+  int letters_fd;            // the directory of letters; stays the caller's
+  int incoming_fd;           // that of drops; likewise
+  const char *reserve_path;  // where the reserve is kept
+  GMainContext *context;     // where answers are given
+  gpointer data;             // for `done` and `unsynced`
+  // Called on the main loop: the file of a letter that was made durable cannot be synced, with that
+  // errno; what is read from it may not be what was written.
+  void (*unsynced)(uint64_t id, int code, gpointer data);
   void (*after_step)(gpointer data);  // NULL, or called on the spool thread after each step
   gpointer step_data;
 } OutboxSpoolOptions;
@@ -90,8 +93,3 @@ void outbox_spool_free(OutboxSpool *spool);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(OutboxSpool, outbox_spool_free)
 // Takes the job. Any thread.
 void outbox_spool_push(OutboxSpool *spool, SpoolJob *job);
-
-// The name of a letter's file in letters/.
-void outbox_file_name(uint64_t id, char name[24]);
-// A letter's file, opened anew: -1 with errno set.
-int outbox_file_open(int letters_fd, uint64_t id, int flags);

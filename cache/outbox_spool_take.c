@@ -7,6 +7,7 @@
 
 #include "cache/drop.h"
 #include "cache/outbox.h"
+#include "cache/outbox_letters.h"
 
 // Taken in one round.
 #define DROPS_MAX 64

@@ -38,6 +38,7 @@ typedef struct {
   bool copying;          // a copy of it is on its way
   bool perhaps_copied;   // an earlier run may have kept one, and not have noted it
   bool has_looked;       // the server was asked whether it was sent, since that was last unsure
+  bool is_recorded;      // ACCEPTED: the journal has it on disk
   bool aside;            // another process took its name while it was written
   bool turned_away;      // the server left when it was last tried
   int64_t due_us;        // HELD, QUEUED: when its next step is due, monotonic; 0: not on the agenda

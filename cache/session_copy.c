@@ -8,7 +8,7 @@
 #include "net/error.h"
 
 // How long it is believed that the server has no folder for sent mail.
-#define ABSENT_US (5 * G_USEC_PER_SEC)
+#define ABSENT_US G_USEC_PER_SEC
 
 typedef struct {
   const char *wanted;  // as the mount shows it; NULL: by its attribute

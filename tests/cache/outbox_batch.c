@@ -75,6 +75,24 @@ static void test_many(void) {
   queue_free(queue);
 }
 
+// However many notes come, patience has an end: time itself has to pass for it.
+static void test_patience(void) {
+  Queue *queue = queue_new((GDestroyNotify)spool_job_free);
+  OutboxBatch *batch = outbox_batch_new(queue);
+  SpoolJob *jobs[OUTBOX_BATCH_MAX];
+  queue_push(queue, job_of('p', 0));
+  queue_push(queue, job_of('n', 1));
+  g_assert_cmpuint(outbox_batch_take(batch, jobs, 0), ==, 1);
+  spool_job_free(jobs[0]);
+  g_usleep(5000);
+  queue_push(queue, job_of('n', 2));
+  g_assert_cmpuint(outbox_batch_take(batch, jobs, 0), ==, 2);
+  for (unsigned i = 0; i < 2; i++)
+    spool_job_free(jobs[i]);
+  outbox_batch_free(batch);
+  queue_free(queue);
+}
+
 int main(int argc, char **argv) {
   g_test_init(&argc, &argv, NULL);
   for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
@@ -82,5 +100,6 @@ int main(int argc, char **argv) {
     g_test_add_data_func(path, &rows[i], test_row);
   }
   g_test_add_func("/outbox/batch/many", test_many);
+  g_test_add_func("/outbox/batch/patience", test_patience);
   return g_test_run();
 }

@@ -3,15 +3,12 @@
 // after the next start.
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
-#include <sqlite3.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "cache/outbox_private.h"
-#include "outbox_fixture.h"
+#include "full_disk.h"
 
 #define PAGE 4096
 // Not inline.
@@ -28,61 +25,6 @@ int fsync(int fd) {
   return -1;
 }
 
-static char *filler_of(const Fixture *fixture) {
-  return g_build_filename(fixture->directory, "filler", NULL);
-}
-
-static void fill_disk(const Fixture *fixture) {
-  static const char page[PAGE];
-  g_autofree char *path = filler_of(fixture);
-  int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-  g_assert_cmpint(fd, >=, 0);
-  while (write(fd, page, PAGE) > 0)
-    continue;
-  g_assert_cmpint(errno, ==, ENOSPC);
-  close(fd);
-}
-
-// The room that the journal's log has left, too: by bytes of no letter, which the next start drops.
-static void fill_journal(const Fixture *fixture) {
-  g_autofree char *path = g_build_filename(fixture->directory, OUTBOX_JOURNAL_NAME, NULL);
-  sqlite3 *database;
-  g_assert_cmpint(sqlite3_open(path, &database), ==, SQLITE_OK);
-  for (unsigned size = 16384; size > 0; size /= 128) {
-    g_autofree char *sql =
-        g_strdup_printf("INSERT OR REPLACE INTO content VALUES (%u, zeroblob(%u))", size, size);
-    int result;
-    do
-      result = sqlite3_exec(database, sql, NULL, NULL, NULL);
-    while (result == SQLITE_OK);
-    g_assert_cmpint(result, ==, SQLITE_FULL);
-  }
-  sqlite3_close(database);
-}
-
-static void free_disk(const Fixture *fixture) {
-  g_autofree char *path = filler_of(fixture);
-  g_assert_cmpint(unlink(path), ==, 0);
-}
-
-static void give_up_reserve(const Fixture *fixture) {
-  g_autofree char *path = g_build_filename(fixture->directory, "reserve", NULL);
-  g_assert_cmpint(unlink(path), ==, 0);
-}
-
-static void set_up(Fixture *fixture, gconstpointer unused) {
-  fixture_set_up_closed(fixture, NULL);
-  g_assert_cmpint(mount("mailfs-test", fixture->directory, "tmpfs", 0, "size=2m"), ==, 0);
-  fixture_open(fixture);
-  fixture_wait_disk(fixture);
-}
-
-static void tear_down(Fixture *fixture, gconstpointer unused) {
-  fixture_close(fixture);
-  g_assert_cmpint(umount2(fixture->directory, MNT_DETACH), ==, 0);
-  fixture_tear_down(fixture, NULL);
-}
-
 // A letter whose second page did not fit; the disk has room again.
 static OutboxHandle *write_half(Fixture *fixture, const char *name) {
   g_autofree char *letter = fixture_letter("half");
@@ -92,10 +34,10 @@ static OutboxHandle *write_half(Fixture *fixture, const char *name) {
   OutboxHandle *handle = fixture_create(fixture, name);
   g_autoptr(GError) error = NULL;
   g_assert_cmpint(outbox_write(handle, text->str, PAGE, 0, &error), ==, PAGE);
-  fill_disk(fixture);
+  full_disk_fill(fixture);
   g_assert_cmpint(outbox_write(handle, text->str + PAGE, text->len - PAGE, PAGE, &error), ==, -1);
   g_assert_error(error, OUTBOX_ERROR, ENOSPC);
-  free_disk(fixture);
+  full_disk_empty(fixture);
   return handle;
 }
 
@@ -172,12 +114,12 @@ static void test_failed_fsync(Fixture *fixture, gconstpointer unused) {
 static void test_flush_on_full_disk(Fixture *fixture, gconstpointer unused) {
   OutboxHandle *handle = fixture_create(fixture, "mail");
   fixture_write_letter(handle, "one");
-  fill_disk(fixture);
+  full_disk_fill(fixture);
   g_assert_cmpint(fixture_fsync(fixture, handle), ==, 0);
   fixture_write_letter(handle, "two");
-  fill_journal(fixture);
+  full_disk_fill_journal(fixture);
   g_assert_cmpint(fixture_flush(fixture, handle, getpid()), ==, ENOSPC);
-  free_disk(fixture);
+  full_disk_empty(fixture);
   fixture_finish(fixture, handle, getpid());
   fixture_wait_sent(fixture);
   g_assert_cmpuint(fake_server_count(), ==, 1);
@@ -187,8 +129,8 @@ static void test_flush_on_full_disk(Fixture *fixture, gconstpointer unused) {
 static void fail_on_full_disk(Fixture *fixture) {
   OutboxHandle *handle = fixture_create(fixture, "mail");
   fixture_write(handle, "no letter");
-  fill_disk(fixture);
-  fill_journal(fixture);
+  full_disk_fill(fixture);
+  full_disk_fill_journal(fixture);
   g_assert_cmpint(fixture_release(fixture, handle), ==, 0);
   fixture_wait_disk(fixture);
   fixture_assert_names(fixture, "", "mail mail.error");
@@ -197,7 +139,7 @@ static void fail_on_full_disk(Fixture *fixture) {
 static void test_failed_stays(Fixture *fixture, gconstpointer unused) {
   fail_on_full_disk(fixture);
   fixture_close(fixture);
-  free_disk(fixture);
+  full_disk_empty(fixture);
   fixture_open(fixture);
   fixture_assert_names(fixture, "", "mail mail.error");
 }
@@ -218,9 +160,9 @@ static unsigned count_failed(const Fixture *fixture) {
 
 // Without a reserve it is stored as soon as anything can be, and at the end at the latest.
 static void test_stored_later(Fixture *fixture, gconstpointer unused) {
-  give_up_reserve(fixture);
+  full_disk_give_up_reserve(fixture);
   fail_on_full_disk(fixture);
-  free_disk(fixture);
+  full_disk_empty(fixture);
   g_assert_cmpuint(count_failed(fixture), ==, 0);
   fixture_copy_letter(fixture, "other");
   fixture_wait_sent(fixture);
@@ -229,9 +171,9 @@ static void test_stored_later(Fixture *fixture, gconstpointer unused) {
 }
 
 static void test_stored_at_the_end(Fixture *fixture, gconstpointer unused) {
-  give_up_reserve(fixture);
+  full_disk_give_up_reserve(fixture);
   fail_on_full_disk(fixture);
-  free_disk(fixture);
+  full_disk_empty(fixture);
   fixture_reopen(fixture);
   fixture_assert_names(fixture, "", "mail mail.error");
 }
@@ -240,30 +182,13 @@ static void test_stored_at_the_end(Fixture *fixture, gconstpointer unused) {
 static void test_reserve_again(Fixture *fixture, gconstpointer unused) {
   for (unsigned i = 0; i < 3; i++) {
     fail_on_full_disk(fixture);
-    free_disk(fixture);
+    full_disk_empty(fixture);
     g_assert_cmpint(fixture_unlink(fixture, OUTBOX_FAILED_INO, "mail"), ==, 0);
     g_assert_cmpint(fixture_unlink(fixture, OUTBOX_FAILED_INO, "mail.error"), ==, 0);
   }
   fail_on_full_disk(fixture);
   g_assert_false(fixture->outbox->unstored);
-  free_disk(fixture);
-}
-
-// A letter is either removed for good or still there: one whose bytes are in the journal would come
-// back from there.
-static void test_remove_on_full_disk(Fixture *fixture, gconstpointer unused) {
-  give_up_reserve(fixture);
-  fixture_copy_letter(fixture, ".mail");
-  fill_disk(fixture);
-  fill_journal(fixture);
-  g_assert_cmpint(fixture_unlink(fixture, OUTBOX_INO, ".mail"), ==, ENOSPC);
-  free_disk(fixture);
-  fixture_reopen(fixture);
-  g_autofree char *text = fixture_read(fixture, OUTBOX_INO, ".mail");
-  g_assert_nonnull(strstr(text, "Subject: .mail\n"));
-  g_assert_cmpint(fixture_unlink(fixture, OUTBOX_INO, ".mail"), ==, 0);
-  fixture_reopen(fixture);
-  fixture_assert_names(fixture, "", "");
+  full_disk_empty(fixture);
 }
 
 typedef struct {
@@ -280,23 +205,13 @@ static const Case cases[] = {
     {"stored later", test_stored_later},
     {"stored at the end", test_stored_at_the_end},
     {"the reserve again", test_reserve_again},
-    {"a removal on a full disk", test_remove_on_full_disk},
 };
 
-// In a mount namespace of our own, for a small disk that can be filled.
 int main(int argc, char **argv) {
-  int own = geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWNS | CLONE_NEWUSER;
-  g_assert_cmpint(unshare(own), ==, 0);
-  g_assert_cmpint(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), ==, 0);
-  fixture_begin_processes();
-  g_test_init(&argc, &argv, NULL);
-  // A full journal is worth a warning, and that is none of a bug.
-  g_log_set_always_fatal(G_LOG_FATAL_MASK | G_LOG_LEVEL_CRITICAL);
+  full_disk_begin(&argc, &argv);
   for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
     g_autofree char *path = g_strconcat("/outbox/full/", cases[i].name, NULL);
-    g_test_add(path, Fixture, NULL, set_up, cases[i].run, tear_down);
+    g_test_add(path, Fixture, NULL, full_disk_set_up, cases[i].run, full_disk_tear_down);
   }
-  int result = g_test_run();
-  fixture_end_processes();
-  return result;
+  return full_disk_end();
 }

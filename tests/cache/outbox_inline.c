@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -18,13 +19,19 @@
 #define LARGE (33u << 10)
 #define GATHER_MAX (8u << 20)
 
-// Stands in front of the C library's, and counts those of letters.
+// Stands in front of the C library's: counts those of letters, and lets them fail.
 int fsync(int fd);
-static unsigned files_synced;
+static atomic_uint files_synced;
+static atomic_bool is_ill;
 
 int fsync(int fd) {
   struct stat status;
-  if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode)) files_synced++;
+  bool is_letter = fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+  if (is_letter && is_ill) {
+    errno = EIO;
+    return -1;
+  }
+  if (is_letter) files_synced++;
   return (int)syscall(SYS_fsync, fd);
 }
 
@@ -104,15 +111,36 @@ static void test_removed(Fixture *fixture, gconstpointer unused) {
   fixture_assert_names(fixture, "", "");
 }
 
-// A letter that is refused at close is in failed/ without having been inline: its file is synced.
+// A letter that is refused at close lies in failed/ as it was then, not as it was when it was last
+// made durable.
 static void test_refused(Fixture *fixture, gconstpointer unused) {
   OutboxHandle *handle = fixture_create(fixture, "mail");
-  fixture_write(handle, "no letter");
-  files_synced = 0;
+  fixture_write_letter(handle, "first");
+  g_assert_cmpint(fixture_fsync(fixture, handle), ==, 0);
+  fixture_write(handle, "no letter, ");
+  g_autofree char *text = fixture_read(fixture, OUTBOX_INO, "mail");
   g_assert_cmpint(fixture_release(fixture, handle), ==, 0);
   fixture_wait_disk(fixture);
   fixture_assert_names(fixture, "", "mail mail.error");
-  g_assert_cmpuint(files_synced, ==, 1);
+  g_assert_cmpint(count_contents(fixture), ==, 1);
+  fixture_crash(fixture);
+  g_autofree char *left = fixture_read(fixture, OUTBOX_FAILED_INO, "mail");
+  g_assert_cmpstr(left, ==, text);
+}
+
+// By its path, so that no flush comes behind it.
+static void test_truncated(Fixture *fixture, gconstpointer unused) {
+  fixture_copy_letter(fixture, ".mail");
+  OutboxFile file;
+  g_autoptr(GError) error = NULL;
+  g_assert_true(outbox_lookup(fixture->outbox, OUTBOX_INO, ".mail", &file));
+  for (unsigned size = 40; size > 0; size -= 20) {
+    g_assert_true(outbox_truncate(fixture->outbox, file.ino, NULL, size, &error));
+    fixture_wait_disk(fixture);
+    fixture_crash(fixture);
+    g_assert_true(outbox_lookup(fixture->outbox, OUTBOX_INO, ".mail", &file));
+    g_assert_cmpuint(file.size, ==, size);
+  }
 }
 
 // -- They do not stay in the journal.
@@ -125,7 +153,9 @@ static void test_gathered(Fixture *fixture, gconstpointer unused) {
     g_assert_cmpint(fixture_copy(fixture, name, text), ==, 0);
   }
   fixture_wait_disk(fixture);
-  g_assert_cmpint(count_contents(fixture), <, count / 2);
+  int64_t contents = count_contents(fixture);
+  g_assert_cmpint(contents * (int64_t)strlen(text), <=, GATHER_MAX);
+  g_assert_cmpint(contents, >, 0);
 }
 
 static GMutex idle_mutex;
@@ -139,19 +169,43 @@ static void count_step(gpointer data) {
   g_mutex_unlock(&idle_mutex);
 }
 
-// Waits for the spool's next step, which comes by itself.
-static void test_idle(Fixture *fixture, gconstpointer unused) {
+static void open_counting(Fixture *fixture) {
   fixture_close(fixture);
   fixture->options.after_step = count_step;
   fixture_open(fixture);
-  fixture_copy_letter(fixture, "mail");
+}
+
+// Waits for the spool's next step, which comes by itself.
+static void wait_idle(Fixture *fixture) {
   fixture_wait_disk(fixture);
-  g_assert_cmpint(count_contents(fixture), ==, 1);
   g_mutex_lock(&idle_mutex);
   for (unsigned before = steps; steps == before;)
     g_cond_wait(&idle_cond, &idle_mutex);
   g_mutex_unlock(&idle_mutex);
+}
+
+static void test_idle(Fixture *fixture, gconstpointer unused) {
+  open_counting(fixture);
+  fixture_copy_letter(fixture, "mail");
+  g_assert_cmpint(count_contents(fixture), ==, 1);
+  wait_idle(fixture);
   g_assert_cmpint(count_contents(fixture), ==, 0);
+}
+
+// What the kernel could not write it may have dropped: what is read of the file then is not sent.
+static void test_unsynced(Fixture *fixture, gconstpointer unused) {
+  open_counting(fixture);
+  fixture_copy_letter(fixture, "mail");
+  fixture_copy_letter(fixture, ".draft");
+  is_ill = true;
+  wait_idle(fixture);
+  is_ill = false;
+  fixture_wait_disk(fixture);
+  fixture_assert_names(fixture, ".draft", "mail mail.error");
+  g_autofree char *note = fixture_read(fixture, OUTBOX_FAILED_INO, "mail.error");
+  g_assert_nonnull(strstr(note, "a part could not be written: Input/output error"));
+  g_assert_cmpint(fixture_rename(fixture, OUTBOX_INO, ".draft", "other", 0), ==, EIO);
+  fixture_assert_sends(fixture, 0, NULL);
 }
 
 // -- What a power failure leaves of the file.
@@ -220,11 +274,15 @@ static const Case cases[] = {
     {"/outbox/inline/refused", test_refused},
     {"/outbox/inline/gathered", test_gathered},
     {"/outbox/inline/idle", test_idle},
+    {"/outbox/inline/truncated", test_truncated},
+    {"/outbox/inline/unsynced", test_unsynced},
 };
 
 int main(int argc, char **argv) {
   fixture_begin_processes();
   g_test_init(&argc, &argv, NULL);
+  // A disk that fails is worth a warning.
+  g_log_set_always_fatal(G_LOG_FATAL_MASK | G_LOG_LEVEL_CRITICAL);
   for (size_t i = 0; i < G_N_ELEMENTS(cases); i++)
     g_test_add(cases[i].path, Fixture, NULL, fixture_set_up_holding, cases[i].run,
                fixture_tear_down);

@@ -271,6 +271,22 @@ static void copy_journal(const char *from, const char *to) {
   }
 }
 
+// Deleted bytes are overwritten when the journal is closed, not before.
+static void test_deleted(Fixture *fixture, gconstpointer unused) {
+  g_autoptr(GError) error = NULL;
+  put(fixture, &full_row, NULL);
+  g_autofree char *secret = g_strnfill(5000, 'S');
+  put_content(fixture, secret);
+  g_assert_true(outbox_journal_drop_content(fixture->journal, 7, &error));
+  outbox_journal_free(fixture->journal);
+  g_autofree char *bytes = NULL;
+  gsize size;
+  g_assert_true(g_file_get_contents(fixture->path, &bytes, &size, NULL));
+  g_assert_null(memmem(bytes, size, "SSSSSSSS", 8));
+  g_assert_nonnull(memmem(bytes, size, "id@example.org", 14));
+  open_journal(fixture);
+}
+
 static goffset log_size(const Fixture *fixture) {
   g_autofree char *path = g_strconcat(fixture->path, "-wal", NULL);
   struct stat status;
@@ -354,6 +370,7 @@ int main(int argc, char **argv) {
   g_test_add("/outbox/journal/remove and reserve", Fixture, NULL, set_up, test_remove_and_reserve,
              tear_down);
   g_test_add("/outbox/journal/contents", Fixture, NULL, set_up, test_contents, tear_down);
+  g_test_add("/outbox/journal/deleted", Fixture, NULL, set_up, test_deleted, tear_down);
   g_test_add("/outbox/journal/room", Fixture, NULL, set_up, test_room, tear_down);
   g_test_add("/outbox/journal/foreign", Fixture, NULL, set_up, test_foreign, tear_down);
   g_test_add("/outbox/journal/empty file", Fixture, NULL, set_up, test_empty_file, tear_down);

@@ -1,0 +1,20 @@
+// The directory letters/ of an outbox: a file a letter, named by its number. `letters_fd` is the
+// directory. Any thread.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <glib.h>
+
+// The name of a letter's file in letters/.
+void outbox_file_name(uint64_t id, char name[24]);
+// A letter's file, opened anew: -1 with errno set.
+int outbox_file_open(int letters_fd, uint64_t id, int flags);
+// For a letter that is gone although the journal has no room to say so: its file gets a name by
+// which the next start knows that. Durable, needs next to no room itself; false with errno set. A
+// letter without a file is buried too.
+bool outbox_file_bury(int letters_fd, uint64_t id);
+bool outbox_file_is_buried(int letters_fd, uint64_t id);
+// Removes what was buried, once the journal says it.
+void outbox_files_remove_buried(int letters_fd);
