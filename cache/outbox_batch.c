@@ -1,17 +1,17 @@
 #include "cache/outbox_batch.h"
 
-#define PATIENCE_US 3000
-
 struct OutboxBatch {
   Queue *queue;
+  int64_t patience_us;
   SpoolJob *jobs[OUTBOX_BATCH_MAX];  // taken from the queue, in order
   unsigned count;
   int64_t end_us;  // when the first of them has waited long enough, monotonic
 };
 
-OutboxBatch *outbox_batch_new(Queue *jobs) {
+OutboxBatch *outbox_batch_new(Queue *jobs, int64_t patience_us) {
   OutboxBatch *batch = g_new0(OutboxBatch, 1);
   batch->queue = jobs;
+  batch->patience_us = patience_us;
   return batch;
 }
 
@@ -31,7 +31,7 @@ static int left_ms(const OutboxBatch *batch) {
 }
 
 static void gather(OutboxBatch *batch, SpoolJob *job) {
-  if (batch->count == 0) batch->end_us = g_get_monotonic_time() + PATIENCE_US;
+  if (batch->count == 0) batch->end_us = g_get_monotonic_time() + batch->patience_us;
   do
     batch->jobs[batch->count++] = job;
   while (batch->count < OUTBOX_BATCH_MAX && (job = queue_pop(batch->queue, 0)) != NULL);

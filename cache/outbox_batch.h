@@ -18,8 +18,8 @@
 
 typedef struct OutboxBatch OutboxBatch;
 
-// The queue stays the caller's.
-OutboxBatch *outbox_batch_new(Queue *jobs);
+// The queue stays the caller's. patience_us: how long a patient job waits.
+OutboxBatch *outbox_batch_new(Queue *jobs, int64_t patience_us);
 // After outbox_batch_take has said that there are no more.
 void outbox_batch_free(OutboxBatch *batch);
 // Waits for the next batch: how many jobs it has, which are the caller's then. 0: nothing came for

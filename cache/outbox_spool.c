@@ -18,6 +18,8 @@
 #include "cache/outbox_spool_take.h"
 
 #define COPIED_AT_ONCE (1 << 30)
+// Whoever copies many letters flushes the next within that.
+#define PATIENCE_US 3000
 // How many letters settle at once, beside others that are made durable and while nothing is to do.
 #define SETTLE_BESIDE 16
 #define SETTLE_IDLE 64
@@ -341,7 +343,7 @@ OutboxSpool *outbox_spool_new(const OutboxSpoolOptions *options) {
   spool->reserve = outbox_reserve_new(options->reserve_path);
   spool->letters = outbox_inline_new(options->journal, options->letters_fd);
   spool->jobs = queue_new((GDestroyNotify)spool_job_free);
-  spool->batch = outbox_batch_new(spool->jobs);
+  spool->batch = outbox_batch_new(spool->jobs, PATIENCE_US);
   spool->answers = post_new(options->context, take_answer, spool, (GDestroyNotify)spool_job_free);
   (void)LETTER_ERROR;  // a quark makes itself at its first use: not in two threads at once
   int failed = pthread_create(&spool->thread, NULL, run_spool, spool);

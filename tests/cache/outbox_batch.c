@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+// Longer than a slow machine takes for anything else here.
+#define PATIENCE_US 500000
+
 typedef struct {
   const char *name;
   const char *pushed;  // a job each: p patient, n note, u waited for
@@ -46,7 +49,7 @@ static void take_all(OutboxBatch *batch, GString *taken) {
 static void test_row(gconstpointer data) {
   const Row *row = data;
   Queue *queue = queue_new((GDestroyNotify)spool_job_free);
-  OutboxBatch *batch = outbox_batch_new(queue);
+  OutboxBatch *batch = outbox_batch_new(queue, PATIENCE_US);
   for (unsigned i = 0; row->pushed[i] != '\0'; i++)
     queue_push(queue, job_of(row->pushed[i], i));
   if (row->is_closed) queue_close(queue);
@@ -60,7 +63,7 @@ static void test_row(gconstpointer data) {
 // The first of many need not wait for all.
 static void test_many(void) {
   Queue *queue = queue_new((GDestroyNotify)spool_job_free);
-  OutboxBatch *batch = outbox_batch_new(queue);
+  OutboxBatch *batch = outbox_batch_new(queue, PATIENCE_US);
   SpoolJob *jobs[OUTBOX_BATCH_MAX];
   for (unsigned i = 0; i < OUTBOX_BATCH_MAX + 1; i++)
     queue_push(queue, job_of('p', i));
@@ -78,13 +81,13 @@ static void test_many(void) {
 // However many notes come, patience has an end: time itself has to pass for it.
 static void test_patience(void) {
   Queue *queue = queue_new((GDestroyNotify)spool_job_free);
-  OutboxBatch *batch = outbox_batch_new(queue);
+  OutboxBatch *batch = outbox_batch_new(queue, PATIENCE_US);
   SpoolJob *jobs[OUTBOX_BATCH_MAX];
   queue_push(queue, job_of('p', 0));
   queue_push(queue, job_of('n', 1));
   g_assert_cmpuint(outbox_batch_take(batch, jobs, 0), ==, 1);
   spool_job_free(jobs[0]);
-  g_usleep(5000);
+  g_usleep(PATIENCE_US);
   queue_push(queue, job_of('n', 2));
   g_assert_cmpuint(outbox_batch_take(batch, jobs, 0), ==, 2);
   for (unsigned i = 0; i < 2; i++)
