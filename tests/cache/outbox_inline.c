@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -158,15 +159,15 @@ static void test_gathered(Fixture *fixture, gconstpointer unused) {
   g_assert_cmpint(contents, >, 0);
 }
 
-static GMutex idle_mutex;
-static GCond idle_cond;
+static pthread_mutex_t idle_mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t idle_cond = PTHREAD_COND_INITIALIZER;
 static unsigned steps;
 
 static void count_step(gpointer data) {
-  g_mutex_lock(&idle_mutex);
+  pthread_mutex_lock(&idle_mutex);
   steps++;
-  g_cond_signal(&idle_cond);
-  g_mutex_unlock(&idle_mutex);
+  pthread_cond_signal(&idle_cond);
+  pthread_mutex_unlock(&idle_mutex);
 }
 
 static void open_counting(Fixture *fixture) {
@@ -178,10 +179,10 @@ static void open_counting(Fixture *fixture) {
 // Waits for the spool's next step, which comes by itself.
 static void wait_idle(Fixture *fixture) {
   fixture_wait_disk(fixture);
-  g_mutex_lock(&idle_mutex);
+  pthread_mutex_lock(&idle_mutex);
   for (unsigned before = steps; steps == before;)
-    g_cond_wait(&idle_cond, &idle_mutex);
-  g_mutex_unlock(&idle_mutex);
+    pthread_cond_wait(&idle_cond, &idle_mutex);
+  pthread_mutex_unlock(&idle_mutex);
 }
 
 static void test_idle(Fixture *fixture, gconstpointer unused) {
