@@ -214,8 +214,9 @@ bool index_ino(Index *index, uint64_t folder, uint64_t generation, uint32_t uid,
 bool index_is_certain(Index *index, uint64_t folder, uint64_t generation, uint32_t uid,
                       int64_t size, bool *is_certain, GError **error);
 // Whether the message with that UID is the one with that header: it has the same Message-ID, date,
-// sender and subject. Its announced size is then the one told; else what a user removed under its
-// id is not what the server calls so by now, which will not be hidden.
+// sender and subject; without a header (NULL) if it has none of these, and was announced with that
+// size. Its announced size is then the one told; else what a user removed under its id is not what
+// the server calls so by now, which will not be hidden.
 bool index_compare(Index *index, uint64_t folder, uint64_t generation,
                    const MailboxMessage *message, bool *is_same, GError **error);
 // Makes the messages of a range gone, telling each; of those that are hidden nothing is told. Those

@@ -337,11 +337,12 @@ bool index_compare(Index *index, uint64_t folder, uint64_t generation,
   g_auto(Details) details = {0};
   uint64_t ino;
   int64_t announced;
-  details_init_from_header(&details, message, g_get_real_time() / G_USEC_PER_SEC);
+  if (message->header != NULL)
+    details_init_from_header(&details, message, g_get_real_time() / G_USEC_PER_SEC);
   if (!find_same(index, about(index, IS_SAME, folder, generation, message->uid, error), &details,
                  &ino, &announced, error))
     return false;
-  *is_same = ino != 0;
+  *is_same = ino != 0 && (message->header != NULL || announced == message->size);
   if (*is_same)
     return announced == message->size || index_set_announced(index, ino, message->size, error);
   sqlite3_stmt *forget = about(index, FORGET_REMOVAL, folder, generation, message->uid, error);

@@ -86,7 +86,8 @@ typedef struct {
   // UID's place (16 hex digits of SHA-256(UIDL), `-2` and so on where several messages have one
   // UIDL); and the bytes of its header up to and with the empty line, as far as 256 KiB, from which
   // internaldate and the envelope follow: they are not told. A header that the server refuses is
-  // NULL; is_put_off: it says that this will pass.
+  // NULL; is_put_off: it says that this will pass. But it is empty where several messages have its
+  // UIDL: they are known again only if all of them are known.
   const char *id;
   const char *header;
   size_t header_bytes;
@@ -148,9 +149,9 @@ typedef struct {
   bool (*number)(const char *id, int64_t size, uint32_t *uid, bool *is_certain, gpointer data,
                  GError **error);
   // A server may give a UIDL again: those that are not certain, and those that several messages
-  // have, are compared by their headers. Told uid, size and header as they are now: whether it is
-  // the message that the caller knows under that UID. If not, it is a new one, and so is each with
-  // its UIDL. NULL: none is.
+  // have, are compared by their headers. Told uid, size and header (NULL: refused) as they are now:
+  // whether it is the message that the caller knows under that UID. If not, it is a new one, and so
+  // is each with its UIDL. NULL: none is.
   bool (*is_same)(const MailboxMessage *message, bool *is_same, gpointer data, GError **error);
   // Where a new message has to be read whole for its header, its body passes here before `message`
   // tells it; what begins with UID 0 and does not end is known already. Nothing is withheld. NULL:
@@ -308,9 +309,9 @@ bool mailbox_keeps_sent(Mailbox *mailbox);
 // UIDs just then. True: the server confirmed it, and the connection is over (RFC 1939 6: DELE
 // counts with QUIT): free the mailbox. With an error that ended the connection they may be removed
 // or not; the next update tells. REFUSED, BUSY: the server says that some were perhaps not removed,
-// and the connection is over all the same. BUSY with a connection that lives on: nothing was
-// removed, since the update could not tell of some of them whether they are present. GONE: there
-// was no update on this connection. UNSUPPORTED: it is not for this kind of store.
+// or the update could not tell of some of them whether they are present, which were passed over; the
+// others are removed, and the connection is over all the same. GONE: there was no update on this
+// connection, which lives on. UNSUPPORTED: it is not for this kind of store.
 bool mailbox_expunge(Mailbox *mailbox, const char *folder, uint32_t uidvalidity, const UidSet *uids,
                      GError **error);
 // RFC 9208. A server without quotas: limit 0.

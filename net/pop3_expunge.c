@@ -60,17 +60,20 @@ static bool are_listed(const Pop3Mailbox *pop3, const UidSet *uids) {
 }
 
 // What is not listed is gone; but not where it may be there under no name, or another one.
-static bool check(const Pop3Mailbox *pop3, const char *folder, uint32_t uidvalidity,
-                  const UidSet *uids, GError **error) {
-  bool is_known = pop3_has_folder(folder) && uidvalidity == POP3_UIDVALIDITY && pop3->table != NULL;
-  if (is_known && (!pop3->is_unsure || are_listed(pop3, uids))) return true;
-  if (!is_known)
-    g_set_error_literal(error, NET_ERROR, NET_ERROR_GONE,
-                        "the messages to be removed were not listed on this connection");
-  else
-    g_set_error_literal(error, NET_ERROR, NET_ERROR_BUSY,
-                        "the server does not say of all messages which they are (UIDL, TOP): "
-                        "nothing is removed");
+static bool check_sure(const Pop3Mailbox *pop3, const UidSet *uids, GError **error) {
+  if (!pop3->is_unsure || are_listed(pop3, uids)) return true;
+  g_set_error_literal(error, NET_ERROR, NET_ERROR_BUSY,
+                      "the server does not say of all messages which they are (UIDL, TOP): these "
+                      "are not removed");
+  return false;
+}
+
+static bool check_listed(const Pop3Mailbox *pop3, const char *folder, uint32_t uidvalidity,
+                         GError **error) {
+  if (pop3_has_folder(folder) && uidvalidity == POP3_UIDVALIDITY && pop3->table != NULL)
+    return true;
+  g_set_error_literal(error, NET_ERROR, NET_ERROR_GONE,
+                      "the messages to be removed were not listed on this connection");
   return false;
 }
 
@@ -79,7 +82,7 @@ bool pop3_expunge(Mailbox *mailbox, const char *folder, uint32_t uidvalidity, co
   Pop3Mailbox *pop3 = pop3_of(mailbox);
   Removal removal = {.pop3 = pop3, .walk = {.uids = uids}};
   g_assert(pop3->requests.length == 0);
-  if (!check(pop3, folder, uidvalidity, uids, error)) return false;
+  if (!check_listed(pop3, folder, uidvalidity, error)) return false;
   // A RSET behind a DELE would take it back.
   bool good = pop3_session_send_reset(pop3->session, error) && remove_all(&removal, error);
   if (good && removal.refusal != NULL) {
@@ -87,5 +90,5 @@ bool pop3_expunge(Mailbox *mailbox, const char *folder, uint32_t uidvalidity, co
     g_propagate_error(error, g_steal_pointer(&removal.refusal));
   }
   g_clear_error(&removal.refusal);
-  return good;
+  return good && check_sure(pop3, uids, error);
 }

@@ -123,10 +123,11 @@ static bool recognise_twins(Pop3Table *table, guint start, guint end, const Know
   for (guint place = start; place < end; place++) {
     Pop3Message *message = ordered(table, place);
     message->twin = place - start + 1;
+    message->has_twins = message->is_keyed_by_uidl && end > start + 1;
     if (!are_known) continue;
     if (!ask(known, key, message->twin, message->size, &message->uid, &is_certain, error))
       return false;
-    message->is_doubtful = message->is_keyed_by_uidl && (!is_certain || end > start + 1);
+    message->is_doubtful = message->has_twins || (message->is_keyed_by_uidl && !is_certain);
     are_known = message->uid != 0;
   }
   if (are_known && !ask(known, key, end - start + 1, -1, &uid, &is_certain, error)) return false;

@@ -23,6 +23,7 @@ typedef struct {
   uint32_t twin;  // the how manieth it is, in the server's order, of those with its key; from 1
   bool is_there, has_key;
   bool is_keyed_by_uidl;  // else by its bytes
+  bool has_twins;         // others that are keyed by their UIDLs have its key
   bool is_doubtful;       // known by its UIDL, but perhaps another one
   bool is_unsure;         // the same, and nobody can tell for now
   bool is_told;           // with its UID and twin, as new, before all had keys

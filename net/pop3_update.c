@@ -14,15 +14,17 @@ typedef struct {
   bool is_unsure;      // of some that are known whether they are the same
 } Telling;
 
-// One whose header is refused is told without: the message is there.
+// One whose header is refused is told without: the message is there. Where it has twins, none of
+// them is known for the same until all are: so nobody is to wait for it, and its header is empty.
 static bool tell(Pop3Message *message, const Pop3Header *header, gpointer data, GError **error) {
   const Telling *telling = data;
   g_autofree char *id = pop3_id(message->key, message->twin);
+  bool is_bare = header->bytes == NULL && message->has_twins;
   const MailboxMessage told = {.uid = message->uid,
                                .internaldate = -1,
                                .size = message->size,
                                .id = id,
-                               .header = header->bytes,
+                               .header = is_bare ? "" : header->bytes,
                                .header_bytes = header->size,
                                .is_put_off = header->is_put_off};
   return telling->funcs->message(&told, telling->funcs->data, error);
@@ -84,8 +86,8 @@ static bool is_doubtful(const Pop3Message *message, gpointer data) {
   return message->is_doubtful;
 }
 
-// One that the server does not show cannot be told from another. One that it does not show for now
-// stays what it is known as, and is not removed as that.
+// One that the server does not show is what is known without a header, too. One that it does not
+// show for now stays what it is known as, and is not removed as that.
 static bool compare(Pop3Message *message, const Pop3Header *header, gpointer data, GError **error) {
   Telling *telling = data;
   const MailboxMessage told = {.uid = message->uid,
@@ -95,7 +97,7 @@ static bool compare(Pop3Message *message, const Pop3Header *header, gpointer dat
                                .header_bytes = header->size};
   bool is_same = header->is_put_off;
   telling->is_unsure |= message->is_unsure = header->is_put_off;
-  if (header->refusal == NULL && telling->funcs->is_same != NULL &&
+  if (!is_same && telling->funcs->is_same != NULL &&
       !telling->funcs->is_same(&told, &is_same, telling->funcs->data, error))
     return false;
   if (!is_same) message->uid = 0;

@@ -72,13 +72,14 @@ static bool recognise(const FakeMessage *message, const char *id, uint32_t *uid,
   const char *end = strstr(message->body, "\r\n\r\n");
   if (!funcs->number(id, message->size_told, uid, &is_certain, funcs->data, error)) return false;
   if (*uid == 0 || is_certain) return true;
-  const MailboxMessage told = {
+  MailboxMessage told = {
       .uid = *uid,
       .internaldate = -1,
       .size = message->size_told,
       .header = message->body,
       .header_bytes = end != NULL ? (size_t)(end - message->body) + 4 : strlen(message->body),
   };
+  if (message->refuses_header) told.header = NULL;
   if (!funcs->is_same(&told, &is_same, funcs->data, error)) return false;
   if (!is_same) *uid = 0;
   return true;

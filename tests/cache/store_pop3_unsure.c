@@ -13,7 +13,8 @@
 #define SECOND "Subject: second\r\n\r\n2\r\n"
 #define FIRST_NAME "0000-00-00_0000_unknown_first,a000000000000001.eml "
 #define SECOND_NAME "0000-00-00_0000_unknown_second,b000000000000002.eml "
-#define BARE_SECOND_NAME "0000-00-00_0000_unknown_no-subject,b000000000000002.eml "
+#define BARE_NAME_OF(ID) "0000-00-00_0000_unknown_no-subject," ID ".eml"
+#define BARE_SECOND_NAME BARE_NAME_OF("b000000000000002") " "
 
 static uint32_t add(const char *body, const char *uidl) {
   uint32_t uid = fake_add_message("INBOX", "x", body, -1);
@@ -166,6 +167,37 @@ static void test_lost_for_good(StoreFixture *fixture, gconstpointer data) {
   assert_listing(fixture, SECOND_NAME);
 }
 
+static bool is_settled(StoreFixture *fixture) {
+  return store_fixture_count(fixture, "removal") == 0;
+}
+
+// What nobody gets to see can be removed all the same: of a message that has that UIDL and size and
+// whose header is refused no less is known than the user knew. One that is shown by now is another.
+static void test_remove_bare(StoreFixture *fixture, gconstpointer data) {
+  g_auto(Answer) answer = {0}, other = {0};
+  store_fixture_survive(fixture);
+  fixture->removal = STORE_EXPUNGES;
+  store_fixture_start_online(fixture, 1);
+  store_fixture_sync(fixture, "INBOX", -1);
+  uint32_t second = add(SECOND, "b000000000000002");
+  uint32_t third = add(SECOND, "c000000000000003");
+  fake_refuse_header("INBOX", second, true);
+  fake_refuse_header("INBOX", third, true);
+  store_fixture_sync(fixture, "INBOX", -1);
+  let_pass(fixture, 3601);
+  store_fixture_sync(fixture, "INBOX", -1);
+  uint64_t bare = store_fixture_find(fixture, "INBOX/" BARE_NAME_OF("b000000000000002"));
+  uint64_t shown = store_fixture_find(fixture, "INBOX/" BARE_NAME_OF("c000000000000003"));
+  fake_refuse_header("INBOX", third, false);
+  store_remove(fixture->store, bare, take_done, &answer);
+  store_remove(fixture->store, shown, take_done, &other);
+  store_fixture_wait(fixture, &answer.done);
+  store_fixture_wait(fixture, &other.done);
+  store_fixture_wait_until(fixture, is_settled);
+  g_assert_false(fake_has_message("INBOX", second));
+  g_assert_true(fake_has_message("INBOX", third));
+}
+
 int main(int argc, char **argv) {
   static const struct {
     const char *path;
@@ -177,6 +209,7 @@ int main(int argc, char **argv) {
       {"/store-pop3/unsure/first listing", test_first_listing},
       {"/store-pop3/unsure/lost name", test_lost_name},
       {"/store-pop3/unsure/lost for good", test_lost_for_good},
+      {"/store-pop3/unsure/remove bare", test_remove_bare},
   };
   g_test_init(&argc, &argv, NULL);
   for (size_t i = 0; i < G_N_ELEMENTS(tests); i++)

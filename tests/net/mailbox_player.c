@@ -172,12 +172,15 @@ static bool tell_number(const char *id, int64_t size, uint32_t *uid, bool *is_ce
 static bool tell_is_same(const MailboxMessage *message, bool *is_same, gpointer data,
                          GError **error) {
   const Player *player = data;
-  g_autofree char *header = g_strndup(message->header, message->header_bytes);
+  bool is_shown = message->header != NULL;
+  g_autofree char *header = is_shown ? g_strndup(message->header, message->header_bytes) : NULL;
   for (guint i = 0; i < player->known->len; i++) {
     const Known *known = &g_array_index(player->known, Known, i);
     if (known->uid != message->uid) continue;
     g_autofree char *line = g_strdup_printf("Subject: %s\r\n", known->subject);
-    *is_same = known->subject == NULL || strstr(header, line) != NULL;
+    bool is_bare = known->subject == NULL || strcmp(known->subject, "~") == 0;
+    *is_same = is_shown ? known->subject == NULL || strstr(header, line) != NULL
+                        : is_bare && (known->size < 0 || known->size == message->size);
   }
   g_ptr_array_add(player->events, g_strdup_printf("compared %" PRIu32 " %s", message->uid,
                                                   *is_same ? "same" : "other"));
