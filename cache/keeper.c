@@ -217,6 +217,7 @@ Keeper *keeper_new(const KeeperOptions *options, GError **error) {
   keeper->index_path = g_strdup(options->index_path);
   keeper->owner = g_strdup(options->owner);
   keeper->keeps_forever = options->keeps_forever;
+  keeper->lamented = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
   if ((keeper->archive = archive_new(archive, error)) == NULL || !open_all(keeper, options, error))
     return NULL;
   keeper->jobs = queue_new(free_job);
@@ -239,6 +240,7 @@ void keeper_free(Keeper *keeper) {
   g_free(keeper->ledger_path);
   g_free(keeper->index_path);
   g_free(keeper->owner);
+  g_hash_table_unref(keeper->lamented);
   g_free(keeper);
 }
 

@@ -14,6 +14,7 @@ struct Keeper {
   Ledger *ledger;  // the thread's, once it runs; NULL: the disk was too full to make one
   Archive *archive;
   BodyStore *bodies;
+  GHashTable *lamented;  // inos of bodies that cannot be read, nor fetched again: told
   GPtrArray *removals;
   Queue *jobs;
   Post *answers;

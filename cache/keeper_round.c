@@ -57,11 +57,14 @@ static int open_body(const Round *round, const LedgerCandidate *candidate) {
 }
 
 // A body that is not what it should be, or cannot be read, is to be fetched again by all who want
-// it. What the server does not have any more is left as it is: perhaps it can be read another time.
+// it. What the server does not have any more is left as it is: perhaps it can be read another time;
+// each round tries, and the first one tells.
 static void drop_spoilt(const Round *round, const LedgerCandidate *candidate,
                         const GError *failure) {
   if (candidate->is_absent) {
-    g_message("%s; the server does not have it any more", failure->message);
+    uint64_t *ino = g_memdup2(&candidate->ino, sizeof candidate->ino);
+    if (g_hash_table_add(round->keeper->lamented, ino))
+      g_message("%s; the server does not have it any more", failure->message);
     return;
   }
   g_autoptr(GArray) inos = g_array_new(FALSE, FALSE, sizeof(uint64_t));

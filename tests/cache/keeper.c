@@ -240,8 +240,15 @@ static void test_unreadable(KeeperFixture *fixture, gconstpointer data) {
   g_assert_true(keeper_has(fixture, "aa"));
 }
 
-// What nobody has any more but we is not given up for one reading that failed.
+static void count_told(const char *domain, GLogLevelFlags level, const char *text, gpointer n) {
+  if (strstr(text, "does not have it any more") != NULL) g_atomic_int_inc((int *)n);
+}
+
+// What nobody has any more but we is not given up for one reading that failed; its user is told,
+// once.
 static void test_unreadable_last_copy(KeeperFixture *fixture, gconstpointer data) {
+  int n_told = 0;
+  guint handler = g_log_set_handler("mailfs-cache", G_LOG_LEVEL_MESSAGE, count_told, &n_told);
   keeper_list(fixture, three);
   keeper_bring_body(fixture, "aa");
   keeper_start(fixture);
@@ -249,6 +256,9 @@ static void test_unreadable_last_copy(KeeperFixture *fixture, gconstpointer data
   g_autoptr(KeeperJob) round = archive_with_unreadable(fixture, "aa");
   g_assert_no_error(round->error);
   g_assert_cmpuint(round->n_kept, ==, 0);
+  keeper_job_free(archive_with_unreadable(fixture, "aa"));
+  g_log_remove_handler("mailfs-cache", handler);
+  g_assert_cmpint(g_atomic_int_get(&n_told), ==, 1);
   assert_shown(fixture, "aa ");
   g_assert_true(has_body(fixture, "aa"));
   g_autoptr(KeeperJob) again = keeper_archive_all(fixture);

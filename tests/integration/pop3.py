@@ -382,6 +382,20 @@ class Logins(Pop3Case):
         self.assertEqual(mount.ls(), ["INBOX"])
 
 
+class Apop(Pop3Case):
+    """A server that is logged in to without a mechanism of SASL, by a digest of the password."""
+
+    extra = "auth_mechanisms = apop\n"
+
+    def test_automatic(self):
+        # With TLS from the start or not, nobody has to say so.
+        for protocol in self.protocols:
+            with self.subTest(protocol):
+                self.assertEqual(self.mount(**self.mail_server(protocol)).ls("INBOX"), [])
+        with open(self.dovecot.log, encoding="utf-8") as log:
+            self.assertEqual(log.read().count("method=APOP"), 2)
+
+
 class Outbox(outbox.OutboxCase, Pop3Case):
     def test_a_letter_is_sent(self):
         # Beside a POP3 mailbox the outbox works as ever; no copy is kept, and none waits for ever.
