@@ -240,6 +240,7 @@ Store *store_open(const StoreOptions *options, GMainContext *context, GError **e
   store->timeout_ms = options->account->timeout_ms;
   store->syncs = table_by_ino(store_free_sync);
   store->dirty = table_by_ino(NULL);
+  store->lamented = table_by_ino(NULL);
   store->watched = g_new0(Watched, store->n_sessions);
   store->fetches = table_by_ino(store_free_fetch);
   store->larges = table_by_ino(store_free_large);
@@ -320,6 +321,7 @@ void store_free(Store *store) {
   g_hash_table_unref(store->fetches);
   g_hash_table_unref(store->larges);
   g_hash_table_unref(store->dirty);
+  g_hash_table_unref(store->lamented);
   g_hash_table_unref(store->arrived);
   g_hash_table_unref(store->editions);
   g_hash_table_unref(store->unfetchable);

@@ -244,6 +244,22 @@ static void try_later(Sync *sync, const GError *error) {
   if (sync->retry == NULL) retry_later(sync, MIN(RETRY_MAX_MS, RETRY_MS << MIN(sync->attempts, 8)));
 }
 
+static bool is_of_folder(const GError *error) {
+  return g_error_matches(error, NET_ERROR, NET_ERROR_BUSY) ||
+         g_error_matches(error, NET_ERROR, NET_ERROR_REFUSED) ||
+         g_error_matches(error, NET_ERROR, NET_ERROR_LIMIT);
+}
+
+// Who opens the folder gets an error number, or an old listing: the reason is told here, once,
+// until the folder is listed.
+static void tell_failure(Store *store, const Job *job) {
+  if (job->kind != JOB_SYNC || job->is_too_soon || store_is_shut(store)) return;
+  if (job->error == NULL) g_hash_table_remove(store->lamented, &job->ino);
+  if (is_of_folder(job->error) &&
+      g_hash_table_add(store->lamented, g_memdup2(&job->ino, sizeof job->ino)))
+    g_message("%s cannot be listed: %s", job->folder, job->error->message);
+}
+
 void store_end_listing(Store *store, Job *job) {
   Sync *sync = g_hash_table_lookup(store->syncs, &job->ino);
   bool another = sync != NULL && sync->job != job;
@@ -252,6 +268,7 @@ void store_end_listing(Store *store, Job *job) {
   if (job->error == NULL) store_hurry_removals(store);
   if (job->error == NULL && job->kind == JOB_SYNC) store_archive(store);
   if (sync != NULL && is_put_off(sync, job)) return;
+  tell_failure(store, job);
   if (sync != NULL && sync->again && job->error == NULL) {
     sync->again = false;
     start_anew(sync);

@@ -70,9 +70,10 @@ struct Store {
   StoreListener listener;
   gpointer listener_data;
   // Listings.
-  GHashTable *syncs;  // ino -> Sync
-  GHashTable *dirty;  // set of folders that changed on the server since they were synchronised
-  Watched *watched;   // by session
+  GHashTable *syncs;     // ino -> Sync
+  GHashTable *dirty;     // set of folders that changed on the server since they were synchronised
+  GHashTable *lamented;  // set of folders of which it was told that they cannot be listed
+  Watched *watched;      // by session
   // Bodies.
   GHashTable *fetches;      // ino -> Fetch
   GHashTable *larges;       // ino -> Large

@@ -162,8 +162,8 @@ static bool ask_again(Talk *talk, Mailbox *mailbox, const char *folder, uint32_t
 // before, with a cache that is no more, and would seem to be gone.
 static bool check_whole(const Talk *talk, GError **error) {
   if (talk->folder->listed || talk->n_waiting == 0) return true;
-  g_set_error(error, NET_ERROR, NET_ERROR_BUSY, "%s: the server refuses the headers of %u messages",
-              talk->folder->server_name, talk->n_waiting);
+  g_set_error(error, NET_ERROR, NET_ERROR_BUSY,
+              "the server refuses the headers of some messages (%u)", talk->n_waiting);
   return false;
 }
 
