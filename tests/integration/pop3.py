@@ -361,6 +361,40 @@ class Locked(Pop3Case):
         self.assertEqual(len(mount.ls("INBOX")), 20)
 
 
+class Sessions(Pop3Case):
+    """What a server sees of a mount: how often it is logged in to, and what for."""
+
+    @classmethod
+    def fill(cls, maildir):
+        author = samples.Author(seed=29)
+        maildir.put_all("INBOX", (author.write() for _ in range(30)))
+
+    def wait_ended(self, count):
+        """Of all sessions, what each retrieved; once there are so many and none is open."""
+        def ended():
+            with open(self.dovecot.log, encoding="utf-8") as log:
+                lines = log.read()
+            found = re.findall(r"Logged out top=(\d+)/.*retr=(\d+)/", lines)
+            return len(found) == lines.count("Login: user=<alice>") == count and found
+
+        return process.wait_until(ended, 30, f"the end of {count} sessions")
+
+    def test_one_is_enough(self):
+        # Mounted, listed in all ways and read, each header and each message once; a mount that finds
+        # all that in the cache asks for what is there and no more.
+        mount = self.mount(refresh=3600)
+        mount.run("ls", "-lR")
+        mount.run("find", ".", "-size", "+1k")
+        mount.hashes()
+        mount.unmount()
+        self.assertEqual(self.wait_ended(1), [("30", "30")])
+        mount.start()
+        mount.run("ls", "-lR")
+        mount.hashes()
+        mount.unmount()
+        self.assertEqual(self.wait_ended(2)[1:], [("0", "0")])
+
+
 class Logins(Pop3Case):
     def test_refused(self):
         # A wrong password is 77 and one line that tells the server, with TLS from the start or not.
