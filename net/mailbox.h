@@ -309,9 +309,9 @@ bool mailbox_keeps_sent(Mailbox *mailbox);
 // UIDs just then. True: the server confirmed it, and the connection is over (RFC 1939 6: DELE
 // counts with QUIT): free the mailbox. With an error that ended the connection they may be removed
 // or not; the next update tells. REFUSED, BUSY: the server says that some were perhaps not removed,
-// or the update could not tell of some of them whether they are present, which were passed over; the
-// others are removed, and the connection is over all the same. GONE: there was no update on this
-// connection, which lives on. UNSUPPORTED: it is not for this kind of store.
+// or the update could not tell of some of them whether they are present, which were passed over;
+// the others are removed, and the connection is over all the same. GONE: there was no update on
+// this connection, which lives on. UNSUPPORTED: it is not for this kind of store.
 bool mailbox_expunge(Mailbox *mailbox, const char *folder, uint32_t uidvalidity, const UidSet *uids,
                      GError **error);
 // RFC 9208. A server without quotas: limit 0.
