@@ -66,7 +66,8 @@ struct SenderLetter {
   bool (*before_end)(gpointer data, GError **error);
   // NULL, or called once at most, by the sender_send of this letter or of the one before it, after
   // before_end: the end did not go out whole, or the server left (421, or closed behind a refusal)
-  // before it said a word to it. So it has not taken the letter, as if before_end was never called.
+  // before it accepted a recipient. So it has not taken the letter, as if before_end was never
+  // called.
   void (*not_taken)(gpointer data);
   // NULL, or called once at most, when all of this letter has gone out and its last answer is
   // awaited: gives the letter that follows over this connection, NULL if there is none. That one is

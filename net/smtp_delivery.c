@@ -47,9 +47,12 @@ bool smtp_delivery_is_followed(const SmtpDelivery *delivery) {
   return delivery->next != NULL && delivery->next->said > 0;
 }
 
+// A server that refused one recipient of this letter and accepted another may have left because of
+// its bytes.
 void smtp_delivery_tell_untaken(const SmtpDelivery *delivery) {
   const SenderLetter *letter = delivery->letter;
-  bool is_sure = !delivery->is_out || delivery->connection->has_left;
+  bool has_left = delivery->connection->has_left && delivery->accepted == 0;
+  bool is_sure = !delivery->is_out || has_left;
   if (delivery->content.has_ended && is_sure && letter->not_taken != NULL)
     letter->not_taken(letter->data);
 }

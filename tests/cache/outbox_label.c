@@ -84,6 +84,22 @@ static void test_emptied_while_sent(Fixture *fixture, gconstpointer unused) {
   FIXTURE_ASSERT_SENDS(fixture, "mail", "second");
 }
 
+// Two that opened the same letter, each for its name: it and both of theirs go.
+static void test_emptied_twice_while_sent(Fixture *fixture, gconstpointer unused) {
+  OutboxHandle *first = open_stalled(fixture);
+  OutboxHandle *second =
+      fixture_open_letter(fixture, "mail", O_WRONLY | O_CREAT, fixture_other_process());
+  g_assert_true(outbox_truncate(fixture->outbox, 0, first, 0, NULL));
+  fixture_write_letter(first, "second");
+  g_assert_true(outbox_truncate(fixture->outbox, 0, second, 0, NULL));
+  fixture_assert_names(fixture, "mail mail+1 mail+1+1", "");
+  fixture_write_letter(second, "third");
+  fixture_finish(fixture, second, fixture_other_process());
+  fixture_finish(fixture, first, getpid());
+  fake_server_go_on();
+  FIXTURE_ASSERT_SENDS(fixture, "mail", "second", "third");
+}
+
 // Nor does it matter to it that somebody had it open so.
 static void test_opened_while_sent(Fixture *fixture, gconstpointer unused) {
   OutboxHandle *handle = open_stalled(fixture);
@@ -328,6 +344,7 @@ static const OutboxCase cases[] = {
     {"emptied", test_emptied},
     {"emptied while it is written", test_emptied_while_open},
     {"emptied while it is sent", test_emptied_while_sent},
+    {"emptied twice while it is sent", test_emptied_twice_while_sent},
     {"opened while it is sent", test_opened_while_sent},
     {"empty a draft", test_empty_a_draft},
     {"a number used again", test_number_used_again},
