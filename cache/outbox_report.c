@@ -48,11 +48,11 @@ static void append_advice(GString *text, bool is_whole, unsigned accepted) {
   else
     g_string_append_printf(
         text,
-        "\nIt will not be tried again unless you ask for it: move it from %s/ back to the outbox"
-        " (mv)%s.",
+        "\nIt will not be tried again unless you ask for it: correct it if it needs that, and"
+        " move it from %s/ back to the outbox (mv)%s.",
         OUTBOX_FAILED_NAME,
-        accepted > 0 ? ", and it goes to those only who have not got it yet; written anew, it goes"
-                       " to all that its header names"
+        accepted > 0 ? "; it goes to those only who have not got it yet, but written anew to all"
+                       " that its header names"
                      : "");
   g_string_append(text, "\nTo give it up, remove it (rm).\n");
 }
