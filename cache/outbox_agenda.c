@@ -141,7 +141,7 @@ void outbox_run_agenda(Outbox *outbox) {
   set_clock(outbox);
 }
 
-void outbox_agenda_each_queued(Outbox *outbox, OutboxAgendaEach each) {
+void outbox_agenda_each_queued(Outbox *outbox, OutboxAgendaEach each, const char *message) {
   GTree *const trees[] = {outbox->agenda->queued, outbox->agenda->turned_away};
   g_autoptr(GPtrArray) letters = g_ptr_array_new();
   for (size_t i = 0; i < G_N_ELEMENTS(trees); i++) {
@@ -150,5 +150,5 @@ void outbox_agenda_each_queued(Outbox *outbox, OutboxAgendaEach each) {
       g_ptr_array_add(letters, g_tree_node_value(node));
   }
   for (unsigned i = 0; i < letters->len; i++)
-    each(outbox, g_ptr_array_index(letters, i));
+    each(outbox, g_ptr_array_index(letters, i), message);
 }

@@ -226,9 +226,9 @@ void outbox_agenda_add(Outbox *outbox, OutboxLetter *letter, int64_t due_us);
 void outbox_agenda_remove(Outbox *outbox, OutboxLetter *letter);
 // Does what is due and sets the clock for what is next. To be called after any change of these.
 void outbox_run_agenda(Outbox *outbox);
-typedef void (*OutboxAgendaEach)(Outbox *outbox, OutboxLetter *letter);
+typedef void (*OutboxAgendaEach)(Outbox *outbox, OutboxLetter *letter, const char *message);
 // `each` may take its letter off the agenda.
-void outbox_agenda_each_queued(Outbox *outbox, OutboxAgendaEach each);
+void outbox_agenda_each_queued(Outbox *outbox, OutboxAgendaEach each, const char *message);
 // Another letter to send is a reason to try the server again at once, unless that failed within
 // the shortest delay: a burst of letters is one such reason.
 void outbox_hurry(Outbox *outbox);

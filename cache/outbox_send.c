@@ -65,9 +65,13 @@ static void give_up(Outbox *outbox, OutboxLetter *letter, const GPtrArray *outco
   outbox_fail(outbox, letter, true, reason, outcomes, NULL, NULL);
 }
 
-// What has waited for the connection too long is given up with the one that was tried.
-static void check_age(Outbox *outbox, OutboxLetter *letter) {
-  if (letter->row.error != NULL && is_too_old(outbox, letter)) give_up(outbox, letter, NULL);
+// What waits for the connection waits for that reason, tried or not, and what has waited too long
+// is given up with the one that was tried.
+static void note_waiting(Outbox *outbox, OutboxLetter *letter, const char *message) {
+  if (letter->row.error == NULL)
+    letter->row.error = g_strdup(message);
+  else if (is_too_old(outbox, letter))
+    give_up(outbox, letter, NULL);
 }
 
 // Letters that failed with one connection, or while its delay runs, are one failure; a try out of
@@ -81,7 +85,7 @@ static void note_offline(Outbox *outbox, const char *message) {
   if (outbox->out_of_turn) outbox->hurried_us = now_us;
   outbox->out_of_turn = false;
   outbox->resume_us = now_us + outbox_retry_delay_us(outbox, outbox->failures);
-  outbox_agenda_each_queued(outbox, check_age);
+  outbox_agenda_each_queued(outbox, note_waiting, message);
 }
 
 static void queue_again(Outbox *outbox, OutboxLetter *letter, int64_t wait_us,

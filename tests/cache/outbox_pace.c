@@ -89,11 +89,48 @@ static void test_offline_is_no_attempt(Fixture *fixture, gconstpointer unused) {
   g_assert_cmpint(letter->row.next_try, ==, seconds + 60);
 }
 
+static bool count_failed(OutboxLetter *letter, gpointer data) {
+  if (letter->row.phase == OUTBOX_FAILED) ++*(unsigned *)data;
+  return true;
+}
+
+// While the server is out of reach one letter is enough to try, but all have waited for it: each
+// says why, and all are given up when their time is over, not one with each try.
+static void test_given_up_together(Fixture *fixture, gconstpointer unused) {
+  fixture->options.now_us = tell_time;
+  fixture->options.retry_ms = 0;
+  fixture->options.send_lifetime_s = 5 * 24 * 3600;
+  seconds = 1000000000;
+  fixture_reopen(fixture);
+  fake_server_set(FAKE_OFFLINE);
+  for (unsigned i = 0; i < 200; i++) {
+    g_autofree char *name = g_strdup_printf("mail-%u", i);
+    fixture_copy_letter(fixture, name);
+  }
+  OutboxFile file;
+  unsigned failed = 0;
+  for (unsigned hour = 0; hour <= 5 * 24; hour++) {
+    outbox_run_agenda(fixture->outbox);
+    while (fixture->outbox->under_way->len > 0)
+      g_main_context_iteration(fixture->context, true);
+    if (hour == 1) {
+      g_assert_true(outbox_lookup(fixture->outbox, OUTBOX_INO, "mail-199", &file));
+      g_autofree char *why = outbox_detail(fixture->outbox, file.ino, OUTBOX_ERROR_TEXT);
+      g_assert_nonnull(why);
+    }
+    seconds += 3600;
+  }
+  fixture_wait_disk(fixture);
+  outbox_table_from(fixture->outbox->table, 0, count_failed, &failed);
+  g_assert_cmpuint(failed, ==, 200);
+}
+
 static const OutboxCase cases[] = {
     {"takes more by now", test_takes_more_by_now},
     {"when", test_when},
     {"too many recipients", test_too_many_recipients},
     {"offline is no attempt", test_offline_is_no_attempt},
+    {"given up together", test_given_up_together},
 };
 
 int main(int argc, char **argv) {
