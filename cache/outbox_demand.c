@@ -60,7 +60,9 @@ static OutboxLetter *find(Outbox *outbox, uint64_t directory, const char *name) 
 void outbox_retry(Outbox *outbox, const char *name, OutboxDone done, gpointer data) {
   if (g_str_has_prefix(name, FAILED_PREFIX)) name += strlen(FAILED_PREFIX);
   OutboxLetter *letter = find(outbox, OUTBOX_FAILED_INO, name);
-  if (letter == NULL)
+  if (letter == NULL && find(outbox, OUTBOX_INO, name) != NULL)
+    outbox_refuse(done, data, ENOENT, name, "it has not failed: flush sends what waits");
+  else if (letter == NULL)
     refuse(done, data, name);
   else if (outbox_is_locked(outbox, name))
     outbox_refuse(done, data, EBUSY, name, "an editor has it open");

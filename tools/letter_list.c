@@ -128,12 +128,32 @@ GPtrArray *letter_list_load(const Place *place, bool *running, GError **error) {
 
 // -- How they look.
 
+static void print_addresses(const char *before, const GPtrArray *addresses) {
+  for (unsigned i = 0; i < addresses->len; i++)
+    printf("%s%s", i == 0 ? before : ", ", (const char *)addresses->pdata[i]);
+  if (addresses->len > 0) puts("");
+}
+
 static void print_recipients(JsonObject *letter) {
+  g_autoptr(GPtrArray) addresses = g_ptr_array_new();
   if (!json_object_has_member(letter, "recipients")) return;
   JsonArray *array = json_object_get_array_member(letter, "recipients");
   for (unsigned i = 0; i < json_array_get_length(array); i++)
-    printf("%s%s", i == 0 ? "    to " : ", ", json_array_get_string_element(array, i));
-  puts("");
+    g_ptr_array_add(addresses, (gpointer)json_array_get_string_element(array, i));
+  print_addresses("    to ", addresses);
+}
+
+// Who has got a letter that others have not.
+static void print_accepted(JsonObject *letter) {
+  g_autoptr(GPtrArray) addresses = g_ptr_array_new();
+  if (!json_object_has_member(letter, "answered")) return;
+  JsonArray *array = json_object_get_array_member(letter, "answered");
+  for (unsigned i = 0; i < json_array_get_length(array); i++) {
+    JsonObject *answered = json_array_get_object_element(array, i);
+    if (g_strcmp0(text_of(answered, "verdict"), "accepted") == 0)
+      g_ptr_array_add(addresses, (gpointer)text_of(answered, "address"));
+  }
+  print_addresses("    accepted for ", addresses);
 }
 
 static void print_text(JsonObject *letter) {
@@ -144,6 +164,7 @@ static void print_text(JsonObject *letter) {
   if (next_try != NULL) printf(", next try %s", next_try);
   puts("");
   print_recipients(letter);
+  print_accepted(letter);
   if (why != NULL) printf("    %s\n", why);
 }
 

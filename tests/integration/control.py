@@ -128,6 +128,7 @@ class Control(OutboxCase):
         # Name, state, recipients, reason, next try; for programs the same in JSON.
         mount = self.mount(send_delay=3600)
         self.write_letter(mount, "no", b"refused@example.org")
+        self.write_letter(mount, "some", b"bob@example.org, refused@example.org")
         mount.ctl("flush", check=False)
         self.write_letter(mount, "held letter", b"Bob <bob@example.org>, carol@example.org")
         mount.sh(": > outbox/empty")
@@ -135,12 +136,18 @@ class Control(OutboxCase):
         self.assertRegex(text, r"(?m)^held letter: held, next try 20\d\d-\d\d-\d\dT[\d:]+Z\n"
                                r"    to bob@example.org, carol@example.org$")
         self.assertRegex(text, r"(?m)^failed/no: failed\n    to refused@example.org\n    .*no such luck")
+        self.assertRegex(text, r"(?m)^failed/some: failed\n    to bob@example.org, refused@example.org\n"
+                               r"    accepted for bob@example.org\n    .*no such luck")
         letters = self.listed(mount)
-        self.assertEqual(set(letters), {"no", "held letter", "empty"})
+        self.assertEqual(set(letters), {"no", "some", "held letter", "empty"})
         self.assertEqual(letters["no"]["directory"], "failed")
         self.assertEqual(letters["no"]["answered"][0]["verdict"], "refused")
         self.assertEqual(letters["held letter"]["recipients"], ["bob@example.org", "carol@example.org"])
         self.assertEqual(letters["empty"]["state"], "draft")
+        done = mount.ctl("retry", "held letter", check=False)
+        self.assertEqual((done.returncode, done.stderr),
+                         (66, "mailfsctl: outbox: held letter: it has not failed: "
+                              "flush sends what waits\n"))
 
     def test_outbox_while_not_mounted(self):
         # The same from the disk, which is left as it is; everything else needs mailfs and says so.
