@@ -68,6 +68,16 @@ class Sendmail(OutboxCase):
         self.assertIn(b"Return-Path: <>", letter)
         self.assertEqual(parse(letter)["From"], "alice@example.org")
 
+    def test_a_delivery_report(self):
+        # What -N, -R and -V ask for, the server does: it reports a success, and with that id.
+        mount = self.mount()
+        mount.sendmail(self.letter("report-test"), "-N", "success,failure", "-R", "hdrs",
+                       "-V", "lab=4+1", "bob@example.org")
+        self.arrived("bob", "report-test")
+        [report] = self.arrived("alice", "report-test")
+        self.assertIn(b"\r\nOriginal-Envelope-Id: lab=4+1\r\n", report)
+        self.assertIn(b"\r\nContent-Type: text/rfc822-headers", report)
+
     def test_cron(self):
         # What cron gives to sendmail, with addresses that are none outside of this machine.
         mount = self.mount()
