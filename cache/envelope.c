@@ -83,7 +83,8 @@ char *envelope_read_envid(const char *text, GError **error) {
   for (const char *c = text; *c != '\0'; c++)
     good &= g_ascii_isgraph(*c);
   return good ? g_strdup(text)
-              : refuse("envelope ID of at most 100 printable characters", text, error);
+              : refuse("envelope ID of at most 100 printable characters without blanks", text,
+                       error);
 }
 
 unsigned envelope_notify(const Envelope *envelope) {
