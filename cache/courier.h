@@ -56,6 +56,7 @@ typedef struct {
   char *message;        // else: what went wrong, in the server's or our words
   bool uncertain;       // the last bytes had gone out: the server may have taken it
   bool denied;          // OFFLINE: the login was refused, or the server is not trusted
+  bool is_ours;         // decided here: no server was asked
   uint64_t max_size;    // of a letter, as the server last said; 0: not known
 } CourierResult;
 

@@ -107,6 +107,7 @@ static CourierDelivery *prepare(CourierLane *lane, CourierTask *task) {
   delivery->sent.not_taken = not_taken;
   delivery->sent.next = next_letter;
   if (delivery->result == NULL) return delivery;
+  delivery->result->is_ours = true;
   tell(lane, task, g_steal_pointer(&delivery->result));
   courier_delivery_free(delivery);
   return NULL;

@@ -223,7 +223,7 @@ static void settle(Outbox *outbox, OutboxLetter *letter, const GPtrArray *outcom
 // What it says of the server.
 static void note_verdict(Outbox *outbox, OutboxLetter *letter, const CourierResult *result) {
   bool is_failure = result->verdict == COURIER_OFFLINE || result->verdict == COURIER_TURNED_AWAY;
-  if (result->verdict == COURIER_UNTRIED) return;
+  if (result->verdict == COURIER_UNTRIED || result->is_ours) return;
   outbox->denied = result->denied;
   if (is_failure) return;
   outbox->failures = 0;

@@ -2,6 +2,7 @@
 // that gets on is gone on with at once, and its limit of an hour ago is asked for anew.
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cache/outbox_private.h"
 #include "outbox_cases.h"
@@ -125,12 +126,41 @@ static void test_given_up_together(Fixture *fixture, gconstpointer unused) {
   g_assert_cmpuint(failed, ==, 200);
 }
 
+// A letter that cannot be read here says nothing of the server: a password that was refused is not
+// offered the sooner for it.
+static void test_unreadable(Fixture *fixture, gconstpointer unused) {
+  fixture->options.now_us = tell_time;
+  fixture->options.retry_ms = 0;
+  seconds = 1000000000;
+  fixture_reopen(fixture);
+  Outbox *outbox = fixture->outbox;
+  fake_server_set(FAKE_DENIED);
+  fixture_copy_letter(fixture, "lost");
+  while (outbox->under_way->len > 0)
+    g_main_context_iteration(fixture->context, true);
+  fixture_copy_letter(fixture, "mail");
+  char file[24];
+  outbox_file_name(outbox_table_find(outbox->table, OUTBOX_INO, "lost")->row.id, file);
+  g_assert_cmpint(unlinkat(outbox->letters_fd, file, 0), ==, 0);
+  seconds += 60;
+  do {
+    outbox_run_agenda(outbox);
+    g_main_context_iteration(fixture->context, outbox->under_way->len > 0);
+  } while (outbox->under_way->len > 0 || fake_server_tries() < 2);
+  g_assert_cmpuint(outbox->failures, ==, 2);
+  g_assert_true(outbox->denied);
+  g_autofree char *why = outbox_detail(
+      outbox, outbox_table_find(outbox->table, OUTBOX_INO, "lost")->row.ino, OUTBOX_ERROR_TEXT);
+  g_assert_cmpstr(why, ==, g_strerror(ENOENT));
+}
+
 static const OutboxCase cases[] = {
     {"takes more by now", test_takes_more_by_now},
     {"when", test_when},
     {"too many recipients", test_too_many_recipients},
     {"offline is no attempt", test_offline_is_no_attempt},
     {"given up together", test_given_up_together},
+    {"unreadable", test_unreadable},
 };
 
 int main(int argc, char **argv) {
