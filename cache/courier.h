@@ -58,6 +58,8 @@ typedef struct {
   bool denied;          // OFFLINE: the login was refused, or the server is not trusted
   bool is_ours;         // decided here: no server was asked
   uint64_t max_size;    // of a letter, as the server last said; 0: not known
+  // When it was known, monotonic: what has to be on disk first comes later than what has not.
+  int64_t known_us;
 } CourierResult;
 
 typedef struct {

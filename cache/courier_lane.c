@@ -65,6 +65,7 @@ static void journal_result(CourierLane *lane, const CourierTask *task, CourierRe
 
 static void tell(CourierLane *lane, const CourierTask *task, CourierResult *result) {
   result->max_size = lane->max_size;
+  result->known_us = g_get_monotonic_time();
   if (result->verdict == COURIER_ANSWERED)
     journal_result(lane, task, result);
   else

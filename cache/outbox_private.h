@@ -72,6 +72,7 @@ struct Outbox {
   GPtrArray *drains;     // OutboxDrain *, each its owner's
   unsigned failures;     // connections that failed in a row
   bool lets_in;          // a letter was answered since one was turned away, or a connection failed
+  int64_t failed_us;     // when the courier saw the last of those, monotonic
   int64_t resume_us;     // no connection is tried before, monotonic
   int64_t hurried_us;    // when a try out of turn failed last
   bool out_of_turn;      // the next try is not the one that the delay was for

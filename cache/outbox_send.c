@@ -220,15 +220,21 @@ static void settle(Outbox *outbox, OutboxLetter *letter, const GPtrArray *outcom
     finish(outbox, letter);
 }
 
-// What it says of the server.
+// What it says of the server. An answer that was had before a connection failed, and is told later,
+// says nothing of what is now.
 static void note_verdict(Outbox *outbox, OutboxLetter *letter, const CourierResult *result) {
   bool is_failure = result->verdict == COURIER_OFFLINE || result->verdict == COURIER_TURNED_AWAY;
   if (result->verdict == COURIER_UNTRIED || result->is_ours) return;
-  outbox->denied = result->denied;
-  if (is_failure) return;
+  if (is_failure) {
+    outbox->denied = result->denied;
+    outbox->failed_us = MAX(outbox->failed_us, result->known_us);
+    return;
+  }
+  letter->turned_away = false;
+  if (result->known_us < outbox->failed_us) return;
+  outbox->denied = false;
   outbox->failures = 0;
   outbox->resume_us = 0;
-  letter->turned_away = false;
   outbox->lets_in |= result->verdict == COURIER_ANSWERED;
 }
 

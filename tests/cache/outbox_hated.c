@@ -166,6 +166,38 @@ static void test_some_at_a_time(Fixture *fixture, gconstpointer unused) {
   g_assert_cmpuint(fake_server_count(), ==, 50);
 }
 
+static gint is_stuck;
+
+static void wait_unstuck(gpointer unused) {
+  while (g_atomic_int_get(&is_stuck))
+    g_usleep(1000);
+}
+
+static void stick(FakeMoment moment, const char *letter, gpointer unused) {
+  if (moment == FAKE_TAKEN) g_atomic_int_set(&is_stuck, true);
+}
+
+// An answer that has to be on disk before it is known is older than the connection's end that came
+// behind it, and no reason to try the server again at once.
+static void test_late_answer(Fixture *fixture, gconstpointer unused) {
+  fake_server_hate(NULL);
+  fake_server_allow(1);
+  fake_server_expect(FAKE_ACCEPT);
+  fake_server_set(FAKE_TURN_AWAY);
+  fake_server_watch(stick, NULL);
+  fixture->options.after_step = wait_unstuck;
+  begin_waiting(fixture, 1);
+  while (fixture->outbox->failures == 0)
+    g_main_context_iteration(fixture->context, true);
+  unsigned tries = fake_server_tries();
+  g_atomic_int_set(&is_stuck, false);
+  fake_server_watch(NULL, NULL);
+  settle(fixture);
+  fixture_assert_names(fixture, "mail-0", "");
+  g_assert_cmpuint(fixture->outbox->failures, ==, 1);
+  g_assert_cmpuint(fake_server_tries(), ==, tries);
+}
+
 static const struct {
   const char *name;
   void (*run)(Fixture *fixture, gconstpointer unused);
@@ -176,6 +208,7 @@ static const struct {
     {"flush", test_flush},
     {"all turned away", test_all_turned_away},
     {"some at a time", test_some_at_a_time},
+    {"late answer", test_late_answer},
 };
 
 int main(int argc, char **argv) {
