@@ -2,10 +2,12 @@
 // create it. That takes the name as O_TRUNC and rename do, so the letter goes on, as NAME+1. It is
 // known only afterwards: a letter of another program that is removed loses its name at once, as rm
 // wants it, but is kept for a moment, also in the journal: where the program ends in between it is
-// not known what was meant, and the next start finds it, see outbox_recover.c.
+// not known what was meant, and the next start finds it, see outbox_recover.c. One that is still
+// written stays open, and is in the journal as that if it is there at all.
 #include <string.h>
 
 #include "cache/outbox_private.h"
+#include "cache/outbox_rules.h"
 
 // How long after it was told that the file is gone a program may create its own.
 #define KEPT_US G_USEC_PER_SEC
@@ -97,23 +99,46 @@ static void take_kept(SpoolJob *job, gpointer data) {
   outbox_end_errand(outbox, job, NULL);
 }
 
-bool outbox_keep_removed(Outbox *outbox, OutboxLetter *letter, OutboxProcess process,
-                         OutboxDone done, gpointer data) {
-  bool waits = letter->row.phase == OUTBOX_HELD || letter->row.phase == OUTBOX_QUEUED;
-  bool is_own = process.id == 0 || outbox_process_is(process, letter->writer);
-  if (!waits || is_own || outbox_is_locked(outbox, letter->row.name)) return false;
+static Kept *keep(Outbox *outbox, OutboxLetter *letter, OutboxProcess process) {
   Kept *kept = g_new0(Kept, 1);
   *kept = (Kept){process, letter, letter->row.phase, letter->due_us, 0};
   letter->pins++;
   outbox_unname_letter(outbox, letter);
+  if (g_queue_get_length(&outbox->kept->letters) == KEPT_MAX) forget_oldest(outbox->kept);
+  g_queue_push_tail(&outbox->kept->letters, kept);
+  return kept;
+}
+
+static void keep_open(Outbox *outbox, OutboxLetter *letter, OutboxProcess process, OutboxDone done,
+                      gpointer data) {
+  Kept *kept = keep(outbox, letter, process);
+  kept->until_us = outbox_now_us(outbox) + KEPT_US;
+  outbox_forget_kept(outbox);
+  if (done != NULL) done(NULL, data);
+}
+
+static void keep_waiting(Outbox *outbox, OutboxLetter *letter, OutboxProcess process,
+                         OutboxDone done, gpointer data) {
+  keep(outbox, letter, process);
   letter->row.phase = OUTBOX_KEPT;
   letter->journaled = true;
   SpoolJob *job = outbox_new_job(letter, SPOOL_PUT);
   job->sync = letter->synced != letter->revision;
-  if (g_queue_get_length(&outbox->kept->letters) == KEPT_MAX) forget_oldest(outbox->kept);
-  g_queue_push_tail(&outbox->kept->letters, kept);
   outbox_push(outbox, letter, job, take_kept, done, data);
-  return true;
+}
+
+bool outbox_keep_removed(Outbox *outbox, OutboxLetter *letter, OutboxProcess process,
+                         OutboxDone done, gpointer data) {
+  bool waits = letter->row.phase == OUTBOX_HELD || letter->row.phase == OUTBOX_QUEUED;
+  bool is_open = letter->row.phase == OUTBOX_OPEN && letter->writers > 0 &&
+                 outbox_name_is_sendable(letter->row.name);
+  bool is_own = process.id == 0 || outbox_process_is(process, letter->writer);
+  if (is_own || outbox_is_locked(outbox, letter->row.name)) return false;
+  if (is_open)
+    keep_open(outbox, letter, process, done, data);
+  else if (waits)
+    keep_waiting(outbox, letter, process, done, data);
+  return is_open || waits;
 }
 
 static GList *find_kept(const OutboxKept *letters, const char *name, OutboxProcess process) {
@@ -123,6 +148,14 @@ static GList *find_kept(const OutboxKept *letters, const char *name, OutboxProce
     if (is_his && strcmp(kept->letter->row.name, name) == 0) return at;
   }
   return NULL;
+}
+
+// What was still written goes on, or is committed if its writer has closed it meanwhile.
+static void resume(Outbox *outbox, OutboxLetter *letter) {
+  if (letter->writers == 0)
+    outbox_close_letter(outbox, letter, NULL, NULL);
+  else if (letter->journaled)
+    outbox_store(outbox, letter, NULL, NULL);
 }
 
 static void bring_back(Outbox *outbox, const Kept *kept) {
@@ -135,8 +168,12 @@ static void bring_back(Outbox *outbox, const Kept *kept) {
   letter->commit++;
   letter->pins--;
   outbox_table_link(outbox->table, letter);
-  outbox_store(outbox, letter, NULL, NULL);
-  outbox_agenda_add(outbox, letter, MAX(kept->due_us, outbox_now_us(outbox)));
+  if (kept->phase == OUTBOX_OPEN) {
+    resume(outbox, letter);
+  } else {
+    outbox_store(outbox, letter, NULL, NULL);
+    outbox_agenda_add(outbox, letter, MAX(kept->due_us, outbox_now_us(outbox)));
+  }
   outbox_run_agenda(outbox);
   outbox_tell_changed(outbox, OUTBOX_INO);
 }

@@ -272,6 +272,28 @@ static void test_removed_and_made(Fixture *fixture, gconstpointer unused) {
   FIXTURE_ASSERT_SENDS(fixture, "mail", "other");
 }
 
+// Also while it is still written, whether it is closed before the name is taken or after.
+static void test_removed_while_open(Fixture *fixture, gconstpointer unused) {
+  OutboxHandle *first = fixture_create(fixture, "mail");
+  unlink_as_other(fixture, "mail");
+  write_as_other(fixture, "mail", "second");
+  fixture_assert_names(fixture, "mail+1 mail", "");
+  fixture_write_letter(first, "first");
+  fixture_finish(fixture, first, getpid());
+  OutboxHandle *third = fixture_create(fixture, "note");
+  fixture_write_letter(third, "third");
+  unlink_as_other(fixture, "note");
+  fixture_finish(fixture, third, getpid());
+  fixture_assert_names(fixture, "mail+1 mail", "");
+  write_as_other(fixture, "note", "fourth");
+  fixture_assert_names(fixture, "mail+1 mail note+1 note", "");
+  OutboxHandle *gone = fixture_create(fixture, "gone");
+  fixture_write_letter(gone, "gone");
+  unlink_as_other(fixture, "gone");
+  fixture_finish(fixture, gone, getpid());
+  FIXTURE_ASSERT_SENDS(fixture, "first", "second", "third", "fourth");
+}
+
 // The program ends between the two: what was meant is not known, so the letter is not lost and not
 // sent.
 static void test_removed_and_crashed(Fixture *fixture, gconstpointer unused) {
@@ -352,6 +374,7 @@ static const OutboxCase cases[] = {
     {"stays empty", test_stays_empty},
     {"touched", test_touched},
     {"removed and made", test_removed_and_made},
+    {"removed and made while it is written", test_removed_while_open},
     {"removed", test_removed},
     {"removed, and a crash", test_removed_and_crashed},
     {"removed and made, and a crash", test_removed_made_and_crashed},
