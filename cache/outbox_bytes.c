@@ -111,13 +111,27 @@ static bool truncate_path(Outbox *outbox, uint64_t ino, uint64_t size, GError **
   return done;
 }
 
+static bool is_written_elsewhere(const OutboxHandle *handle) {
+  GHashTableIter iter;
+  gpointer key;
+  g_hash_table_iter_init(&iter, handle->outbox->handles);
+  while (g_hash_table_iter_next(&iter, &key, NULL)) {
+    const OutboxHandle *other = key;
+    bool is_same = other->letter == handle->letter && other->writes;
+    if (is_same && !outbox_process_is(other->process, handle->process)) return true;
+  }
+  return false;
+}
+
 // sort -o and truncate open a file as it is and empty it then, which takes a letter of another
-// program its name only, as O_TRUNC does.
+// program its name only, as O_TRUNC does: one that it has written, or is about to write.
 static bool is_of_another(const OutboxHandle *handle) {
   const OutboxLetter *letter = handle->letter;
-  return letter->linked && letter->row.phase == OUTBOX_OPEN && letter->size > 0 &&
-         outbox_name_is_sendable(letter->row.name) && !handle->has_written &&
-         !outbox_process_is(letter->author, handle->process);
+  if (!letter->linked || letter->row.phase != OUTBOX_OPEN || handle->has_written ||
+      !outbox_name_is_sendable(letter->row.name))
+    return false;
+  return letter->size > 0 ? !outbox_process_is(letter->author, handle->process)
+                          : is_written_elsewhere(handle);
 }
 
 static void change_letter(OutboxHandle *handle, OutboxLetter *fresh) {

@@ -84,6 +84,32 @@ static void test_emptied_while_sent(Fixture *fixture, gconstpointer unused) {
   FIXTURE_ASSERT_SENDS(fixture, "mail", "second");
 }
 
+// Also before that one has written anything; what nobody has open is not left behind empty.
+static void test_emptied_before_written(Fixture *fixture, gconstpointer unused) {
+  OutboxHandle *first = fixture_create(fixture, "mail");
+  OutboxHandle *second = fixture_open_letter(fixture, "mail", O_WRONLY, fixture_other_process());
+  g_assert_true(outbox_truncate(fixture->outbox, 0, first, 0, NULL));
+  fixture_write_letter(first, "first");
+  g_assert_true(outbox_truncate(fixture->outbox, 0, second, 0, NULL));
+  fixture_write_letter(second, "second");
+  fixture_finish(fixture, second, fixture_other_process());
+  fixture_finish(fixture, first, getpid());
+  OutboxHandle *third = fixture_create(fixture, "note");
+  OutboxHandle *fourth = fixture_open_letter(fixture, "note", O_WRONLY, fixture_other_process());
+  g_assert_true(outbox_truncate(fixture->outbox, 0, fourth, 0, NULL));
+  fixture_write_letter(third, "third");
+  fixture_write_letter(fourth, "fourth");
+  fixture_finish(fixture, third, getpid());
+  fixture_finish(fixture, fourth, fixture_other_process());
+  fixture_finish(fixture, fixture_create(fixture, "empty"), getpid());
+  OutboxHandle *fifth = fixture_open_letter(fixture, "empty", O_WRONLY, fixture_other_process());
+  g_assert_true(outbox_truncate(fixture->outbox, 0, fifth, 0, NULL));
+  fixture_finish(fixture, fifth, fixture_other_process());
+  g_autofree char *names = fixture_names(fixture, OUTBOX_INO);
+  g_assert_null(strstr(names, "empty+1"));
+  FIXTURE_ASSERT_SENDS(fixture, "first", "second", "third", "fourth");
+}
+
 // Two that opened the same letter, each for its name: it and both of theirs go.
 static void test_emptied_twice_while_sent(Fixture *fixture, gconstpointer unused) {
   OutboxHandle *first = open_stalled(fixture);
@@ -365,6 +391,7 @@ static const OutboxCase cases[] = {
     {"both empty", test_both_empty},
     {"emptied", test_emptied},
     {"emptied while it is written", test_emptied_while_open},
+    {"emptied before it is written", test_emptied_before_written},
     {"emptied while it is sent", test_emptied_while_sent},
     {"emptied twice while it is sent", test_emptied_twice_while_sent},
     {"opened while it is sent", test_opened_while_sent},
