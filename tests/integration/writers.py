@@ -385,6 +385,16 @@ class Specials(WritersCase):
         self.go_on(running)
         self.assert_arrives("moved-test", text_of("moved-test") + "more\n")
 
+    def test_mv_onto_what_is_written(self):
+        # mv from another file system removes what has the name; that goes on all the same.
+        mount = self.shared()
+        running = self.writer(mount, "mv", "file.write(b'end\\n')\nfile.close()\n", "mv-open")
+        mount.run("mv", self.source(mount, text_of("mv-other")), "outbox/mv")
+        self.assertIn("mv+1", mount.ls("outbox"))
+        self.assert_arrives("mv-other")
+        self.go_on(running)
+        self.assert_arrives("mv-open", text_of("mv-open") + "end\n")
+
     def test_a_file_that_stays_open(self):
         # However long it takes: what is open is not sent, and holds nobody up.
         mount = self.shared()
