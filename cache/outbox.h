@@ -118,6 +118,9 @@ int64_t outbox_directory_mtime_ns(const Outbox *outbox, uint64_t directory);
 // Reading.
 bool outbox_get(Outbox *outbox, uint64_t ino, OutboxFile *file);
 bool outbox_lookup(Outbox *outbox, uint64_t parent, const char *name, OutboxFile *file);
+// To be called when that process is told that outbox/ has a file of that name: if it has just
+// removed one to put its own there, another was faster, and what it removed goes on.
+void outbox_seen(Outbox *outbox, const char *name, pid_t pid);
 typedef bool (*OutboxEach)(const OutboxFile *file, gpointer data);
 // Files of `parent` with ino > after, by rising ino, until `each` returns false. Not failed/
 // itself.

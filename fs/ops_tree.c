@@ -35,6 +35,8 @@ static bool answer_lookup(Request *request) {
   if (ops_found(request->req, answer)) {
     struct fuse_entry_param entry;
     attr_fill_entry(&filesystem->identity, &thing, &entry);
+    if (request->ino == OUTBOX_INO)
+      outbox_dir_seen(filesystem->outbox_dir, request->req, request->name);
     fuse_reply_entry(request->req, &entry);
     ops_told(filesystem, &thing);
   }

@@ -107,6 +107,10 @@ static bool fill_entry(OutboxDir *dir, fuse_req_t req, uint64_t ino,
   return true;
 }
 
+void outbox_dir_seen(OutboxDir *dir, fuse_req_t req, const char *name) {
+  outbox_seen(dir->outbox, name, caller(req));
+}
+
 // Another process was faster: without O_EXCL its letter is what gets opened.
 static OutboxHandle *create_or_open(OutboxDir *dir, fuse_req_t req, uint64_t parent,
                                     const char *name, mode_t mode, int flags, OutboxFile *file,
@@ -115,6 +119,7 @@ static OutboxHandle *create_or_open(OutboxDir *dir, fuse_req_t req, uint64_t par
   OutboxHandle *handle =
       outbox_create(dir->outbox, parent, name, mode, caller(req), file, &refused);
   if (handle != NULL) return handle;
+  if (errno_from_error(refused) == EEXIST) outbox_dir_seen(dir, req, name);
   if (errno_from_error(refused) == EEXIST && !(flags & O_EXCL) &&
       outbox_lookup(dir->outbox, parent, name, file))
     return outbox_open_file(dir->outbox, file->ino, flags, caller(req), error);

@@ -23,6 +23,8 @@ void outbox_dir_release_rest(OutboxDir *dir);
 void outbox_dir_free(OutboxDir *dir);
 
 // Each replies to `req`, now or later, with what the outbox makes of it.
+// The caller is told that outbox/ has a file of that name.
+void outbox_dir_seen(OutboxDir *dir, fuse_req_t req, const char *name);
 void outbox_dir_create(OutboxDir *dir, fuse_req_t req, uint64_t parent, const char *name,
                        mode_t mode, const struct fuse_file_info *file);
 void outbox_dir_mknod(OutboxDir *dir, fuse_req_t req, uint64_t parent, const char *name,

@@ -298,6 +298,20 @@ static void test_removed_and_made(Fixture *fixture, gconstpointer unused) {
   FIXTURE_ASSERT_SENDS(fixture, "mail", "other");
 }
 
+// Another program takes the name in between: it fails, and has removed nothing of anybody's.
+static void test_removed_too_late(Fixture *fixture, gconstpointer unused) {
+  fixture_copy_letter(fixture, "mail");
+  unlink_as_other(fixture, "mail");
+  outbox_seen(fixture->outbox, "mail", getpid());
+  fixture_assert_names(fixture, "", "");
+  g_autofree char *text = fixture_letter("faster");
+  g_assert_cmpint(fixture_copy(fixture, "mail", text), ==, 0);
+  fixture_assert_names(fixture, "mail", "");
+  outbox_seen(fixture->outbox, "mail", fixture_other_process());
+  fixture_assert_names(fixture, "mail+1 mail", "");
+  FIXTURE_ASSERT_SENDS(fixture, "mail", "faster");
+}
+
 // Also while it is still written, whether it is closed before the name is taken or after.
 static void test_removed_while_open(Fixture *fixture, gconstpointer unused) {
   OutboxHandle *first = fixture_create(fixture, "mail");
@@ -402,6 +416,7 @@ static const OutboxCase cases[] = {
     {"touched", test_touched},
     {"removed and made", test_removed_and_made},
     {"removed and made while it is written", test_removed_while_open},
+    {"removed too late", test_removed_too_late},
     {"removed", test_removed},
     {"removed, and a crash", test_removed_and_crashed},
     {"removed and made, and a crash", test_removed_made_and_crashed},

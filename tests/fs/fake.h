@@ -64,5 +64,8 @@ unsigned fake_count_open(Store *store);
 
 Outbox *fake_outbox_new(void);
 void fake_outbox_free(Outbox *outbox);
+// Who was told last that a file of outbox/ is there, since this was asked last; 0: nobody. Any
+// thread.
+pid_t fake_seen_by(Outbox *outbox);
 // A letter whose bytes are those of an open file, the caller's.
 void fake_lend_letter(Outbox *outbox, const char *name, int fd, unsigned size);

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -21,6 +22,7 @@ struct Outbox {
   GPtrArray *letters;  // by rising ino
   uint64_t next_ino;
   int64_t mtime_ns;
+  atomic_int seen_by;
 };
 
 struct OutboxHandle {
@@ -120,6 +122,14 @@ bool outbox_lookup(Outbox *outbox, uint64_t parent, const char *name, OutboxFile
   FakeLetter *letter = parent == OUTBOX_INO ? find_name(outbox, name) : NULL;
   if (letter != NULL) fill(letter, file);
   return letter != NULL;
+}
+
+void outbox_seen(Outbox *outbox, const char *name, pid_t pid) {
+  atomic_store(&outbox->seen_by, pid);
+}
+
+pid_t fake_seen_by(Outbox *outbox) {
+  return atomic_exchange(&outbox->seen_by, 0);
 }
 
 void outbox_children(Outbox *outbox, uint64_t parent, uint64_t after, OutboxEach each,

@@ -207,7 +207,12 @@ static void test_outbox(void) {
   g_assert_cmpint(write_letter(path, LETTER), ==, 0);
   assert_list(mounted, "outbox", "failed letter ");
   assert_read(mounted, "outbox/letter", LETTER);
+  fake_seen_by(mounted->outbox);
   g_assert_cmpuint(look(mounted, "outbox/letter").st_mode, ==, S_IFREG | 0600);
+  g_assert_cmpint(fake_seen_by(mounted->outbox), ==, gettid());
+  g_assert_cmpint(open(path, O_CREAT | O_EXCL | O_WRONLY, 0600), ==, -1);
+  g_assert_cmpint(errno, ==, EEXIST);
+  g_assert_cmpint(fake_seen_by(mounted->outbox), ==, gettid());
   g_assert_cmpint(getxattr(path, "user.mailfs.state", value, sizeof value), ==, 4);
   g_assert_cmpint(chmod(path, 0400), ==, 0);
   g_assert_cmpint(truncate(path, 4), ==, 0);
