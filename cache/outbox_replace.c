@@ -1,10 +1,10 @@
 // mv from another file system, install and others remove what has the name that they want, and then
 // create it. That takes the name as O_TRUNC and rename do, so the letter goes on, as NAME+1. It is
-// known only afterwards, when they create theirs or find that another was faster: a letter of another
-// program that is removed loses its name at once, as rm wants it, but is kept for a moment, also in
-// the journal: where the program ends in between it is not known what was meant, and the next start
-// finds it, see outbox_recover.c. One that is still written stays open, and is in the journal as that
-// if it is there at all.
+// known only afterwards, when they create theirs or find that another was faster: a letter of
+// another program that is removed loses its name at once, as rm wants it, but is kept for a moment,
+// also in the journal: where the program ends in between it is not known what was meant, and the
+// next start finds it, see outbox_recover.c. One that is still written stays open, and is in the
+// journal as that if it is there at all.
 #include <string.h>
 
 #include "cache/outbox_private.h"
