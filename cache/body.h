@@ -39,8 +39,8 @@ void body_remove(BodyStore *store, uint64_t ino);
 // The same, but not of one that is open: false. Blocks on the disk, and holds up nobody else.
 // is_last: the file had no other name.
 bool body_evict(BodyStore *store, uint64_t ino, bool *is_last);
-// Bodies that a crash left, or an index that was deleted, are nobody's: to be found by going through
-// the directories, by any thread, once and while the store is in use.
+// Bodies that a crash left, or an index that was deleted, are nobody's: to be found by going
+// through the directories, by any thread, once and while the store is in use.
 #define BODY_DIRECTORIES 256
 // The inodes that have a file in one of them, as an array of uint64_t, the caller's.
 GArray *body_in_directory(BodyStore *store, unsigned directory);

@@ -73,7 +73,7 @@ typedef struct {
   unsigned pause_ms;       // the server wants to be left alone for so long; 0: it does not say
   // Error (BUSY): nothing newer can be had on this connection, and no other may be made yet.
   bool is_too_soon;
-  Changes *changes;        // of what was synchronised, NULL: nothing
+  Changes *changes;  // of what was synchronised, NULL: nothing
   // JOB_EXPUNGE, also with an error: the ids of those that the server does not have any more, and
   // of those that it may not be asked to remove, since they cannot be told from others.
   GPtrArray *settled, *doubtful;

@@ -80,8 +80,8 @@ void ledger_rollback(Ledger *ledger);
 // EBUSY (the index is), ENOTSUP: it cannot be told for sure from others (several messages have one
 // id, or it has none).
 char *ledger_id_of(Ledger *ledger, uint64_t ino, GError **error);
-// On the index. Hides a message, or shows it again. The folder's mtime moves. Hidden is the inode: a
-// listing may have found another message under its id meanwhile.
+// On the index. Hides a message, or shows it again. The folder's mtime moves. Hidden is the inode:
+// a listing may have found another message under its id meanwhile.
 bool ledger_hide(Ledger *ledger, uint64_t ino, int64_t now_ns, GError **error);
 bool ledger_show(Ledger *ledger, const char *id, int64_t now_ns, GError **error);
 // On the ledger: the message that is hidden, if it is, is to be removed, and is no longer in the

@@ -131,8 +131,8 @@ void outbox_push(Outbox *outbox, OutboxLetter *letter, SpoolJob *job, OutboxAnsw
 void outbox_end_errand(Outbox *outbox, SpoolJob *job, const GError *error);
 // What a caller is told of a letter that the check refused; NULL: it did not.
 GError *outbox_refusal_of(const SpoolJob *job);
-// Stores the letter as it is now, with its bytes if they are not known to be on disk. One that cannot be stored is tried again as soon as something
-// else can be, and at the end.
+// Stores the letter as it is now, with its bytes if they are not known to be on disk. One that
+// cannot be stored is tried again as soon as something else can be, and at the end.
 void outbox_store(Outbox *outbox, OutboxLetter *letter, OutboxDone done, gpointer data);
 // Stores its place, mode and times only. relaxed: need not survive a power failure.
 void outbox_store_label(Outbox *outbox, OutboxLetter *letter, bool relaxed);

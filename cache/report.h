@@ -12,10 +12,10 @@
 #include "net/mailbox.h"
 
 typedef enum {
-  REPORT_JOB,   // job, with its result
+  REPORT_JOB,  // job, with its result
   // ino, fd, size, on_disk, is_other: it is here, and the index will know when the job is done
   REPORT_BODY,
-  REPORT_PART,  // ino, range: more of a large body can be read
+  REPORT_PART,    // ino, range: more of a large body can be read
   REPORT_FOLDER,  // folder, status: changed on the server
   REPORT_TREE,    // so has the tree
   REPORT_WATCH,   // session, watch, folder: what it watches from now on

@@ -18,9 +18,9 @@ struct Session {
   atomic_bool is_ending;  // so is the session
   // The thread's own:
   Index *index;
-  GError *index_error;   // why there is none
-  Mailbox *mailbox;      // NULL: not connected
-  int64_t connected_us;  // when it was, monotonic
+  GError *index_error;    // why there is none
+  Mailbox *mailbox;       // NULL: not connected
+  int64_t connected_us;   // when it was, monotonic
   int64_t login_from_us;  // it may be made again then: the server wants a pause between logins
   GError *shut;           // why the server let nobody in at the last try; NULL: it was not so
   int64_t shut_until_us;

@@ -30,7 +30,6 @@ int errno_from_error(const GError *error) {
       (size_t)error->code < G_N_ELEMENTS(net_errno))
     return net_errno[error->code];
   bool is_errno = error->domain == OUTBOX_ERROR || error->domain == LEDGER_ERROR;
-  if (is_errno && error->code > 0 && error->code <= ERRNO_MAX)
-    return error->code;
+  if (is_errno && error->code > 0 && error->code <= ERRNO_MAX) return error->code;
   return EIO;
 }

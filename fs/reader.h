@@ -1,7 +1,7 @@
-// The Reader answers READ from files of bodies and letters. What the page cache holds is answered at once by the
-// main loop; what would wait for the disk goes to one of two threads, so that a cold disk stalls
-// nobody else. The kernel releases a file only after its reads were answered, so a descriptor
-// outlives them.
+// The Reader answers READ from files of bodies and letters. What the page cache holds is answered
+// at once by the main loop; what would wait for the disk goes to one of two threads, so that a cold
+// disk stalls nobody else. The kernel releases a file only after its reads were answered, so a
+// descriptor outlives them.
 #pragma once
 
 #include <stddef.h>

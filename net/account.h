@@ -30,9 +30,9 @@ typedef struct {
 
 // Parses `imaps://user@host[:port]` and its kin: user is percent-decoded, the port defaults by
 // scheme (993, 143, 995, 110, 465, 587), timeout_ms to 60,000. No secret yet. A password in the
-// URL, an empty host, a path, a query, a control character, an unknown scheme, and a mailbox without
-// a user (SMTP may lack one) are refused with NET_ERROR_REFUSED and words for the user, which never
-// repeat the URL: it may hold a password. IPv6 hosts stand in brackets.
+// URL, an empty host, a path, a query, a control character, an unknown scheme, and a mailbox
+// without a user (SMTP may lack one) are refused with NET_ERROR_REFUSED and words for the user,
+// which never repeat the URL: it may hold a password. IPv6 hosts stand in brackets.
 Account *account_new_from_url(const char *url, GError **error);
 void account_free(Account *account);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Account, account_free)

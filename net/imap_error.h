@@ -12,8 +12,8 @@
 // OFFLINE for BYE, else REFUSED. The message is the server's words, made printable.
 void imap_error_set(GError **error, const ImapResponse *response);
 
-// Adds the failure of one of several commands to `failure`, their common one, and frees or keeps it:
-// the first counts, but for one that ends the connection.
+// Adds the failure of one of several commands to `failure`, their common one, and frees or keeps
+// it: the first counts, but for one that ends the connection.
 void imap_error_add(GError **failure, GError *another);
 
 // `text` as one line for a log or a message: UTF-8, without control characters, cut where it is

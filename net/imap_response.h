@@ -55,7 +55,7 @@ typedef enum {
   IMAP_EVENT_BODY_BYTES,
   IMAP_EVENT_BODY_END,
   IMAP_EVENT_RANGE,  // of UIDs: `response` as far as it came
-  IMAP_EVENT_BAD,  // `response` as far as it came; a body that began without END is incomplete
+  IMAP_EVENT_BAD,    // `response` as far as it came; a body that began without END is incomplete
   IMAP_EVENT_FATAL,
 } ImapEventType;
 

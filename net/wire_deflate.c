@@ -109,8 +109,9 @@ static bool deflate_send(Wire *wire, const void *bytes, size_t size, GError **er
   return true;
 }
 
-// Compressed bytes that came may yield nothing yet: then a receive would wait for more. They may also
-// yield a thousand times what came, through which new work does not wait: the inner wire knows.
+// Compressed bytes that came may yield nothing yet: then a receive would wait for more. They may
+// also yield a thousand times what came, through which new work does not wait: the inner wire
+// knows.
 static WireWait deflate_wait(Wire *wire, int timeout_ms, GError **error) {
   DeflateWire *self = (DeflateWire *)wire;
   int64_t end_us = g_get_monotonic_time() + timeout_ms * INT64_C(1000);

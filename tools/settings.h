@@ -29,8 +29,8 @@ typedef struct {
 
 // `section`: the name of the account's section, NULL: it was given as a URL. `mountpoint` as the
 // user wrote it; it must be a directory (or a dead mount); NULL: nothing is to be mounted. The
-// options must live as long. Errors: an EXIT_ERROR, EX_CONFIG where options contradict each other or
-// ask for what the account's kind of store cannot do, EX_USAGE for the mount point.
+// options must live as long. Errors: an EXIT_ERROR, EX_CONFIG where options contradict each other
+// or ask for what the account's kind of store cannot do, EX_USAGE for the mount point.
 Settings *settings_new(const char *section, const char *mountpoint, const Options *options,
                        GError **error);
 void settings_free(Settings *settings);

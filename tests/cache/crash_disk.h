@@ -1,7 +1,8 @@
 // A CrashDisk stands between this test's process, with every library in it, and one directory: it
-// is told of each call that changes something there (create, write, truncate, sync, link, rename, unlink) before
-// the kernel is, so that the process can end just there, as by kill -9; and it knows what a power
-// failure would leave there at that moment. To use it, link it in: it defines those calls.
+// is told of each call that changes something there (create, write, truncate, sync, link, rename,
+// unlink) before the kernel is, so that the process can end just there, as by kill -9; and it knows
+// what a power failure would leave there at that moment. To use it, link it in: it defines those
+// calls.
 //
 //   kill -9       all that was done is there, synced or not
 //   power, none   a file has what it had at its last fsync, a directory the names it had at its own
