@@ -32,26 +32,6 @@ static int open_letters(const char *directory, GError **error) {
   return fd;
 }
 
-// On a disk that is full there is no room even to read it, but for what was kept for that.
-static OutboxJournal *open_journal(const char *path, const char *reserve, GError **error) {
-  g_autoptr(GError) failure = NULL;
-  OutboxJournal *journal = outbox_journal_open(path, &failure);
-  if (journal != NULL) return journal;
-  if (unlink(reserve) == 0) return outbox_journal_open(path, error);
-  g_propagate_error(error, g_steal_pointer(&failure));
-  return NULL;
-}
-
-// A full disk may have no room for that either.
-static bool restore_inline(Outbox *outbox, OutboxJournal *journal, const char *reserve,
-                           GError **error) {
-  g_autoptr(GError) failure = NULL;
-  if (outbox_inline_restore(journal, outbox->letters_fd, &failure)) return true;
-  if (unlink(reserve) == 0) return outbox_inline_restore(journal, outbox->letters_fd, error);
-  g_propagate_error(error, g_steal_pointer(&failure));
-  return false;
-}
-
 static bool open_spool(Outbox *outbox, GError **error) {
   outbox->letters_fd = open_letters(outbox->options.directory, error);
   if (outbox->letters_fd < 0) return false;
@@ -59,8 +39,10 @@ static bool open_spool(Outbox *outbox, GError **error) {
   if (outbox->incoming_fd < 0) return false;
   g_autofree char *path = g_build_filename(outbox->options.directory, OUTBOX_JOURNAL_NAME, NULL);
   g_autofree char *reserve = g_build_filename(outbox->options.directory, RESERVE_NAME, NULL);
-  g_autoptr(OutboxJournal) journal = open_journal(path, reserve, error);
-  if (journal == NULL || !restore_inline(outbox, journal, reserve, error) ||
+  // A full disk has no room even to read the journal, but for this; the spool sets it aside again.
+  unlink(reserve);
+  g_autoptr(OutboxJournal) journal = outbox_journal_open(path, error);
+  if (journal == NULL || !outbox_inline_restore(journal, outbox->letters_fd, error) ||
       !outbox_recover(outbox, journal, error))
     return false;
   const OutboxSpoolOptions options = {

@@ -119,7 +119,8 @@ int64_t outbox_directory_mtime_ns(const Outbox *outbox, uint64_t directory);
 bool outbox_get(Outbox *outbox, uint64_t ino, OutboxFile *file);
 bool outbox_lookup(Outbox *outbox, uint64_t parent, const char *name, OutboxFile *file);
 // To be called when that process is told that outbox/ has a file of that name: if it has just
-// removed one to put its own there, another was faster, and what it removed goes on.
+// removed one to put its own there, another was faster, and what it removed goes on. (It may have
+// meant to cancel it, and just look; of the two, this is the one that loses no letter.)
 void outbox_seen(Outbox *outbox, const char *name, pid_t pid);
 typedef bool (*OutboxEach)(const OutboxFile *file, gpointer data);
 // Files of `parent` with ino > after, by rising ino, until `each` returns false. Not failed/
@@ -147,7 +148,8 @@ OutboxHandle *outbox_create(Outbox *outbox, uint64_t parent, const char *name, m
 // outbox_write and outbox_truncate, as it may still be emptied to take its name. O_TRUNC on a
 // letter that another process closed or has open leaves that letter alone: it goes on as NAME+1
 // (the listener is told), and `ino` is a new empty letter. One that an editor's lock holds back
-// goes to failed/ instead.
+// goes to failed/ instead. ESTALE for one that has lost its name since it was looked up: the kernel
+// looks the name up again then, and opens what has it now.
 OutboxHandle *outbox_open_file(Outbox *outbox, uint64_t ino, int open_flags, pid_t pid,
                                GError **error);
 // Of the letter's bytes, as long as the handle lives; -1: a note, which is in memory.
@@ -203,8 +205,8 @@ void outbox_link(Outbox *outbox, uint64_t ino, uint64_t new_parent, const char *
                  OutboxDone done, gpointer data);
 // Cancels: a letter whose sending has not begun is gone for good; ENOENT, or EBUSY while it is
 // being sent or is next. A process that removes another's letter and at once creates a file of that
-// name only takes the name: the letter goes on as NAME+1. Where the program ends within a second of
-// such a removal, the letter lies in failed/ afterwards. `pid` 0: nobody's.
+// name only takes the name: the letter goes on as NAME+1. Where the program crashes within a second
+// of such a removal, the letter lies in failed/ afterwards. `pid` 0: nobody's.
 void outbox_unlink(Outbox *outbox, uint64_t parent, const char *name, pid_t pid, OutboxDone done,
                    gpointer data);
 // The same as moving failed/NAME back and as removing a letter, for those who do it beside the file

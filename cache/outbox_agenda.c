@@ -137,7 +137,8 @@ void outbox_run_agenda(Outbox *outbox) {
   now_us = outbox_now_us(outbox);
   while (may_hand_over(outbox) && outbox->resume_us <= now_us &&
          (letter = first_queued(outbox, now_us)) != NULL && letter->due_us <= now_us)
-    if (!keep_locked(outbox, letter)) outbox_hand_over(outbox, letter);
+    if (!outbox_fail_if_broken(outbox, letter) && !keep_locked(outbox, letter))
+      outbox_hand_over(outbox, letter);
   set_clock(outbox);
 }
 

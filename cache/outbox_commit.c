@@ -192,11 +192,19 @@ static OutboxLetter *find_by_id(const Outbox *outbox, uint64_t id) {
   return search.letter;
 }
 
+bool outbox_fail_if_broken(Outbox *outbox, OutboxLetter *letter) {
+  if (letter->row.broken == 0) return false;
+  fail_broken(outbox, letter, NULL, NULL);
+  return true;
+}
+
 void outbox_take_unsynced(uint64_t id, int code, gpointer data) {
   Outbox *outbox = data;
   OutboxLetter *letter = find_by_id(outbox, id);
-  if (letter == NULL) return;
+  // What was written since is made durable anew.
+  if (letter == NULL || letter->synced != letter->revision) return;
   if (letter->row.broken == 0) letter->row.broken = code;
+  if (!letter->linked || letter->moving) return;
   if (letter->row.phase == OUTBOX_HELD || letter->row.phase == OUTBOX_QUEUED)
     fail_broken(outbox, letter, NULL, NULL);
   else if (letter->linked && letter->row.phase != OUTBOX_SENDING)

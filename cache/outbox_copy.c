@@ -107,6 +107,7 @@ static void take_failure(Copying *copying, const Copy *copy, const GError *error
   if (copying->attempts++ == 0)
     g_info("outbox: %s was sent, a copy is to be kept later: %s", name, error->message);
   if (copying->attempts == 1) store_copy(outbox, copying->letter);
+  outbox_record_accepted(outbox, copying->letter);
   int64_t wait_ms = outbox_retry_delay_us(outbox, copying->attempts) / 1000;
   copying->retry = g_timeout_source_new((guint)MIN(wait_ms, G_MAXINT));
   g_source_set_callback(copying->retry, ask_again, copying, NULL);

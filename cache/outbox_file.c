@@ -172,7 +172,7 @@ OutboxHandle *outbox_open_file(Outbox *outbox, uint64_t ino, int open_flags, pid
   bool writes = (open_flags & O_ACCMODE) != O_RDONLY || truncate;
   if (letter != NULL && (ino & 1) != 0) return open_note(outbox, letter, writes, error);
   if (letter == NULL || !letter->linked) {
-    outbox_set_error(error, ENOENT, "a letter", "is gone");
+    outbox_set_error(error, ESTALE, "a letter", "is gone");
     return NULL;
   }
   OutboxProcess process = writes ? outbox_process_find(pid) : (OutboxProcess){0};

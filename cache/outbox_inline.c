@@ -121,21 +121,24 @@ static gboolean gather(gpointer key, gpointer size, gpointer data) {
   return oldest->ids->len == oldest->most;
 }
 
-// 0, or the errno of what went wrong.
-static int sync_file(int letters_fd, uint64_t id) {
-  int fd = outbox_file_open(letters_fd, id, O_RDWR);
-  int code = fd < 0 || fsync(fd) < 0 ? errno : 0;
-  if (fd >= 0) close(fd);
-  return code;
+static void tell_unsynced(uint64_t id, int code, OutboxInlineFailed failed, gpointer data) {
+  g_warning("outbox: letter %" PRIu64 ": cannot write it to the disk: %s", id, g_strerror(code));
+  if (code != EINTR) failed(id, code, data);
 }
 
-static void tell(uint64_t id, int code, OutboxInlineFailed failed, gpointer data) {
-  if (code == ENOENT) {
-    g_message("outbox: letter %" PRIu64 ": its file is gone, the next start makes it again", id);
-    return;
+// One that cannot be opened is none the worse for that.
+static bool sync_file(int letters_fd, uint64_t id, OutboxInlineFailed failed, gpointer data) {
+  int fd = outbox_file_open(letters_fd, id, O_RDWR);
+  if (fd < 0) {
+    g_message("outbox: letter %" PRIu64
+              ": its file cannot be opened, the next start sees to it: %s",
+              id, g_strerror(errno));
+    return false;
   }
-  g_warning("outbox: letter %" PRIu64 ": cannot write it to the disk: %s", id, g_strerror(code));
-  failed(id, code, data);
+  bool synced = fsync(fd) == 0;
+  if (!synced) tell_unsynced(id, errno, failed, data);
+  close(fd);
+  return synced;
 }
 
 static GArray *sync_files(OutboxInline *letters, const GArray *ids, OutboxInlineFailed failed,
@@ -143,11 +146,7 @@ static GArray *sync_files(OutboxInline *letters, const GArray *ids, OutboxInline
   GArray *synced = g_array_new(false, false, sizeof(uint64_t));
   for (guint i = 0; i < ids->len; i++) {
     uint64_t id = g_array_index(ids, uint64_t, i);
-    int code = sync_file(letters->letters_fd, id);
-    if (code == 0)
-      g_array_append_val(synced, id);
-    else
-      tell(id, code, failed, data);
+    if (sync_file(letters->letters_fd, id, failed, data)) g_array_append_val(synced, id);
   }
   return synced;
 }
@@ -180,24 +179,28 @@ void outbox_inline_settle(OutboxInline *letters, unsigned most, OutboxInlineFail
 
 // -- Restoring.
 
-static bool is_content(int fd, const OutboxContent *content) {
+// What was being written may have more than was made durable.
+static bool has_more(int fd, const OutboxContent *content) {
   struct stat status;
-  if (fstat(fd, &status) < 0 || (size_t)status.st_size < content->size) return false;
-  bool may_be_longer = !outbox_phase_is_waiting(content->phase);
-  if ((size_t)status.st_size > content->size && !may_be_longer) return false;
-  g_autofree char *bytes = read_file(fd, content->size);
+  bool may_have = !outbox_phase_is_waiting(content->phase) && fstat(fd, &status) == 0 &&
+                  (size_t)status.st_size > content->size;
+  g_autofree char *bytes = may_have ? read_file(fd, content->size) : NULL;
   return bytes != NULL && memcmp(bytes, content->bytes, content->size) == 0;
 }
 
+// Also where the file has these bytes already: what is read may be what could not be written, and a
+// sync of it would not say so again, see fsync(2).
 static bool write_content(int fd, const OutboxContent *content) {
-  return ftruncate(fd, 0) == 0 && write_all(fd, content->bytes, content->size);
+  bool keeps_more = has_more(fd, content);
+  return write_all(fd, content->bytes, content->size) &&
+         (keeps_more || ftruncate(fd, (off_t)content->size) == 0);
 }
 
 static bool restore(const OutboxContent *content, gpointer data, GError **error) {
   int letters_fd = *(const int *)data;
   if (outbox_file_is_buried(letters_fd, content->id)) return true;
   int fd = outbox_file_open(letters_fd, content->id, O_RDWR | O_CREAT);
-  bool ok = fd >= 0 && (is_content(fd, content) || write_content(fd, content)) && fsync(fd) == 0;
+  bool ok = fd >= 0 && write_content(fd, content) && fsync(fd) == 0;
   if (!ok)
     g_set_error(error, OUTBOX_ERROR, errno, "outbox: letter %" PRIu64 ": cannot write its file: %s",
                 content->id, g_strerror(errno));

@@ -47,8 +47,8 @@ typedef void (*OutboxInlineFailed)(uint64_t id, int code, gpointer data);
 void outbox_inline_settle(OutboxInline *letters, unsigned most, OutboxInlineFailed failed,
                           gpointer data);
 
-// At start: makes the file of each inline letter that is not buried what the journal says, if it is
-// not that already, and syncs it; the caller drops the contents then. One that was still being
-// written may have more in its file than was made durable, and keeps that. Errors are an
-// OUTBOX_ERROR with an errno; then it can be done again. Blocks on the disk.
+// At start: writes to the file of each inline letter that is not buried what the journal says, and
+// syncs it; the caller drops the contents then. One that was still being written keeps what its
+// file has behind that. Errors are an OUTBOX_ERROR with an errno; then it can be done again. Blocks
+// on the disk.
 bool outbox_inline_restore(OutboxJournal *journal, int letters_fd, GError **error);

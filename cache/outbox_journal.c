@@ -4,7 +4,7 @@
 #include "cache/outbox_schema.h"
 
 // What is deleted is not overwritten with zeros at once: that doubles what a commit writes.
-#define MODES "PRAGMA journal_mode = WAL; PRAGMA secure_delete = OFF"
+#define MODES "PRAGMA journal_mode = WAL; PRAGMA secure_delete = OFF; PRAGMA temp_store = MEMORY"
 // For others that read it meanwhile (a count, a backup): they hold it for milliseconds.
 #define BUSY_MS 5000
 
@@ -93,13 +93,9 @@ OutboxJournal *outbox_journal_open_to_read(const char *path, GError **error) {
   return open_journal(path, SQLITE_OPEN_READONLY, set_up_to_read, error);
 }
 
-// What was deleted is not overwritten at once, but it does not outlive the program either. Fails
-// for who only reads.
+// What was deleted is not overwritten at once, but it does not outlive the program either.
 static void forget_deleted(OutboxJournal *journal) {
-  int64_t free_pages = 0;
-  bool known = journal->database != NULL &&
-               outbox_sql_number(journal->database, "PRAGMA freelist_count", &free_pages, NULL);
-  if (known && free_pages > 0) sqlite3_exec(journal->database, "VACUUM", NULL, NULL, NULL);
+  if (journal->has_deleted) sqlite3_exec(journal->database, "VACUUM", NULL, NULL, NULL);
 }
 
 void outbox_journal_free(OutboxJournal *journal) {

@@ -16,10 +16,12 @@ bool outbox_journal_put_content(OutboxJournal *journal, uint64_t id, GBytes *con
 
 bool outbox_journal_drop_content(OutboxJournal *journal, uint64_t id, GError **error) {
   sqlite3_bind_int64(journal->statements[JOURNAL_DROP_CONTENT], 1, (sqlite3_int64)id);
+  journal->has_deleted = true;
   return outbox_journal_run(journal, JOURNAL_DROP_CONTENT, "forget a letter's bytes", error);
 }
 
 bool outbox_journal_drop_contents(OutboxJournal *journal, GError **error) {
+  journal->has_deleted = true;
   return outbox_journal_run(journal, JOURNAL_DROP_CONTENTS, "forget letters' bytes", error);
 }
 

@@ -38,6 +38,7 @@ typedef enum {
 struct OutboxJournal {
   sqlite3 *database;
   sqlite3_stmt *statements[JOURNAL_STATEMENTS];
+  bool has_deleted;     // bytes of letters
   int64_t frame_bytes;  // of a page in the write-ahead log
   int64_t log_bytes;    // of the write-ahead log, up to its last commit
   int64_t log_room;     // how long its file is, as far as we know

@@ -34,9 +34,11 @@ bool outbox_file_bury(int letters_fd, uint64_t id) {
   char name[24];
   outbox_file_name(id, name);
   g_autofree char *buried = buried_name(id);
-  bool is_named = renameat(letters_fd, name, letters_fd, buried) == 0 ||
-                  (errno == ENOENT && make_empty(letters_fd, buried));
-  return is_named && fsync(letters_fd) == 0;
+  bool is_marked =
+      make_empty(letters_fd, buried) || renameat(letters_fd, name, letters_fd, buried) == 0;
+  if (!is_marked || fsync(letters_fd) < 0) return false;
+  unlinkat(letters_fd, name, 0);
+  return true;
 }
 
 bool outbox_file_is_buried(int letters_fd, uint64_t id) {

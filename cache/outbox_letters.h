@@ -11,9 +11,9 @@
 void outbox_file_name(uint64_t id, char name[24]);
 // A letter's file, opened anew: -1 with errno set.
 int outbox_file_open(int letters_fd, uint64_t id, int flags);
-// For a letter that is gone although the journal has no room to say so: its file gets a name by
-// which the next start knows that. Durable, needs next to no room itself; false with errno set. A
-// letter without a file is buried too.
+// For a letter that is gone although the journal has no room to say so: its file is removed, and
+// another, empty one tells the next start; where there is no room for that either, its own gets
+// that name. Durable; false with errno set. A letter without a file is buried too.
 bool outbox_file_bury(int letters_fd, uint64_t id);
 bool outbox_file_is_buried(int letters_fd, uint64_t id);
 // Removes what was buried, once the journal says it.

@@ -178,6 +178,8 @@ void outbox_lock_gone(Outbox *outbox, const char *name);
 void outbox_place_failed(Outbox *outbox, OutboxLetter *letter, const char *note);
 // For OutboxSpoolOptions.unsynced: a letter that waits goes to failed/.
 void outbox_take_unsynced(uint64_t id, int code, gpointer outbox);
+// Moves a letter to failed/ that is not whole; false: it is.
+bool outbox_fail_if_broken(Outbox *outbox, OutboxLetter *letter);
 // Moves a letter to failed/, for that reason and with what the last try said of the recipients.
 void outbox_fail(Outbox *outbox, OutboxLetter *letter, bool by_server, const char *reason,
                  const GPtrArray *outcomes, OutboxDone done, gpointer data);
@@ -270,6 +272,8 @@ bool outbox_look_first(Outbox *outbox, OutboxLetter *letter);
 
 // -- outbox_send.c
 int64_t outbox_retry_delay_us(const Outbox *outbox, unsigned attempts);
+// Has the journal note that the letter was ACCEPTED, where it could not at first.
+void outbox_record_accepted(Outbox *outbox, OutboxLetter *letter);
 void outbox_take_look(Outbox *outbox, uint64_t id, bool was_sent);
 void outbox_hand_over(Outbox *outbox, OutboxLetter *letter);
 // True if the letter is not under way, or was not begun: then it is queued again. Afterwards

@@ -155,8 +155,16 @@ static GList *find_kept(const OutboxKept *letters, const char *name, OutboxProce
 static void resume(Outbox *outbox, OutboxLetter *letter) {
   if (letter->writers == 0)
     outbox_close_letter(outbox, letter, NULL, NULL);
-  else if (letter->journaled)
+  else if (letter->journaled || letter->size > 0)
     outbox_store(outbox, letter, NULL, NULL);
+}
+
+// Its time may not have been set yet when it was removed.
+static int64_t due_again(const Outbox *outbox, const Kept *kept) {
+  int64_t now_us = outbox_now_us(outbox);
+  bool was_held = kept->phase == OUTBOX_HELD && kept->due_us == 0;
+  return was_held ? now_us + (int64_t)outbox->options.send_delay_ms * 1000
+                  : MAX(kept->due_us, now_us);
 }
 
 static void bring_back(Outbox *outbox, const Kept *kept) {
@@ -173,7 +181,7 @@ static void bring_back(Outbox *outbox, const Kept *kept) {
     resume(outbox, letter);
   } else {
     outbox_store(outbox, letter, NULL, NULL);
-    outbox_agenda_add(outbox, letter, MAX(kept->due_us, outbox_now_us(outbox)));
+    outbox_agenda_add(outbox, letter, due_again(outbox, kept));
   }
   outbox_run_agenda(outbox);
   outbox_tell_changed(outbox, OUTBOX_INO);

@@ -139,6 +139,19 @@ static void try_anew(Outbox *outbox, OutboxLetter *letter, const char *message) 
   outbox_store(outbox, letter, NULL, NULL);
 }
 
+static void take_recorded(SpoolJob *job, gpointer data) {
+  OutboxLetter *letter = ((const OutboxErrand *)job->detail)->letter;
+  letter->is_recorded |= job->error == NULL;
+  outbox_end_errand(data, job, job->error);
+}
+
+void outbox_record_accepted(Outbox *outbox, OutboxLetter *letter) {
+  if (letter->row.phase != OUTBOX_ACCEPTED || letter->is_recorded) return;
+  SpoolJob *job = outbox_new_job(letter, SPOOL_ADVANCE);
+  job->vital = true;
+  outbox_push(outbox, letter, job, take_recorded, NULL, NULL);
+}
+
 static void finish(Outbox *outbox, OutboxLetter *letter) {
   letter->row.phase = OUTBOX_ACCEPTED;
   letter->commit++;
@@ -242,7 +255,7 @@ void outbox_take_result(const CourierResult *result, const GError *error, gpoint
   Outbox *outbox = data;
   OutboxLetter *letter = take_back(outbox, result->id);
   if (error != NULL) g_warning("outbox: %s", error->message);
-  letter->is_recorded = error == NULL;
+  letter->is_recorded = error == NULL && result->verdict == COURIER_ANSWERED;
   if (result->max_size > 0) {
     outbox->max_size = result->max_size;
     outbox->max_size_us = outbox_now_us(outbox);

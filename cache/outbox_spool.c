@@ -180,11 +180,25 @@ static bool store_rows(OutboxSpool *spool, SpoolJob *const *jobs, unsigned count
   return false;
 }
 
+// The row may have room where the bytes beside it have none.
+static bool sync_instead(OutboxSpool *spool, SpoolJob *job) {
+  if (job->content == NULL) return false;
+  int fd = outbox_file_open(spool->options.letters_fd, job->row.id, O_RDWR);
+  bool synced = fd >= 0 && fsync(fd) == 0 && fsync(spool->options.letters_fd) == 0;
+  if (fd >= 0) close(fd);
+  if (synced) g_clear_pointer(&job->content, g_bytes_unref);
+  return synced;
+}
+
 static void store_each(OutboxSpool *spool, SpoolJob *const *jobs, unsigned count) {
   for (unsigned i = 0; i < count; i++) {
     g_autoptr(GError) error = NULL;
     bool stored = store_rows(spool, &jobs[i], 1, &error);
     if (!stored && jobs[i]->vital && outbox_reserve_give_up(spool->reserve)) {
+      g_clear_error(&error);
+      stored = store_rows(spool, &jobs[i], 1, &error);
+    }
+    if (!stored && jobs[i]->vital && sync_instead(spool, jobs[i])) {
       g_clear_error(&error);
       stored = store_rows(spool, &jobs[i], 1, &error);
     }

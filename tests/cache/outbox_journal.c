@@ -275,7 +275,7 @@ static void copy_journal(const char *from, const char *to) {
 static void test_deleted(Fixture *fixture, gconstpointer unused) {
   g_autoptr(GError) error = NULL;
   put(fixture, &full_row, NULL);
-  g_autofree char *secret = g_strnfill(5000, 'S');
+  g_autofree char *secret = g_strnfill(500, 'S');
   put_content(fixture, secret);
   g_assert_true(outbox_journal_drop_content(fixture->journal, 7, &error));
   outbox_journal_free(fixture->journal);

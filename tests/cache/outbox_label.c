@@ -298,6 +298,17 @@ static void test_removed_and_made(Fixture *fixture, gconstpointer unused) {
   FIXTURE_ASSERT_SENDS(fixture, "mail", "other");
 }
 
+// Whoever had looked it up looks again, and opens what has the name now.
+static void test_removed_before_open(Fixture *fixture, gconstpointer unused) {
+  fixture_copy_letter(fixture, "mail");
+  OutboxFile file;
+  g_autoptr(GError) error = NULL;
+  g_assert_true(outbox_lookup(fixture->outbox, OUTBOX_INO, "mail", &file));
+  g_assert_cmpint(fixture_unlink(fixture, OUTBOX_INO, "mail"), ==, 0);
+  g_assert_null(outbox_open_file(fixture->outbox, file.ino, O_WRONLY | O_TRUNC, getpid(), &error));
+  g_assert_error(error, OUTBOX_ERROR, ESTALE);
+}
+
 // Another program takes the name in between: it fails, and has removed nothing of anybody's.
 static void test_removed_too_late(Fixture *fixture, gconstpointer unused) {
   fixture_copy_letter(fixture, "mail");
@@ -417,6 +428,7 @@ static const OutboxCase cases[] = {
     {"removed and made", test_removed_and_made},
     {"removed and made while it is written", test_removed_while_open},
     {"removed too late", test_removed_too_late},
+    {"removed before it is opened", test_removed_before_open},
     {"removed", test_removed},
     {"removed, and a crash", test_removed_and_crashed},
     {"removed and made, and a crash", test_removed_made_and_crashed},
