@@ -37,9 +37,19 @@ static void lose(Session *session, GError *error) {
   session_report(session, report);
 }
 
+static bool is_listed(Session *session, const char *name) {
+  g_auto(IndexFolder) folder;
+  return index_folder_named(session->index, name, &folder) == INDEX_FOUND && folder.listed;
+}
+
+// The first has the INBOX, unless nobody has looked at that yet.
+static const char *watched_name(Session *session, bool is_first) {
+  return is_first && is_listed(session, INBOX) ? INBOX : session->open_folder;
+}
+
 // Opens the folder to be watched as one that the index knows all of; false: nothing to watch.
 static bool open_watched(Session *session, bool is_first) {
-  const char *name = is_first ? INBOX : session->open_folder;
+  const char *name = watched_name(session, is_first);
   if (name == NULL) return false;
   bool is_open = g_strcmp0(session->open_folder, name) == 0 && session->is_synced;
   if (is_open) return true;

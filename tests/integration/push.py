@@ -63,6 +63,12 @@ class Push:
     def test_folder_in_use(self):
         self.follow("Lists")
 
+    def test_folder_in_use_by_the_first_connection(self):
+        # It has the INBOX, but as long as nobody has looked at that, what it was asked for.
+        self.fs.unmount()
+        self.fs = self.mount(refresh=self.refresh, connections=1)
+        self.follow("Lists")
+
     def test_server_restarts(self):
         # A watch that broke is built anew by itself, and nothing of the time between is missed.
         self.fs.ls("INBOX")
