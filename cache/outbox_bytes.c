@@ -69,18 +69,6 @@ static bool may_write(const OutboxHandle *handle, GError **error) {
   return handle->writes || outbox_set_error(error, EBADF, "a letter", "not opened for writing");
 }
 
-// How many bytes were written; where not all, errno tells why.
-static size_t write_all(int fd, const char *bytes, size_t size, off_t offset) {
-  size_t done = 0;
-  while (done < size) {
-    ssize_t put = pwrite(fd, bytes + done, size - done, offset + (off_t)done);
-    if (put == 0) errno = EIO;
-    if (put <= 0 && errno != EINTR) break;
-    if (put > 0) done += (size_t)put;
-  }
-  return done;
-}
-
 void outbox_note_writer(OutboxHandle *handle, pid_t pid) {
   handle->writer = pid;
 }
@@ -90,7 +78,7 @@ ssize_t outbox_write(OutboxHandle *handle, const void *bytes, size_t size, off_t
   OutboxLetter *letter = handle->letter;
   if (!may_write(handle, error)) return -1;
   if (offset == OUTBOX_APPEND) offset = (off_t)letter->size;
-  size_t done = write_all(letter->fd, bytes, size, offset);
+  size_t done = outbox_file_write(letter->fd, bytes, size, offset);
   if (done < size) set_broken(letter, errno, error);
   if (done > 0) set_changed(letter, MAX(letter->size, (uint64_t)offset + done));
   letter->author = handle->process;

@@ -207,7 +207,7 @@ void outbox_take_unsynced(uint64_t id, int code, gpointer data) {
   if (!letter->linked || letter->moving) return;
   if (letter->row.phase == OUTBOX_HELD || letter->row.phase == OUTBOX_QUEUED)
     fail_broken(outbox, letter, NULL, NULL);
-  else if (letter->linked && letter->row.phase != OUTBOX_SENDING)
+  else if (letter->row.phase != OUTBOX_SENDING)
     outbox_store(outbox, letter, NULL, NULL);
 }
 

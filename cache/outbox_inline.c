@@ -70,17 +70,6 @@ GBytes *outbox_inline_read(int fd) {
   return bytes != NULL ? g_bytes_new_take(bytes, size) : NULL;
 }
 
-static bool write_all(int fd, const char *bytes, size_t size) {
-  size_t done = 0;
-  while (done < size) {
-    ssize_t put = pwrite(fd, bytes + done, size - done, (off_t)done);
-    if (put == 0) errno = EIO;
-    if (put <= 0 && errno != EINTR) return false;
-    if (put > 0) done += (size_t)put;
-  }
-  return true;
-}
-
 // -- What is inline.
 
 void outbox_inline_remove(OutboxInline *letters, uint64_t id) {
@@ -192,7 +181,7 @@ static bool has_more(int fd, const OutboxContent *content) {
 // sync of it would not say so again, see fsync(2).
 static bool write_content(int fd, const OutboxContent *content) {
   bool keeps_more = has_more(fd, content);
-  return write_all(fd, content->bytes, content->size) &&
+  return outbox_file_write(fd, content->bytes, content->size, 0) == content->size &&
          (keeps_more || ftruncate(fd, (off_t)content->size) == 0);
 }
 

@@ -46,7 +46,7 @@ static const char *const statement_sql[JOURNAL_STATEMENTS] = {
     [JOURNAL_EACH_CONTENT] =
         "SELECT content.letter, letter.phase, content.bytes"
         " FROM content JOIN letter ON letter.id = content.letter"
-        " WHERE NOT (letter.phase = 7 AND letter.copied) ORDER BY content.letter",
+        " WHERE NOT (letter.phase = ?1 AND letter.copied) ORDER BY content.letter",
 };
 
 static bool prepare(OutboxJournal *journal, JournalStatement which, GError **error) {

@@ -28,6 +28,7 @@ bool outbox_journal_drop_contents(OutboxJournal *journal, GError **error) {
 bool outbox_journal_each_content(OutboxJournal *journal, OutboxJournalEachContent each,
                                  gpointer data, GError **error) {
   sqlite3_stmt *statement = journal->statements[JOURNAL_EACH_CONTENT];
+  sqlite3_bind_int(statement, 1, OUTBOX_ACCEPTED);
   int step = SQLITE_DONE;
   bool ok = true;
   while (ok && (step = sqlite3_step(statement)) == SQLITE_ROW) {

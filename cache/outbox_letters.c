@@ -20,6 +20,17 @@ int outbox_file_open(int letters_fd, uint64_t id, int flags) {
   return openat(letters_fd, name, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
 }
 
+size_t outbox_file_write(int fd, const char *bytes, size_t size, off_t offset) {
+  size_t done = 0;
+  while (done < size) {
+    ssize_t put = pwrite(fd, bytes + done, size - done, offset + (off_t)done);
+    if (put == 0) errno = EIO;
+    if (put <= 0 && errno != EINTR) break;
+    if (put > 0) done += (size_t)put;
+  }
+  return done;
+}
+
 static char *buried_name(uint64_t id) {
   return g_strdup_printf("%" PRIu64 BURIED_SUFFIX, id);
 }

@@ -309,6 +309,34 @@ static void test_removed_before_open(Fixture *fixture, gconstpointer unused) {
   g_assert_error(error, OUTBOX_ERROR, ESTALE);
 }
 
+// What cannot be synced while it has no name does not come back to life by that; and where it comes
+// back, it is not sent.
+static void test_removed_and_broken(Fixture *fixture, gconstpointer unused) {
+  fixture_copy_letter(fixture, "mail");
+  OutboxFile file;
+  g_assert_true(outbox_lookup(fixture->outbox, OUTBOX_INO, "mail", &file));
+  uint64_t id = outbox_table_get(fixture->outbox->table, file.ino)->row.id;
+  unlink_as_other(fixture, "mail");
+  outbox_take_unsynced(id, EIO, fixture->outbox);
+  fixture_assert_names(fixture, "", "");
+  write_as_other(fixture, "mail", "other");
+  fixture_assert_names(fixture, "mail+1 mail", "");
+  FIXTURE_ASSERT_SENDS(fixture, "other");
+  fixture_assert_names(fixture, "", "mail+1 mail+1.error");
+}
+
+// What is made durable while it has no name is, once it has one again.
+static void test_removed_and_synced(Fixture *fixture, gconstpointer unused) {
+  OutboxHandle *handle = fixture_create(fixture, "mail");
+  fixture_write_letter(handle, "first");
+  unlink_as_other(fixture, "mail");
+  g_assert_cmpint(fixture_fsync(fixture, handle), ==, 0);
+  write_as_other(fixture, "mail", "other");
+  fixture_wait_disk(fixture);
+  fixture_crash(fixture);
+  fixture_assert_names(fixture, "mail", "mail+1 mail+1.error");
+}
+
 // Another program takes the name in between: it fails, and has removed nothing of anybody's.
 static void test_removed_too_late(Fixture *fixture, gconstpointer unused) {
   fixture_copy_letter(fixture, "mail");
@@ -429,6 +457,8 @@ static const OutboxCase cases[] = {
     {"removed and made while it is written", test_removed_while_open},
     {"removed too late", test_removed_too_late},
     {"removed before it is opened", test_removed_before_open},
+    {"removed and broken", test_removed_and_broken},
+    {"removed and synced", test_removed_and_synced},
     {"removed", test_removed},
     {"removed, and a crash", test_removed_and_crashed},
     {"removed and made, and a crash", test_removed_made_and_crashed},
