@@ -309,13 +309,26 @@ static void test_removed_before_open(Fixture *fixture, gconstpointer unused) {
   g_assert_error(error, OUTBOX_ERROR, ESTALE);
 }
 
-// What cannot be synced while it has no name does not come back to life by that; and where it comes
-// back, it is not sent.
+static uint64_t id_of(const Fixture *fixture, const char *name) {
+  OutboxFile file;
+  g_assert_true(outbox_lookup(fixture->outbox, OUTBOX_INO, name, &file));
+  return outbox_table_get(fixture->outbox->table, file.ino)->row.id;
+}
+
+// What cannot be synced while it is removed does not come back to life by that.
+static void test_broken_while_removed(Fixture *fixture, gconstpointer unused) {
+  fixture_copy_letter(fixture, "mail");
+  uint64_t id = id_of(fixture, "mail");
+  outbox_unlink(fixture->outbox, OUTBOX_INO, "mail", getpid(), ignore, NULL);
+  outbox_take_unsynced(id, EIO, fixture->outbox);
+  fixture_wait_disk(fixture);
+  fixture_assert_names(fixture, "", "");
+}
+
+// Where it comes back, it is not sent.
 static void test_removed_and_broken(Fixture *fixture, gconstpointer unused) {
   fixture_copy_letter(fixture, "mail");
-  OutboxFile file;
-  g_assert_true(outbox_lookup(fixture->outbox, OUTBOX_INO, "mail", &file));
-  uint64_t id = outbox_table_get(fixture->outbox->table, file.ino)->row.id;
+  uint64_t id = id_of(fixture, "mail");
   unlink_as_other(fixture, "mail");
   outbox_take_unsynced(id, EIO, fixture->outbox);
   fixture_assert_names(fixture, "", "");
@@ -458,6 +471,7 @@ static const OutboxCase cases[] = {
     {"removed too late", test_removed_too_late},
     {"removed before it is opened", test_removed_before_open},
     {"removed and broken", test_removed_and_broken},
+    {"broken while it is removed", test_broken_while_removed},
     {"removed and synced", test_removed_and_synced},
     {"removed", test_removed},
     {"removed, and a crash", test_removed_and_crashed},
